@@ -1,0 +1,1 @@
+"""From formula to number: generated NumPy, Gaussian averages by quadrature, forward recursions."""

@@ -1,0 +1,205 @@
+r"""Activations: one row each, an expression in one symbol; everything else follows from the expression.
+
+A new activation is a new row of :data:`ACTIVATIONS`, or any SymPy expression handed to ``MLP``. Nothing else in the
+project knows an activation by name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Any
+
+import mpmath
+import sympy as sp
+from sympy.core.function import UndefinedFunction
+
+from .errors import InvalidArgument, NotIntegrable, unknown_name
+from .symbols import z
+
+#: Far enough out for log|sigma(z)|/z^2 to show whether sigma grows like a Gaussian.
+_FAR = 10**6
+
+
+@dataclass(frozen=True)
+class Activation:
+    r"""An activation :math:`\sigma(z)`; ``expr=None`` is the unspecified function.
+
+    Equation
+        ``expr`` as a SymPy expression in the real symbol ``z``.
+    Units
+        None: preactivations are pure numbers.
+    Valid
+        :math:`\sigma` is real, finite on the real line, continuous, and smaller than every
+        :math:`e^{\epsilon z^2}`, so that all its Gaussian averages exist.
+    Errors
+        ``NotIntegrable`` otherwise.
+    """
+
+    name: str
+    expr: sp.Expr | None
+
+    def __post_init__(self) -> None:
+        if self.expr is not None:
+            _check_integrable(self.name, self.expr)
+
+    @property
+    def specified(self) -> bool:
+        """Whether this is a concrete function."""
+        return self.expr is not None
+
+    def __call__(self, at: sp.Expr, order: int = 0) -> sp.Expr:
+        """The ``order``-th derivative at ``at``, away from the kinks."""
+        return self.derivative(order).subs(z, at)
+
+    def derivative(self, order: int) -> sp.Expr:
+        r""":math:`\sigma^{(k)}(z)` between the kinks (delta functions at the kinks are not part of it)."""
+        if self.expr is None:
+            raise InvalidArgument("activation is the unspecified function sigma; give a concrete one, e.g. 'tanh'")
+        return _derivative(self.pieces, order)
+
+    @cached_property
+    def pieces(self) -> sp.Expr:
+        """The expression with Max, Min, Abs, sign and Heaviside written as cases, so that kinks can be read off."""
+        expr = self.expr
+        if expr is not None and expr.has(sp.Max, sp.Min, sp.Abs, sp.sign, sp.Heaviside):
+            expr = sp.piecewise_fold(expr.rewrite(sp.Piecewise))
+        return expr
+
+    @cached_property
+    def kinks(self) -> tuple[sp.Expr, ...]:
+        """The points between which the activation is smooth."""
+        if self.expr is None:
+            return ()
+        points: set[sp.Expr] = set()
+        for piecewise in self.pieces.atoms(sp.Piecewise):
+            for _, condition in piecewise.args:
+                for relation in condition.atoms(sp.core.relational.Relational):
+                    points.update(sp.solve(relation.lhs - relation.rhs, z))
+        return tuple(sorted((p for p in points if p.is_real), key=float))
+
+    @property
+    def smooth(self) -> bool:
+        """No kinks: every derivative is an ordinary function."""
+        return not self.kinks
+
+    @cached_property
+    def slopes(self) -> tuple[sp.Expr, sp.Expr] | None:
+        r""":math:`(a_+, a_-)` when :math:`\sigma=a_+z` for :math:`z>0` and :math:`a_-z` for :math:`z<0`; else None."""
+        if self.expr is None or any(k != 0 for k in self.kinks):
+            return None
+        plus, minus = (_branch(self.pieces, s) for s in (1, -1))
+        a_plus, a_minus = sp.simplify(plus / z), sp.simplify(minus / z)
+        return None if (a_plus.free_symbols or a_minus.free_symbols) else (a_plus, a_minus)
+
+
+@lru_cache(maxsize=None)
+def _derivative(expr: sp.Expr, order: int) -> sp.Expr:
+    return expr if order == 0 else sp.diff(_derivative(expr, order - 1), z)
+
+
+def _branch(expr: sp.Expr, sign: int) -> sp.Expr:
+    """The piece of a one-kink expression on the positive (1) or negative (-1) side."""
+    side = sp.Symbol("side", positive=True)
+    return sp.simplify(expr.subs(z, sign * side)).subs(side, sign * z)
+
+
+def _check_integrable(name: str, expr: sp.Expr) -> None:
+    """Raise unless sigma is real and finite on a grid, and o(exp(eps z^2)) at both ends."""
+    f = sp.lambdify(z, expr, "mpmath")
+    with mpmath.workdps(20):
+        for x in [mpmath.mpf(k) / 8 for k in range(-80, 81)]:
+            value = _evaluate(f, x)
+            if value is None:
+                raise NotIntegrable(
+                    f"activation={name!r} is not real and finite at z={float(x):g}; "
+                    "its Gaussian averages need a function that is finite on the whole real line"
+                )
+        for x in (mpmath.mpf(_FAR), mpmath.mpf(-_FAR)):
+            value = _evaluate(f, x)
+            if value is None or (value != 0 and mpmath.log(abs(value)) / x**2 > 1e-4):
+                raise NotIntegrable(
+                    f"activation={name!r} is not finite under a Gaussian: it grows like exp(c z^2) or faster as "
+                    f"z -> {'+' if x > 0 else '-'}oo, so <sigma^2>_K diverges for large K; "
+                    "allowed: functions smaller than every exp(c z^2), c > 0"
+                )
+
+
+def _evaluate(f: Any, x: Any) -> Any:
+    try:
+        value = mpmath.mpmathify(f(x))
+    except (ValueError, ZeroDivisionError, OverflowError, TypeError):
+        return None
+    if isinstance(value, mpmath.mpc):
+        if abs(value.imag) > 1e-12 * (1 + abs(value.real)):
+            return None
+        value = value.real
+    return value if mpmath.isfinite(value) else None
+
+
+SIGMA = Activation("sigma", None)
+
+# tanh(z/2) rather than 1/(1 + exp(-z)): the same function, and its derivatives are polynomials that never overflow.
+_logistic = (1 + sp.tanh(z / 2)) / 2
+
+ACTIVATIONS: tuple[Activation, ...] = (
+    Activation("linear", z),
+    Activation("quadratic", z**2),
+    Activation("cubic", z**3),
+    Activation("relu", sp.Max(z, 0)),
+    Activation("leaky_relu", sp.Piecewise((z, z > 0), (z / 100, True))),
+    Activation("abs", sp.Abs(z)),
+    Activation("elu", sp.Piecewise((z, z > 0), (sp.exp(z) - 1, True))),
+    Activation("hard_tanh", sp.Max(sp.Min(z, 1), -1)),
+    Activation("tanh", sp.tanh(z)),
+    Activation("sigmoid", _logistic),
+    Activation("swish", z * _logistic),
+    Activation("softplus", sp.log(2 * sp.cosh(z / 2)) + z / 2),
+    Activation("erf", sp.erf(z)),
+    Activation("gelu", z * (1 + sp.erf(z / sp.sqrt(2))) / 2),
+    Activation("sin", sp.sin(z)),
+    Activation("cos", sp.cos(z)),
+    Activation("exp", sp.exp(z)),
+    Activation("gaussian", sp.exp(-(z**2) / 2)),
+)
+
+_BY_NAME = {a.name: a for a in ACTIVATIONS} | {
+    alias: next(a for a in ACTIVATIONS if a.name == name)
+    for alias, name in {"identity": "linear", "silu": "swish", "rbf": "gaussian"}.items()
+}
+
+
+def activation(source: Any = None) -> Activation:
+    r"""The activation that ``source`` names or is.
+
+    Equation
+        A registered name (``"tanh"``), a SymPy expression in one symbol (``sp.tanh(x) + x/2``), a
+        ``sympy.Function`` without definition or None (the unspecified :math:`\sigma`).
+    Valid
+        See :class:`Activation`.
+    Errors
+        ``UnknownName`` with the nearest registered names; ``InvalidArgument`` for an expression without exactly one
+        symbol; ``NotIntegrable`` for one whose Gaussian averages diverge.
+    """
+    if isinstance(source, Activation):
+        return source
+    if source is None or isinstance(source, UndefinedFunction):
+        return SIGMA
+    if isinstance(source, str):
+        if source == SIGMA.name:
+            return SIGMA
+        if source.lower() not in _BY_NAME:
+            raise unknown_name("activation", source, [*_BY_NAME, SIGMA.name])
+        return _BY_NAME[source.lower()]
+    if isinstance(source, sp.Expr):
+        if len(source.free_symbols) != 1:
+            names = ", ".join(sorted(map(str, source.free_symbols))) or "none"
+            raise InvalidArgument(
+                f"activation={source} must be an expression in exactly one symbol; its free symbols are: {names}"
+            )
+        (symbol,) = source.free_symbols
+        return Activation(str(source), source.subs(symbol, z))
+    raise InvalidArgument(
+        f"activation={source!r} is a {type(source).__name__}; allowed: a registered name, "
+        "a SymPy expression in one symbol, a sympy.Function without definition, or None"
+    )

@@ -1,0 +1,184 @@
+"""The subject: a network ensemble, as a frozen value that checks itself."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Any
+
+import sympy as sp
+
+from . import symbols
+from .activations import Activation
+from .activations import activation as as_activation
+from .errors import InvalidNetwork, unknown_name
+from .layers import Bias, LayerMap, Weights
+
+Value = float | tuple[float, ...] | None
+
+#: Ensembles of hidden weights; a new one is a new entry here and its cumulants in `ensembles`.
+WEIGHTS = ("gaussian",)
+
+HYPERPARAMETERS = ("C_W", "C_b", "lambda_W", "lambda_b")
+
+
+@dataclass(frozen=True, init=False)
+class MLP:
+    r"""An ensemble of multilayer perceptrons at initialisation.
+
+    Equation
+        .. math::
+            z^{(1)}_{i;a} = b^{(1)}_i + \sum_{j=1}^{n_0} W^{(1)}_{ij} x_{j;a},\qquad
+            z^{(\ell+1)}_{i;a} = b^{(\ell+1)}_i + \sum_{j=1}^{n_\ell} W^{(\ell+1)}_{ij}\,\sigma(z^{(\ell)}_{j;a}),
+
+        with :math:`b_i\sim N(0,C_b)`, :math:`W_{ij}\sim N(0,C_W/n_\ell)`, and learning-rate tensor :math:`\lambda_b`
+        for biases, :math:`\lambda_W/n_\ell` for weights.
+    Shapes
+        ``depth`` L counts weight layers, z^(1) ... z^(L); ``width`` is one int or the L-1 hidden widths
+        n_1 ... n_(L-1); each hyperparameter is one number or L numbers, for the layers 1 ... L.
+    Units
+        ``C_W``, ``C_b`` are variances, never standard deviations; ``C_W`` and ``lambda_W`` are of order one, the
+        1/n is added. ``lambda = 0`` freezes a layer.
+    Valid
+        Everything that is not given stays symbolic.
+    Errors
+        ``InvalidNetwork`` for an impossible depth, width, variance or rate; ``UnknownName`` for an unknown
+        activation or weight ensemble; ``NotIntegrable`` for an activation without Gaussian averages.
+    Source
+        Roberts, Yaida & Hanin, The Principles of Deep Learning Theory (arXiv:2106.10165).
+    """
+
+    activation: Activation
+    depth: int | None
+    width: int | tuple[int, ...] | None
+    C_W: Value
+    C_b: Value
+    lambda_W: Value
+    lambda_b: Value
+    weights: str
+    output_width: int | None
+
+    def __init__(
+        self,
+        activation: Any = None,
+        *,
+        depth: int | None = None,
+        width: int | Sequence[int] | None = None,
+        C_W: float | Sequence[float] | None = None,
+        C_b: float | Sequence[float] | None = None,
+        lambda_W: float | Sequence[float] | None = None,
+        lambda_b: float | Sequence[float] | None = None,
+        weights: str = "gaussian",
+        output_width: int | None = None,
+    ) -> None:
+        put = lambda name, value: object.__setattr__(self, name, value)  # noqa: E731  a frozen value sets itself once
+        put("activation", as_activation(activation))
+        put("depth", None if depth is None else _positive_int("depth", depth))
+        put("width", _widths(width, self.depth))
+        for name, value in zip(HYPERPARAMETERS, (C_W, C_b, lambda_W, lambda_b), strict=True):
+            put(name, _nonnegative(name, value, self.depth))
+        if weights not in WEIGHTS:
+            raise unknown_name("weights", str(weights), WEIGHTS)
+        put("weights", weights)
+        put("output_width", None if output_width is None else _positive_int("output_width", output_width))
+
+    @property
+    def layer_map(self) -> LayerMap:
+        """The map from one layer to the next, as the sum of terms that the engine differentiates."""
+        return LayerMap((Bias(), Weights()))
+
+    @property
+    def hidden_widths(self) -> tuple[int, ...] | None:
+        """The widths n_1 ... n_(L-1), when depth and width are given."""
+        if self.width is None or self.depth is None:
+            return None
+        return self.width if isinstance(self.width, tuple) else (self.width,) * (self.depth - 1)
+
+    def per_layer(self, name: str) -> tuple[float, ...]:
+        """The values of a hyperparameter in the layers 1 ... L; ``InvalidNetwork`` if it, or the depth, is not given."""
+        if self.depth is None:
+            raise InvalidNetwork("depth=None: a number can be computed only for a given depth; allowed: integers from 1")
+        value: Value = getattr(self, name)
+        if value is None:
+            raise InvalidNetwork(f"{name}=None: a number can be computed only for a given {name}; allowed: reals from 0")
+        return value if isinstance(value, tuple) else (value,) * self.depth
+
+    @property
+    def ratios(self) -> tuple[float, ...]:
+        """n_l / n_(l-1) for l = 1 ... L-1, with 1 at l = 1 (a Gaussian layer propagates nothing) and for widths not given."""
+        n = self.hidden_widths or (1,) * ((self.depth or 1) - 1)
+        return tuple(1.0 if i == 0 else n[i] / n[i - 1] for i in range(len(n)))
+
+    @property
+    def known(self) -> dict[sp.Symbol, sp.Expr]:
+        """The symbols of the recursions that this network fixes to one number for all layers."""
+        fixed = {
+            getattr(symbols, name): sp.nsimplify(value, rational=True)
+            for name in HYPERPARAMETERS
+            if isinstance(value := getattr(self, name), float)
+        }
+        if isinstance(self.width, int):
+            fixed[symbols.rho] = sp.Integer(1)
+        return fixed
+
+    def at_width(self, width: int | Sequence[int]) -> MLP:
+        """The same network at another width."""
+        return self.with_(width=width)
+
+    def with_(self, **changes: Any) -> MLP:
+        """A copy with some arguments changed."""
+        fields = {f: getattr(self, f) for f in self.__dataclass_fields__} | changes
+        return MLP(fields.pop("activation"), **fields)
+
+    def __repr__(self) -> str:
+        given = [repr(self.activation.name)]
+        given += [f"{f}={v}" for f in self.__dataclass_fields__ if f != "activation" and (v := getattr(self, f)) is not None]
+        return f"MLP({', '.join(given)})"
+
+
+def _positive_int(name: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
+        raise InvalidNetwork(f"{name}={value!r} must be an integer, at least 1")
+    return int(value)
+
+
+def _widths(width: Any, depth: int | None) -> int | tuple[int, ...] | None:
+    if width is None or isinstance(width, Integral):
+        return None if width is None else _positive_int("width", width)
+    if isinstance(width, str) or not isinstance(width, Iterable):
+        raise InvalidNetwork(f"width={width!r} must be one positive integer or a sequence of depth-1 of them")
+    widths = tuple(_positive_int(f"width[{i}]", w) for i, w in enumerate(width))
+    if depth is None:
+        raise InvalidNetwork(f"width={widths} is a sequence, which needs depth= as well (depth={len(widths) + 1} fits)")
+    if len(widths) != depth - 1:
+        raise InvalidNetwork(f"width={widths} has {len(widths)} entries, but depth={depth} has {depth - 1} hidden layers")
+    return widths
+
+
+def _nonnegative(name: str, value: Any, depth: int | None) -> Value:
+    if value is None:
+        return None
+    if isinstance(value, Real | sp.Expr) and not isinstance(value, bool):
+        return _one(name, value)
+    if isinstance(value, str | bool) or not isinstance(value, Iterable):
+        raise InvalidNetwork(f"{name}={value!r} must be a real number from 0, or a sequence of one for each layer")
+    values = tuple(_one(f"{name}[{i}]", v) for i, v in enumerate(value))
+    if depth is None or len(values) != depth:
+        raise InvalidNetwork(f"{name}={values} has {len(values)} entries, but depth={depth}: give one for each layer 1...L")
+    return values
+
+
+def _one(name: str, value: Any) -> float:
+    try:
+        number = float(value)
+    except TypeError:
+        number = math.nan
+    if not math.isfinite(number) or number < 0:
+        kind = "a variance" if name.startswith("C_") else "a learning rate"
+        raise InvalidNetwork(f"{name}={value!r} is {kind}; allowed: finite real numbers from 0")
+    return number
+
+
+

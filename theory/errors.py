@@ -1,0 +1,55 @@
+"""One exception class per kind of mistake; each message names the argument, the value and what would be allowed."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class WidthwiseError(ValueError):
+    """Base of all errors that a wrong argument raises."""
+
+
+class InvalidNetwork(WidthwiseError):
+    """A network that cannot exist: wrong depth, width, variance or learning rate."""
+
+
+class InvalidInput(WidthwiseError):
+    """Inputs ``X`` of the wrong shape, or with entries that are not finite."""
+
+
+class InvalidArgument(WidthwiseError):
+    """Any other argument outside what is allowed."""
+
+
+class UnknownName(WidthwiseError):
+    """A name that is not registered; the message suggests the nearest ones."""
+
+
+class NotIntegrable(WidthwiseError):
+    """A function whose Gaussian average does not exist."""
+
+
+class NotAvailable(WidthwiseError):
+    """A result that exists in theory but that this version does not hold."""
+
+
+class NotConverged(WidthwiseError):
+    """A numerical method that did not reach its tolerance."""
+
+
+class ExpansionWarning(UserWarning):
+    """The next order in 1/width is not small."""
+
+
+class AccuracyWarning(UserWarning):
+    """A Gaussian average whose estimated error is above the tolerance."""
+
+
+def unknown_name(kind: str, name: str, allowed: Iterable[str]) -> UnknownName:
+    """The error for ``name``, with the nearest allowed names first."""
+    options = sorted(allowed)
+    near = difflib.get_close_matches(name.lower(), {o.lower(): o for o in options}, n=2, cutoff=0.5)
+    by_lower = {o.lower(): o for o in options}
+    hint = f"; did you mean {' or '.join(repr(by_lower[n]) for n in near)}?" if near else ""
+    return UnknownName(f"{kind}={name!r} is not known{hint} Allowed: {', '.join(options)}.")

@@ -1,0 +1,163 @@
+r"""Gaussian averages as SymPy objects, with the two theorems that the engine uses.
+
+*Price*: :math:`\partial\langle f\rangle_q/\partial q_{xy} = \langle\partial_x\partial_y f\rangle`, half of it for
+:math:`x=y`. No inverse of q appears, so equal and parallel samples need no special case.
+
+*Isserlis*: at infinite width two jets are correlated only if they have the same directions, so the average over the jets
+is a sum over pairings, and averages of the preactivations alone remain.
+
+The derivatives of Price's theorem stay an operator in front of the body, as in
+:math:`\langle\partial_a^2(\sigma_a\sigma_b)\rangle`: :meth:`Average.explicit` carries them out. For a kinked activation
+only the operator form is defined everywhere, because at :math:`z_a=z_b` the single terms of the product rule are not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Any
+
+import sympy as sp
+
+from .quantities import Kind, lookup
+from .symbols import Entry, Jet, label_latex
+
+
+class Average(sp.Expr):
+    r"""The node :math:`\langle\partial_x\cdots\,\mathrm{body}\rangle_K` for one product ``body`` of functions of z.
+
+    Build it with :func:`average`, which is linear and pulls constants out.
+    """
+
+    is_commutative = True
+    is_real = True
+
+    def __new__(cls, body: sp.Expr, derivatives: Iterable[Jet] = ()) -> Average:
+        ordered = sp.Tuple(*sorted(derivatives, key=lambda jet: jet.structure))
+        obj: Average = sp.Expr.__new__(cls, sp.sympify(body), ordered)
+        return obj
+
+    @property
+    def body(self) -> sp.Expr:
+        """What is averaged, before the derivatives."""
+        return self.args[0]
+
+    @property
+    def derivatives(self) -> tuple[Jet, ...]:
+        """The site variables by which the body is differentiated, repeated as often."""
+        return tuple(self.args[1])
+
+    @property
+    def sites(self) -> tuple[Jet, ...]:
+        """The preactivations in the body, sorted."""
+        return tuple(sorted(self.body.atoms(Jet), key=lambda jet: jet.structure))
+
+    def explicit(self) -> sp.Expr:
+        """The derivatives carried out: a sum of averages of products."""
+        return average(sp.diff(self.body, *self.derivatives) if self.derivatives else self.body)
+
+    def doit(self, **hints: Any) -> sp.Expr:
+        """Carry the derivatives out."""
+        return self.explicit()
+
+    def _eval_derivative(self, symbol: Any) -> sp.Expr:
+        """Price's theorem, for a derivative by an entry of the kernel."""
+        if isinstance(symbol, Entry) and symbol.name == "K":
+            a, b = (Jet(label) for label in symbol.labels)
+            if a in self.sites and b in self.sites:
+                return sp.Rational(1, 2 if a == b else 1) * Average(self.body, (*self.derivatives, a, b))
+        return sp.Integer(0)
+
+    def relabel(self, mapping: dict[str, str]) -> sp.Expr:
+        """The average for other samples; derivatives are carried out first, since samples may come to coincide."""
+        jets = {jet: Jet(mapping.get(jet.sample, jet.sample)) for jet in self.sites}
+        return self.explicit().xreplace(jets) if len(set(jets.values())) < len(jets) else self.xreplace(jets)
+
+    def _sympystr(self, printer: Any) -> str:
+        shown = self._shown()
+        if shown is not None:
+            return f"<{printer._print(shown)}>"
+        return f"<d[{','.join(map(str, self.derivatives))}]({printer._print(self.body)})>"
+
+    def _latex(self, printer: Any, exp: Any = None) -> str:
+        shown = self._shown()
+        if shown is not None:
+            inside = printer._print(shown)
+        else:
+            inside = "".join(_partial(j, self.derivatives.count(j)) for j in dict.fromkeys(self.derivatives))
+            inside += rf"\left({printer._print(self.body)}\right)"
+        text = rf"\left\langle {inside} \right\rangle"
+        return text if exp is None else f"{text}^{{{exp}}}"
+
+    def _shown(self) -> sp.Expr | None:
+        """What print shows inside the brackets when the derivatives give a single product; None otherwise."""
+        shown = sp.diff(self.body, *self.derivatives) if self.derivatives else self.body
+        return None if isinstance(shown, sp.Add | sp.Derivative) else shown
+
+
+def _partial(jet: Jet, power: int) -> str:
+    index = f"_{{{label_latex(jet.sample)}}}" if jet.sample else ""
+    return rf"\partial{index}" + (f"^{{{power}}}" if power > 1 else "")
+
+
+def average(expr: sp.Expr, derivatives: Iterable[Jet] = ()) -> sp.Expr:
+    """The average of any function of the preactivations z: linear, constants pulled out, <1> = 1."""
+    derivatives = tuple(derivatives)
+    terms = []
+    for term in sp.Add.make_args(sp.expand(expr)):
+        constant, body = term.as_independent(Jet, as_Add=False)
+        if set(derivatives) <= body.atoms(Jet):
+            terms.append(constant * Average(body, derivatives) if body != 1 else constant)
+    return sp.Add(*terms)
+
+
+def saddle(first: Jet, second: Jet) -> sp.Expr:
+    """The covariance of two jets of one neuron at infinite width: zero unless their directions agree."""
+    if first.directions != second.directions:
+        return sp.Integer(0)
+    entry = lookup(Kind.MEAN, ((first, second),))
+    if entry is None:
+        raise NotImplementedError(f"no quantity is registered for the mean of {first} {second}")
+    return entry
+
+
+@lru_cache(maxsize=None)
+def isserlis(jets: tuple[Jet, ...]) -> sp.Expr:
+    """The average of a product of jets with directions: the sum over pairings of products of covariances."""
+    if not jets:
+        return sp.Integer(1)
+    first, rest = jets[0], jets[1:]
+    return sp.Add(
+        *(
+            covariance * isserlis(rest[:k] + rest[k + 1 :])
+            for k, second in enumerate(rest)
+            if (covariance := saddle(first, second)) != 0
+        )
+    )
+
+
+def expectation(expr: sp.Expr, derivatives: Iterable[Jet] = ()) -> sp.Expr:
+    r"""The site average :math:`\langle\partial_x\cdots f\rangle` at infinite width of f, a polynomial in the jets.
+
+    Derivatives by jets with directions are carried out (f is a polynomial in them), those by preactivations stay as operators.
+    """
+    derivatives = tuple(derivatives)
+    on_jets = [jet for jet in derivatives if jet.directions]
+    on_z = [jet for jet in derivatives if not jet.directions]
+    expr = sp.expand(sp.diff(expr, *on_jets) if on_jets else expr)
+    jets = sorted((jet for jet in expr.atoms(Jet) if jet.directions), key=lambda jet: jet.structure)
+    if not jets:
+        return average(expr, on_z)
+    terms = []
+    for powers, coefficient in sp.Poly(expr, *jets).terms():
+        product = tuple(jet for jet, power in zip(jets, powers, strict=True) for _ in range(power))
+        pairings = isserlis(product)
+        if pairings != 0:
+            terms.append(pairings * average(coefficient, on_z))
+    return sp.Add(*terms)
+
+
+def price(expr: sp.Expr, pair: tuple[Jet, Jet], derivatives: Iterable[Jet] = ()) -> sp.Expr:
+    r""":math:`\partial\langle f\rangle/\partial q_{xy}` for ``pair`` = (x, y), after the ``derivatives`` already taken."""
+    x, y = pair
+    return sp.Rational(1, 2 if x == y else 1) * expectation(expr, (*derivatives, x, y))

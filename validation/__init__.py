@@ -1,0 +1,1 @@
+"""Literal finite networks, unbiased estimators with error bars, verdicts, strategies, reports."""
