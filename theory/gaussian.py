@@ -92,7 +92,7 @@ class Average(sp.Expr):
     def _shown(self) -> sp.Expr | None:
         """What print shows inside the brackets when the derivatives give a single product; None otherwise."""
         shown = sp.diff(self.body, *self.derivatives) if self.derivatives else self.body
-        return None if isinstance(shown, sp.Add | sp.Derivative) else shown
+        return None if isinstance(sp.expand(shown), sp.Add) else shown
 
 
 def _partial(jet: Jet, power: int) -> str:

@@ -59,20 +59,20 @@ _K = (("", 0), ("", 1))
 _H = (("r", 0), ("r", 1))
 
 QUANTITIES: tuple[Quantity, ...] = (
-    Quantity("K", Kind.MEAN, (_K,), "K", "01", "kernel: E[z_a z_b] at infinite width"),
+    Quantity("K", Kind.MEAN, (_K,), "K", "01", "kernel at infinite width"),
     Quantity("Theta", Kind.MEAN, (_H,), r"\Theta", "01", "neural tangent kernel at infinite width"),
     Quantity("V", Kind.COVARIANCE, (_K, (("", 2), ("", 3))), "V", "(01)(23)", "four-point vertex of preactivations"),
-    Quantity("D", Kind.COVARIANCE, (_K, (("r", 2), ("r", 3))), "D", "0123", "NTK-preactivation, (z_a z_b)(H_cd)"),
+    Quantity("D", Kind.COVARIANCE, (_K, (("r", 2), ("r", 3))), "D", "0123", "covariance of the kernel and the NTK"),
     Quantity(
         "F", Kind.COVARIANCE, ((("", 0), ("r", 2)), (("", 1), ("r", 3))), "F", "0213",
-        "NTK-preactivation, z_a with H's index c, z_b with d",
+        "NTK-preactivation correlator that pairs each preactivation with one index of the NTK",
     ),
-    Quantity("A", Kind.COVARIANCE, (_H, (("s", 2), ("s", 3))), "A", "(01)(23)", "NTK variance, (H_ab)(H_cd)"),
+    Quantity("A", Kind.COVARIANCE, (_H, (("s", 2), ("s", 3))), "A", "(01)(23)", "covariance of the NTK at two different neurons"),
     Quantity(
         "B", Kind.COVARIANCE, ((("r", 0), ("s", 2)), (("r", 1), ("s", 3))), "B", "0213",
-        "NTK variance, off-diagonal neurons: a with c, b with d",
+        "variance of the NTK between different neurons",
     ),
-    Quantity("K1", Kind.CORRECTION, (_K,), r"K^{\{1\}LAYER}", "01", "1/n correction to the mean of z_a z_b"),
+    Quantity("K1", Kind.CORRECTION, (_K,), r"K^{\{1\}LAYER}", "01", "1/n correction to the mean kernel"),
     Quantity("Theta1", Kind.CORRECTION, (_H,), r"\Theta^{\{1\}LAYER}", "01", "1/n correction to the mean NTK"),
 )  # fmt: skip
 

@@ -51,6 +51,11 @@ class Atom(sp.AtomicExpr):
     def __getnewargs__(self) -> tuple[Any, ...]:
         return self.structure
 
+    @classmethod
+    def class_key(cls) -> tuple[int, int, str]:
+        """Behind numbers, hyperparameters, activations and averages: C_W <sigma'_a sigma'_b> Theta_ab."""
+        return 6, 0, cls.__name__
+
     def sort_key(self, order: Any = None) -> Any:
         """Atoms sort by class name, then by structure, so that printed formulas have a stable order."""
         return self.class_key(), (1, (str(self),)), sp.S.One.sort_key(), sp.S.One
@@ -124,6 +129,50 @@ class Sigma(sp.Function):
         return rf"\left({body}\right)^{{{exp}}}" if k else rf"\sigma{index}^{{{exp}}}"
 
 
+class Named(Atom):
+    """A letter of the explanations, such as the left-hand side of a definition: how it is written, and nothing more."""
+
+    plain: str
+    tex: str
+
+    @classmethod
+    def class_key(cls) -> tuple[int, int, str]:
+        """In front of everything: sums and parameters stand before what they act on."""
+        return 0, 0, cls.__name__
+
+    def __new__(cls, plain: str, tex: str) -> Named:
+        obj: Named = super().__new__(cls)
+        obj.plain, obj.tex = plain, tex
+        obj.structure = (plain, tex)
+        return obj
+
+    def _plain(self) -> str:
+        return self.plain
+
+    def _latex(self, printer: Any) -> str:
+        return self.tex
+
+
+class Overlap(Atom):
+    r"""The overlap of two inputs, :math:`x_a\cdot x_b/n_0`."""
+
+    labels: tuple[str, ...]
+
+    def __new__(cls, labels: tuple[str, ...]) -> Overlap:
+        obj: Overlap = super().__new__(cls)
+        obj.labels = tuple(sorted(labels))
+        obj.structure = (obj.labels,)
+        return obj
+
+    def _plain(self) -> str:
+        return "(" + ".".join(f"x_{a}" if a else "x" for a in self.labels) + "/n_0)"
+
+    def _latex(self, printer: Any) -> str:
+        xs = [f"x_{{{label_latex(a)}}}" if a else "x" for a in self.labels]
+        product = r" \cdot ".join(xs)
+        return rf"\frac{{{product}}}{{n_0}}"
+
+
 class Entry(Atom):
     r"""An entry of a tensor: ``Entry("V", ("a","b","c","d"))`` is :math:`V_{(ab)(cd)}` of the layer below.
 
@@ -152,10 +201,9 @@ class Entry(Atom):
         index = f"[{','.join(self.labels)}]" if any(self.labels) else ""
         return f"{self.name}{chr(39) * self.shift}{index}"
 
-    def _latex(self, printer: Any, exp: Any = None) -> str:
+    def _latex(self, printer: Any) -> str:
         head, pattern = self.styles.get(self.name, (self.name, "0123456789"[: len(self.labels)]))
         layer = r"(\ell+1)" if self.shift else r"(\ell)"
         head = head.replace("LAYER", layer) if "LAYER" in head else rf"{head}^{{{layer}}}"
         index = "".join(label_latex(self.labels[int(c)]) + " " if c.isdigit() else c for c in pattern).strip()
-        body = rf"{head}_{{{index}}}" if any(self.labels) else head
-        return body if exp is None else rf"\bigl({body}\bigr)^{{{exp}}}"
+        return rf"{head}_{{{index}}}" if any(self.labels) else head

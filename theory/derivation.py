@@ -1,0 +1,239 @@
+r"""Derivations: an equation, what it depends on, and the steps that lead to it.
+
+The steps are the ones by which the engine computes the equation, written down: they hold the same objects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from graphlib import TopologicalSorter
+from typing import Any
+
+import sympy as sp
+
+from . import latex
+from .architecture import MLP
+#from .closed_forms import specialize
+from .errors import InvalidArgument
+from .expansion import Recursion, recursion
+from .gaussian import Average
+from .layers import LayerMap
+from .meanfield import MeanFieldSystem
+from .narrative import Step, steps_of
+from .quantities import QUANTITIES, Kind, Quantity, quantity
+from .symbols import Entry, Jet, Overlap, Sigma
+
+DEFAULT_LABELS = "1234"
+
+
+@dataclass(frozen=True)
+class Derivation:
+    r"""The recursion of one quantity from layer :math:`\ell` to :math:`\ell+1`, derived.
+
+    Equation
+        ``equation`` is a ``sympy.Eq``; ``first`` is the value in the first layer, where inputs take the place of neurons.
+    Units
+        A tensor of layer :math:`\ell` multiplies :math:`1/n_{\ell-1}`.
+    Valid
+        Leading order in 1/width of the named quantity, any activation, any samples (labels may coincide).
+    Source
+        Derived here from the definition of the layer; notation of Roberts, Yaida & Hanin (arXiv:2106.10165).
+    """
+
+    net: MLP
+    quantity: Quantity
+    labels: tuple[str, ...]
+    recursion: Recursion
+    first: sp.Eq
+    layer: LayerMap
+
+    @property
+    def name(self) -> str:
+        """The public name of the quantity."""
+        return self.quantity.name
+
+    @property
+    def equation(self) -> sp.Eq:
+        """The recursion as an equation."""
+        return sp.Eq(self.recursion.left, self.recursion.right, evaluate=False)
+
+    @property
+    def depends_on(self) -> tuple[str, ...]:
+        """The quantities of the layer below that enter, K included whenever an average is taken."""
+        right = self.recursion.right
+        names = {e.name for e in right.atoms(Entry)} | ({"K"} if right.has(Average) else set())
+        return tuple(q.name for q in QUANTITIES if q.name in names) + tuple(sorted(names - {q.name for q in QUANTITIES}))
+
+    @property
+    def averages(self) -> tuple[Average, ...]:
+        """The Gaussian averages in the equation."""
+        return tuple(sorted(self.recursion.right.atoms(Average), key=str))
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """The derivation: definition, layer map of the jets, neuron average, cumulance, Price, Isserlis, result."""
+        return steps_of(MeanFieldSystem(self.layer), self.quantity, self.labels, self.recursion)
+
+    def specialize(self) -> Derivation:
+        """The same with closed forms of the network's activation wherever they exist; other averages stay.
+
+        Raises ``InvalidArgument`` for the unspecified activation.
+        """
+        activation = self.net.activation
+        if not activation.specified:
+            raise InvalidArgument("activation='sigma' is unspecified; give the network a concrete one to specialize")
+        return replace(self, recursion=self.recursion.map(lambda part: specialize(part, activation)))
+
+    def doit(self) -> Derivation:
+        """The same with the derivatives of Price's theorem carried out under the averages."""
+        return replace(self, recursion=self.recursion.map(_explicit))
+
+    def latex(self, *, steps: bool = False) -> str:
+        """An ``align`` environment with the equation; with ``steps=True`` the whole derivation, ready to be pasted."""
+        if not steps:
+            return latex.align(self._rows())
+        return "\n\n".join(step.latex() for step in self.steps)
+
+    def _rows(self) -> list[str]:
+        return latex.equation_lines(self.recursion.left, self.recursion.terms)
+
+    def _repr_latex_(self) -> str:
+        return latex.aligned(self._rows())
+
+    def __str__(self) -> str:
+        text = "\n    + ".join(str(term) for term in self.recursion.terms) or "0"
+        return f"{self.recursion.left} = {text}"
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+@dataclass(frozen=True)
+class System(Mapping[str, Derivation]):
+    """The closed system of recursions, in an order in which each can be computed."""
+
+    net: MLP
+    derivations: tuple[Derivation, ...]
+
+    def __getitem__(self, name: str) -> Derivation:
+        for derivation in self.derivations:
+            if derivation.name == name:
+                return derivation
+        quantity(name)  # a clear error for an unknown name
+        raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return (d.name for d in self.derivations)
+
+    def __len__(self) -> int:
+        return len(self.derivations)
+
+    def specialize(self) -> System:
+        """Closed forms wherever they exist."""
+        return replace(self, derivations=tuple(d.specialize() for d in self.derivations))
+
+    def latex(self, *, steps: bool = False) -> str:
+        """All equations in one ``align``; with ``steps=True`` all derivations one after the other."""
+        if steps:
+            return "\n\n".join(d.latex(steps=True) for d in self.derivations)
+        return latex.align(row for d in self.derivations for row in d._rows())
+
+    def _repr_latex_(self) -> str:
+        return latex.aligned(row for d in self.derivations for row in d._rows())
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.derivations))
+
+    __repr__ = __str__
+
+
+def derive(net: MLP, name: str | None = None, *, samples: int | Sequence[str] | None = None) -> Any:
+    r"""Derive the recursion of a quantity, or the closed system of all of them.
+
+    Equation
+        .. math:: \mathrm{tensor}^{(\ell+1)} = \mathrm{function}(\mathrm{tensors}^{(\ell)},\ \langle\cdots\rangle_{K^{(\ell)}})
+    Shapes
+        ``samples=None``: as many different samples as the quantity has indices. ``samples=1``: one input, no index.
+        A sequence of labels, one for each index, chooses them; labels may repeat: ``samples="aabb"``.
+    Units
+        A tensor of layer :math:`\ell` multiplies :math:`1/n_{\ell-1}`; K1 and Theta1 are the corrections to the mean.
+    Valid
+        Leading order of each quantity in 1/width; hyperparameters that ``net`` does not give stay symbolic.
+    Errors
+        ``UnknownName`` for a quantity that does not exist; ``InvalidArgument`` for labels of the wrong number.
+    Source
+        Derived from the layer map; see ``Derivation.steps``.
+    """
+    if not isinstance(net, MLP):
+        raise InvalidArgument(f"net={net!r} is a {type(net).__name__}; allowed: an MLP")
+    if name is None:
+        if samples not in (None, 1):
+            raise InvalidArgument(f"samples={samples!r} with all quantities; allowed: None (different samples) or 1")
+        return System(net, tuple(derive(net, n, samples=samples) for n in dependency_order(net.layer_map)))
+    row = quantity(name)
+    return derive_layer(net.layer_map, row, labels_for(row, samples), net)
+
+
+def derive_layer(layer: LayerMap, row: Quantity, labels: tuple[str, ...], net: MLP | None = None) -> Derivation:
+    """The derivation for any layer map; ``net`` supplies the activation and the values of known hyperparameters."""
+    net = net or MLP()
+    known = net.known
+    law = _recursion(layer, row, labels).map(lambda part: part.xreplace(known))
+    return Derivation(net, row, labels, law, _first(layer, row, labels, known), layer)
+
+
+def labels_for(row: Quantity, samples: int | Sequence[str] | None) -> tuple[str, ...]:
+    """Sample labels for the indices of a quantity."""
+    if samples is None:
+        return tuple(DEFAULT_LABELS[: row.rank])
+    if isinstance(samples, int):
+        if samples != 1:
+            raise InvalidArgument(f"samples={samples}; allowed: None, 1 (one input), or {row.rank} labels")
+        return ("",) * row.rank
+    labels = tuple(str(s) for s in samples)
+    if len(labels) != row.rank or not all(labels):
+        raise InvalidArgument(f"samples={samples!r} gives {len(labels)} labels; {row.name} has {row.rank} indices")
+    return labels
+
+
+@lru_cache(maxsize=1024)
+def _recursion(layer: LayerMap, row: Quantity, labels: tuple[str, ...]) -> Recursion:
+    return recursion(MeanFieldSystem(layer), row, labels)
+
+
+@lru_cache(maxsize=64)
+def dependency_order(layer: LayerMap) -> tuple[str, ...]:
+    """The names of the closed system, each after those of the layer below that it needs."""
+    graph = {}
+    for row in QUANTITIES:
+        law = _recursion(layer, row, ("",) * row.rank)
+        graph[row.name] = {e.name for e in law.right.atoms(Entry)} - {row.name} | ({"K"} - {row.name})
+    return tuple(TopologicalSorter(graph).static_order())
+
+
+def _first(layer: LayerMap, row: Quantity, labels: tuple[str, ...], known: Mapping[sp.Symbol, sp.Expr]) -> sp.Eq:
+    """The first layer: it is exactly Gaussian, its neurons below are the inputs, which have no jets and do not fluctuate."""
+    left = Entry(row.name, row.entry(labels).labels, 0)
+    if len(row.pairs) > 1 or row.kind is Kind.CORRECTION:
+        return sp.Eq(left, sp.Integer(0), evaluate=False)
+    (pair,) = row.at(labels)
+    observable = layer.observable(pair)
+    return sp.Eq(left, input_average(observable.constant, observable.site).xreplace(dict(known)), evaluate=False)
+
+
+def input_average(constant: sp.Expr, site: sp.Expr) -> sp.Expr:
+    r""":math:`\mathrm{const}+\frac1{n_0}\sum_k f(x_k)`: the identity replaces the activation, and inputs have no jets."""
+    site = site.xreplace({jet: sp.Integer(0) for jet in site.atoms(Jet) if jet.directions})
+    sigmas = sorted(site.atoms(Sigma), key=str)
+    if not sigmas:
+        return constant
+    terms = [constant]
+    for powers, coefficient in sp.Poly(site, *sigmas).terms():
+        terms.append(coefficient * Overlap(tuple(s.args[0].sample for s, k in zip(sigmas, powers, strict=True) for _ in range(k))))
+    return sp.Add(*terms)
+
+
+def _explicit(expr: sp.Expr) -> sp.Expr:
+    return expr.xreplace({node: node.explicit() for node in expr.atoms(Average)})
