@@ -5,9 +5,9 @@ The steps are the ones by which the engine computes the equation, written down: 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache, partial
 from graphlib import TopologicalSorter
 from typing import Any
 
@@ -15,7 +15,7 @@ import sympy as sp
 
 from . import latex
 from .architecture import MLP
-#from .closed_forms import specialize
+from .closed_forms import specialize
 from .errors import InvalidArgument
 from .expansion import Recursion, recursion
 from .gaussian import Average
@@ -45,9 +45,18 @@ class Derivation:
     net: MLP
     quantity: Quantity
     labels: tuple[str, ...]
-    recursion: Recursion
+    law: Recursion  #: as derived, with the averages as operators; code is generated from this
     first: sp.Eq
     layer: LayerMap
+    shown: tuple[Callable[[sp.Expr], sp.Expr], ...] = ()  #: what has been asked for to be put in or carried out
+
+    @cached_property
+    def recursion(self) -> Recursion:
+        """The law as it is shown: with closed forms after ``specialize``, with derivatives carried out after ``doit``."""
+        law = self.law
+        for change in self.shown:
+            law = law.map(change)
+        return law
 
     @property
     def name(self) -> str:
@@ -84,11 +93,11 @@ class Derivation:
         activation = self.net.activation
         if not activation.specified:
             raise InvalidArgument("activation='sigma' is unspecified; give the network a concrete one to specialize")
-        return replace(self, recursion=self.recursion.map(lambda part: specialize(part, activation)))
+        return replace(self, shown=(*self.shown, partial(specialize, activation=activation)))
 
     def doit(self) -> Derivation:
         """The same with the derivatives of Price's theorem carried out under the averages."""
-        return replace(self, recursion=self.recursion.map(_explicit))
+        return replace(self, shown=(*self.shown, _explicit))
 
     def latex(self, *, steps: bool = False) -> str:
         """An ``align`` environment with the equation; with ``steps=True`` the whole derivation, ready to be pasted."""
@@ -129,6 +138,10 @@ class System(Mapping[str, Derivation]):
 
     def __len__(self) -> int:
         return len(self.derivations)
+
+    def restrict(self, names: Sequence[str]) -> System:
+        """Only some of the derivations, in the same order."""
+        return replace(self, derivations=tuple(d for d in self.derivations if d.name in names))
 
     def specialize(self) -> System:
         """Closed forms wherever they exist."""

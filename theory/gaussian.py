@@ -101,14 +101,28 @@ def _partial(jet: Jet, power: int) -> str:
 
 
 def average(expr: sp.Expr, derivatives: Iterable[Jet] = ()) -> sp.Expr:
-    """The average of any function of the preactivations z: linear, constants pulled out, <1> = 1."""
+    """The average of any function of the preactivations z: linear, constants pulled out, bare factors z by Stein, <1> = 1."""
     derivatives = tuple(derivatives)
     terms = []
     for term in sp.Add.make_args(sp.expand(expr)):
         constant, body = term.as_independent(Jet, as_Add=False)
-        if set(derivatives) <= body.atoms(Jet):
-            terms.append(constant * Average(body, derivatives) if body != 1 else constant)
+        if not set(derivatives) <= body.atoms(Jet):
+            continue
+        if body == 1:
+            terms.append(constant)
+        elif (bare := next((f.as_base_exp()[0] for f in sp.Mul.make_args(body) if isinstance(f.as_base_exp()[0], Jet)), None)) is not None:
+            terms.append(constant * _stein(bare, body / bare, derivatives))
+        else:
+            terms.append(constant * Average(body, derivatives))
     return sp.Add(*terms)
+
+
+def _stein(bare: Jet, rest: sp.Expr, derivatives: tuple[Jet, ...]) -> sp.Expr:
+    # Stein's identity E[z_a g] = sum_b K_ab E[d_b g], for g = D(rest) with the operators D of Price's theorem; moving z_a in
+    # front of them leaves one term for each operator that hits it: D(z_a rest) = z_a D(rest) + sum_(x = z_a in D) (D without x)(rest).
+    hit = [average(rest, derivatives[:i] + derivatives[i + 1 :]) for i, x in enumerate(derivatives) if x == bare]
+    sites = sorted(rest.atoms(Jet), key=lambda jet: jet.structure)
+    return sp.Add(*hit, *(saddle(bare, site) * average(rest, (*derivatives, site)) for site in sites))
 
 
 def saddle(first: Jet, second: Jet) -> sp.Expr:

@@ -1,0 +1,131 @@
+"""Gaussian averages as tables over inputs: every average at all tuples of samples, each computed once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import combinations_with_replacement, product
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .quadrature import Sigma, Term, gaussian_averages
+
+Array = NDArray[np.float64]
+#: Samples count as parallel when their correlation is this close to 1 or -1.
+PARALLEL = 1e-13
+
+
+def tables(sigma: Sigma, K: Array, terms: Mapping[str, Term], kinks: Sequence[float] = ()) -> tuple[dict[str, Array], float]:
+    r"""Tables of :math:`\langle\partial\cdots\prod_i\sigma^{(k_i)}(z_{a_i})\rangle_K` over all index tuples :math:`(a_1, ..., a_d)`.
+
+    Equation
+        ``tables[name][a, b, ...]`` is the average ``terms[name]`` with site i at sample number i of the index.
+    Shapes
+        K: (m, m); a table of d sites: (m,) * d. With one site, K holds independent variances and has any shape.
+    Units
+        Those of the product of activations.
+    Valid
+        All averages with d sites share one call, so that the activation is evaluated once at each node. Only
+        index tuples in increasing order are integrated; the others follow by permuting the sites.
+    Errors
+        Those of ``gaussian_averages``. The second value returned is the largest estimated absolute error.
+    """
+    values: dict[str, Array] = {}
+    worst = 0.0
+    for d in sorted({len(orders) for orders, _ in terms.values()}):
+        group = {name: term for name, term in terms.items() if len(term[0]) == d}
+        found, error = _one_site(sigma, K, group, kinks) if d == 1 else _many_sites(sigma, K, group, kinks, d)
+        values |= found
+        worst = max(worst, error)
+    return values, worst
+
+
+def _one_site(sigma: Sigma, K: Array, group: Mapping[str, Term], kinks: Sequence[float]) -> tuple[dict[str, Array], float]:
+    variances = np.asarray(K, dtype=float)
+    found, errors = gaussian_averages(sigma, variances.reshape(-1, 1, 1), list(group.values()), kinks=kinks)
+    return {name: found[i].reshape(variances.shape) for i, name in enumerate(group)}, float(errors.max(initial=0.0))
+
+
+def _many_sites(
+    sigma: Sigma, K: Array, group: Mapping[str, Term], kinks: Sequence[float], d: int
+) -> tuple[dict[str, Array], float]:
+    # Terms with Price operators keep the order of their sites: at parallel samples all derivatives belong to the
+    # first site by convention, so the two orders are not the same function. The others are integrated once.
+    ordered = {name: term for name, term in group.items() if any(term[1])}
+    symmetric = {name: term for name, term in group.items() if name not in ordered}
+    values: dict[str, Array] = {}
+    worst = 0.0
+    m = len(K)
+    for part, index in ((ordered, product(range(m), repeat=d)), (symmetric, combinations_with_replacement(range(m), d))):
+        if part:
+            found, error = _fill(sigma, K, part, kinks, np.array(list(index)), d)
+            values |= found
+            worst = max(worst, error)
+    return values, worst
+
+
+def _fill(
+    sigma: Sigma, K: Array, part: Mapping[str, Term], kinks: Sequence[float], index: NDArray[np.intp], d: int
+) -> tuple[dict[str, Array], float]:
+    m = len(K)
+    arrangements: dict[Term, int] = {}
+    for orders, derivatives in part.values():
+        if any(derivatives):
+            arrangements.setdefault((orders, derivatives), len(arrangements))
+            continue
+        for p in _permutations(orders):
+            arrangements.setdefault((p, derivatives), len(arrangements))
+    covariance = K[index[:, :, None], index[:, None, :]]
+    found, errors = gaussian_averages(sigma, covariance, list(arrangements), kinks=kinks)
+    number = np.zeros((m,) * d, dtype=np.intp)
+    number[tuple(index.T)] = np.arange(len(index))
+    every = np.indices((m,) * d).reshape(d, -1)
+    values = {}
+    for name, (orders, derivatives) in part.items():
+        if any(derivatives):
+            values[name] = found[arrangements[orders, derivatives], number[tuple(every)]].reshape((m,) * d)
+            continue
+        by = np.argsort(every, axis=0, kind="stable")
+        row = _arrangement_numbers(orders, derivatives, by, arrangements)
+        values[name] = found[row, number[tuple(np.take_along_axis(every, by, axis=0))]].reshape((m,) * d)
+    return values, float(errors.max(initial=0.0))
+
+
+def _permutations(orders: tuple[tuple[int, ...], ...]) -> list[tuple[tuple[int, ...], ...]]:
+    """The different arrangements of the sites."""
+    if not orders:
+        return [()]
+    return [(first, *rest) for first in sorted(set(orders)) for rest in _permutations(_without(orders, first))]
+
+
+def _without(orders: tuple[tuple[int, ...], ...], one: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
+    i = orders.index(one)
+    return orders[:i] + orders[i + 1 :]
+
+
+def _arrangement_numbers(
+    orders: tuple[tuple[int, ...], ...], derivatives: tuple[int, ...], by: NDArray[np.intp], known: Mapping[Term, int]
+) -> NDArray[np.intp]:
+    """For each index tuple, the arrangement of the term when the tuple is sorted by the permutation in its column."""
+    kinds = sorted(set(orders))
+    code = np.array([kinds.index(o) for o in orders])[by]
+    weights = len(kinds) ** np.arange(len(orders))
+    number_of = np.zeros(len(kinds) ** len(orders), dtype=np.intp)
+    for (arranged, d), number in known.items():
+        if d == derivatives and all(o in kinds for o in arranged):
+            number_of[int(weights @ np.array([kinds.index(o) for o in arranged]))] = number
+    return np.asarray(number_of[weights @ code])
+
+
+def where_regular(formula: Callable[..., Array], K: Array, singular: Array) -> Array:
+    """A closed form of two sites at all pairs where it is regular, and the quadrature's table at the others.
+
+    The closed forms of kinked activations are functions of the correlation with branch points at parallel samples, and
+    of quotients by the variances.
+    """
+    variance = np.diagonal(K)
+    scale = np.sqrt(np.outer(variance, variance))
+    regular = np.abs(K) < (1.0 - PARALLEL) * scale
+    K_aa = np.where(regular, variance[:, None], 1.0)
+    K_bb = np.where(regular, variance[None, :], 1.0)
+    return np.where(regular, formula(K_aa, np.where(regular, K, 0.0), K_bb), singular)

@@ -1,0 +1,232 @@
+r"""Means of elementary integrands under a Gaussian, by rules as rows.
+
+An integrand is a product over samples of :math:`z^n e^{-qz^2/2+jz}` and of *steps* :math:`s_w`, where :math:`s_0` is the
+sign function and :math:`s_w` the sign of z plus an independent noise of variance w, averaged over that noise:
+:math:`s_w(z)=\mathrm{erf}(z/\sqrt{2w})`. One calculus serves kinks and error functions, because a step becomes a
+Gaussian when it is differentiated; for w = 0 the Gaussian is a delta function, a curvature q without bound.
+
+Only determinants and minors of 1 + QK appear, never an inverse of K.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+import sympy as sp
+
+from .quantities import quantity
+from .symbols import Atom, Entry
+
+Numbers = tuple[sp.Expr, ...]
+Rows = tuple[Numbers, ...]
+
+
+class NoRule(Exception):  # noqa: N818 - a signal between rules, never seen by a caller
+    """No row of the table applies."""
+
+
+@dataclass(frozen=True)
+class Integrand:
+    r""":math:`\prod_i z_i^{n_i} g_i(z_i) e^{j_iz_i}\prod_k s_{w_k}(z_{i_k})`, with :math:`g=e^{-qz^2/2}`, or delta(z) for q = oo."""
+
+    labels: tuple[str, ...]
+    powers: tuple[int, ...]  #: n
+    curvatures: Numbers  #: q
+    tilts: Numbers  #: j, may be complex
+    steps: tuple[tuple[int, sp.Expr], ...] = ()  #: (index of the label, w)
+
+    @property
+    def tilted(self) -> bool:
+        """Whether the reflection z -> -z changes more than the sign."""
+        return any(j != 0 for j in self.tilts)
+
+    def lower(self, i: int) -> Integrand:
+        """One power of z_i less."""
+        return replace(self, powers=(*self.powers[:i], self.powers[i] - 1, *self.powers[i + 1 :]))
+
+    def differentiate_step(self, k: int) -> tuple[sp.Expr, Integrand]:
+        """The k-th step replaced by its derivative 2 exp(-z^2/2w) / sqrt(2 pi w): the constant, and the rest."""
+        i, w = self.steps[k]
+        constant = 2 / sp.sqrt(2 * sp.pi * w) if w != 0 else sp.Integer(2)
+        q = self.curvatures[i] + 1 / w if w != 0 else sp.oo
+        curvatures = (*self.curvatures[:i], q, *self.curvatures[i + 1 :])
+        return constant, replace(self, curvatures=curvatures, steps=self.steps[:k] + self.steps[k + 1 :])
+
+
+def kernel(a: str, b: str) -> Entry:
+    """The entry K_ab, its labels in canonical order."""
+    return quantity("K").entry((a, b))
+
+
+class Covariance(Atom):
+    r"""The entry :math:`S_{ab}` of :math:`S=K(1+QK)^{-1}`, kept as one letter while the rules multiply polynomials."""
+
+    def __new__(cls, labels: tuple[str, ...], curvatures: Numbers, a: int, b: int) -> sp.Expr:
+        if sp.oo in (curvatures[a], curvatures[b]):  # a variable that is pinned to zero does not vary
+            return sp.Integer(0)
+        if not any(curvatures):
+            return kernel(labels[a], labels[b])
+        obj: Covariance = super().__new__(cls)
+        obj.content = (labels, curvatures, min(a, b), max(a, b))
+        # SymPy sorts letters by their structure, so it holds only what Python can order.
+        obj.structure = (labels, _spelled(curvatures), min(a, b), max(a, b))
+        return obj
+
+    content: tuple[tuple[str, ...], Numbers, int, int]
+
+    def __getnewargs__(self) -> tuple[Any, ...]:
+        return self.content
+
+    def _plain(self) -> str:
+        labels, _, a, b = self.structure
+        return f"S[{labels[a]},{labels[b]}]"
+
+    def numerator(self) -> sp.Expr:
+        """The minor above det(1 + QK)."""
+        return _numerator(*self.content)
+
+    def value(self) -> sp.Expr:
+        """The covariance as minors of 1 + QK."""
+        labels, curvatures, _, _ = self.content
+        return self.numerator() / _norm_squared(labels, curvatures)
+
+
+@lru_cache(maxsize=None)
+def _spelled(curvatures: Numbers) -> tuple[str, ...]:
+    return tuple(sp.srepr(q) for q in curvatures)
+
+
+@lru_cache(maxsize=None)
+def _matrix(labels: tuple[str, ...], curvatures: Numbers) -> Rows:
+    # Rows of 1 + QK; a row with q = oo is divided by q, and the limit is the row of K.
+    return tuple(
+        tuple(kernel(a, b) if q == sp.oo else (q * kernel(a, b) + (1 if i == j else 0)) for j, b in enumerate(labels))
+        for i, (a, q) in enumerate(zip(labels, curvatures, strict=True))
+    )
+
+
+@lru_cache(maxsize=None)
+def _norm_squared(labels: tuple[str, ...], curvatures: Numbers) -> sp.Expr:
+    return _det(_matrix(labels, curvatures))
+
+
+@lru_cache(maxsize=None)
+def _numerator(labels: tuple[str, ...], curvatures: Numbers, a: int, b: int) -> sp.Expr:
+    # S_ab = sum_c K_ac [(1+QK)^-1]_cb, and by Cramer's rule [(1+QK)^-1]_cb = cofactor_bc / det. The sum over c is the
+    # Laplace expansion of the matrix whose row b has been replaced by the row a of K.
+    rows = list(_matrix(labels, curvatures))
+    rows[b] = tuple(kernel(labels[a], c) for c in labels)
+    return _det(tuple(rows))
+
+
+def _det(rows: Rows) -> sp.Expr:
+    """Laplace's expansion along the row with most zeros; products stay as they are, which prints best."""
+    if len(rows) <= 1:
+        return rows[0][0] if rows else sp.Integer(1)
+    r = max(range(len(rows)), key=lambda i: rows[i].count(sp.Integer(0)))
+    rest = rows[:r] + rows[r + 1 :]
+    return sp.Add(
+        *(
+            (-1) ** (r + c) * x * _det(tuple(row[:c] + row[c + 1 :] for row in rest))
+            for c, x in enumerate(rows[r])
+            if x != 0
+        )
+    )
+
+
+def _pinned(f: Integrand) -> sp.Expr | None:
+    """delta(z) z = 0 and delta(z) s(z) = 0: a step is odd."""
+    pinned = [i for i, q in enumerate(f.curvatures) if q == sp.oo]
+    vanishes = any(f.powers[i] for i in pinned) or any(i in pinned for i, _ in f.steps)
+    return sp.Integer(0) if vanishes else None
+
+
+def _parity(f: Integrand) -> sp.Expr | None:
+    """The mean of an odd function vanishes."""
+    odd = (sum(f.powers) + len(f.steps)) % 2 == 1
+    return sp.Integer(0) if odd and not f.tilted else None
+
+
+def _exponential(f: Integrand) -> sp.Expr | None:
+    """E[g exp(Jz)] = det(1 + QK)^(-1/2) exp(J^T S J / 2), a delta function contributing (2 pi)^(-1/2)."""
+    if any(f.powers) or f.steps:
+        return None
+    deltas = f.curvatures.count(sp.oo)
+    n = range(len(f.labels))
+    exponent = sum((f.tilts[a] * f.tilts[b] * _S(f, a, b) for a in n for b in n if f.tilts[a] * f.tilts[b] != 0), sp.S.Zero)
+    return (2 * sp.pi) ** (-sp.Rational(deltas, 2)) * sp.exp(exponent / 2) / sp.sqrt(_norm_squared(f.labels, f.curvatures))
+
+
+def _arcsine(f: Integrand) -> sp.Expr | None:
+    r"""E[s_v(z_a) s_w(z_b)] = (2/pi) asin(S_ab / sqrt((S_aa + v)(S_bb + w))), times E[g]."""
+    # Price's theorem: the derivative by S_ab is E[s_v' s_w'] = (2/pi) / sqrt((S_aa + v)(S_bb + w) - S_ab^2) by the
+    # exponential rule (both steps turned into Gaussians), and at S_ab = 0 the mean is a product of two vanishing ones.
+    # Integrating from there gives the arcsine; for v = w = 0 this is Sheppard's 1/4 + asin/(2 pi) for an orthant.
+    # The noises in the two steps are independent, so a = b is no exception.
+    if any(f.powers) or len(f.steps) != 2 or f.tilted:
+        return None
+    (a, v), (b, w) = f.steps
+    det = _norm_squared(f.labels, f.curvatures)
+    numerator = _numerator_of(f, a, b)
+    widths = []
+    for i, noise in ((a, v), (b, w)):
+        variance = _numerator_of(f, i, i)
+        widths.append(variance if noise == 0 else det + variance / noise)
+        numerator /= 1 if noise == 0 else sp.sqrt(noise)
+    denominator = widths[0] if widths[0] == widths[1] else sp.sqrt(widths[0] * widths[1])
+    return 2 / sp.pi * sp.asin(numerator / denominator) * mean(replace(f, steps=()))
+
+
+def _stein(f: Integrand) -> sp.Expr | None:
+    """E[z_a G g exp(Jz)] = E[(mu_a G + sum_b S_ab dG/dz_b) g exp(Jz)] with mu = S J: one power of z less."""
+    a = next((i for i, n in enumerate(f.powers) if n), None)
+    if a is None:
+        return None
+    rest = f.lower(a)
+    n = range(len(f.labels))
+    terms = [_S(f, a, b) * f.tilts[b] * mean(rest) for b in n if f.tilts[b] != 0]
+    terms += [_S(f, a, b) * rest.powers[b] * mean(rest.lower(b)) for b in n if rest.powers[b]]
+    for k, (b, _) in enumerate(rest.steps):
+        if _S(f, a, b) != 0:
+            constant, differentiated = rest.differentiate_step(k)
+            terms.append(_S(f, a, b) * constant * mean(differentiated))
+    return sp.Add(*terms)
+
+
+# Left out on purpose: E[s_w(z)] with a tilt, exp(K/2) erf(sqrt(K/2)) and its like. It would close elu for one sample, but
+# exp(8K) erfc(sqrt(8K)) overflows in double precision for kernels where the average itself is harmless.
+
+#: In this order; the first row that knows the mean gives it.
+RULES: tuple[Callable[[Integrand], sp.Expr | None], ...] = (_pinned, _parity, _exponential, _arcsine, _stein)
+
+
+@lru_cache(maxsize=None)
+def mean(f: Integrand) -> sp.Expr:
+    r"""The mean of an integrand under N(0, K).
+
+    Equation
+        :math:`\langle f\rangle_K`, as a polynomial in :class:`Covariance` letters, arcsines, exponentials and square roots.
+    Valid
+        Every positive semidefinite K if no curvature is negative.
+    Errors
+        ``NoRule`` when no row of :data:`RULES` applies.
+    Source
+        Price's theorem, Stein's identity and Sheppard's orthant probability, each derived beside its row.
+    """
+    for rule in RULES:
+        value = rule(f)
+        if value is not None:
+            return value
+    raise NoRule
+
+
+def _S(f: Integrand, a: int, b: int) -> sp.Expr:
+    return Covariance(f.labels, f.curvatures, a, b)
+
+
+def _numerator_of(f: Integrand, a: int, b: int) -> sp.Expr:
+    letter = _S(f, a, b)
+    return letter.numerator() if isinstance(letter, Covariance) else letter
