@@ -17,6 +17,7 @@ import types
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import combinations_with_replacement
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +107,9 @@ def compile(derivation: Derivation | System) -> Compiled:
     """
     derivations = (derivation,) if isinstance(derivation, Derivation) else getattr(derivation, "derivations", None)
     if not derivations:
-        raise InvalidArgument(f"derivation={derivation!r} is a {type(derivation).__name__}; allowed: what derive() returns")
+        raise InvalidArgument(
+            f"derivation={derivation!r} is a {type(derivation).__name__}; allowed: what derive() returns"
+        )
     if not derivations[0].net.activation.specified:
         raise InvalidArgument("activation='sigma' is unspecified: numbers need a concrete one, e.g. MLP('tanh')")
     return _compile(tuple(derivations))
@@ -137,7 +140,9 @@ def write(derivations: tuple[Derivation, ...]) -> str:
     laws = [_prepare(d.law.right, activation) for d in derivations]
     found = {node: _table(node, activation) for law in laws for node in sorted(law.atoms(Average), key=str)}
     by_name = {table.name: table for table in found.values()}
-    order = max((k for t in by_name.values() if t.closed is None or activation.kinks for o in t.orders for k in o), default=0)
+    order = max(
+        (k for t in by_name.values() if t.closed is None or activation.kinks for o in t.orders for k in o), default=0
+    )
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string((Path(__file__).parent / "module.py.jinja").read_text(encoding="utf-8"))
     text = template.render(
@@ -191,7 +196,9 @@ def _orders(body: sp.Expr, site: sp.Expr) -> Iterable[int]:
     for factor in sp.Mul.make_args(body):
         base, power = factor.as_base_exp()
         if not isinstance(base, Sigma):
-            raise InvalidArgument(f"no NumPy rule for the factor {factor} of an average; allowed: powers of sigma's derivatives")
+            raise InvalidArgument(
+                f"no NumPy rule for the factor {factor} of an average; allowed: powers of sigma's derivatives"
+            )
         if base.args[0] == site:
             yield from [base.order] * int(power)
 
@@ -229,10 +236,14 @@ def _function(derivation: Derivation, law: sp.Expr, found: Mapping[Average, Tabl
         sites = [axes[site.sample] for site in _sites(node)]
         names[node] = _gather(gathers, f'E["{table.name}"]', table.name, sites, derivation)
     for entry in sorted(law.atoms(Entry), key=str):
-        names[entry] = _gather(gathers, f'state["{entry.name}"]', entry.name, [axes[a] for a in entry.labels], derivation)
+        names[entry] = _gather(
+            gathers, f'state["{entry.name}"]', entry.name, [axes[a] for a in entry.labels], derivation
+        )
     lines, (result,) = assignments([law.xreplace(names)])
     used = tuple(p for p in PARAMETERS if p in {s.name for s in law.free_symbols})
-    return Function(derivation.name, derivation.quantity.rank, str(derivation), used, tuple(gathers.values()), tuple(lines), result)
+    return Function(
+        derivation.name, derivation.quantity.rank, str(derivation), used, tuple(gathers.values()), tuple(lines), result
+    )
 
 
 def _gather(gathers: dict[str, str], source: str, name: str, sites: list[str], derivation: Derivation) -> sp.Symbol:
@@ -253,16 +264,18 @@ def _closed_groups(found: Iterable[Table]) -> list[dict[str, Any]]:
     closed = [t for t in found if t.closed is not None]
     for sites in sorted({t.sites for t in closed}):
         group = [t for t in closed if t.sites == sites]
-        entries = sorted({e for t in group for e in t.closed.atoms(Entry)}, key=str)
-        axes = {label: label for label in AXES}
-        names = {e: sp.Symbol("K_" + "".join(axes.get(a, "") for a in e.labels) if any(e.labels) else "K") for e in entries}
+        labels = AXES[:sites]
+        entries = [quantity("K").entry(pair) for pair in combinations_with_replacement(labels, 2)]
+        names = {e: sp.Symbol("K_" + "".join(e.labels)) for e in entries} | {
+            quantity("K").entry(("", "")): sp.Symbol("K_aa")
+        }
         lines, results = assignments([t.closed.xreplace(names) for t in group], prefix="y")
         groups.append(
             {
                 "sites": sites,
-                "axes": AXES[:sites],
-                "arguments": [str(n) for n in names.values()],
-                "gathers": [f"{n} = K[{', '.join(e.labels)}]" for e, n in names.items() if any(e.labels)],
+                "axes": labels,
+                "arguments": [str(names[e]) for e in entries],
+                "gathers": [f"K[{', '.join(e.labels)}]" for e in entries],
                 "lines": lines,
                 "tables": [(t.name, r) for t, r in zip(group, results, strict=True)],
             }
@@ -291,5 +304,3 @@ def _embedded() -> str:
         kept = [line for line in source.splitlines() if not line.startswith(("from __future__", "from .quadrature"))]
         parts.append("\n".join(kept).strip())
     return "\n\n\n".join(parts)
-
-

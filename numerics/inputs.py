@@ -27,7 +27,9 @@ def check_inputs(X: Any) -> NDArray[np.float64]:
     try:
         raw = np.asarray(X)
     except ValueError as error:  # rows of different lengths
-        raise InvalidInput(f"X={_short(X)} is not rectangular; allowed: shape (m, n_0), one row for each input") from error
+        raise InvalidInput(
+            f"X={_short(X)} is not rectangular; allowed: shape (m, n_0), one row for each input"
+        ) from error
     if raw.dtype.kind not in "biuf":
         raise InvalidInput(f"X={_short(X)} has dtype {raw.dtype}; allowed: real numbers, shape (m, n_0)")
     if raw.ndim == 1:

@@ -83,13 +83,17 @@ def compiled_system(activation: object, single: bool, names: tuple[str, ...]) ->
 
 def _names(quantities: str | Sequence[str] | None, order: int) -> tuple[str, ...]:
     if order not in (0, 1):
-        raise NotAvailable(f"order={order!r} is not available; allowed: 0 (K, Theta) and 1 (all of the leading fluctuations)")
+        raise NotAvailable(
+            f"order={order!r} is not available; allowed: 0 (K, Theta) and 1 (all of the leading fluctuations)"
+        )
     if quantities is None:
         return tuple(q.name for q in QUANTITIES if order == 1 or q.kind is Kind.MEAN)
     names = (quantities,) if isinstance(quantities, str) else tuple(quantities)
     for name in names:
         if quantity(name).kind is not Kind.MEAN and order == 0:
-            raise InvalidArgument(f"quantities={names} asks for {name}, which is of order 1; use order=1, or K and Theta only")
+            raise InvalidArgument(
+                f"quantities={names} asks for {name}, which is of order 1; use order=1, or K and Theta only"
+            )
     if not names:
         raise InvalidArgument("quantities=() is empty; allowed: None (all) or names such as 'K', 'V'")
     return names
@@ -124,7 +128,11 @@ def _dataset(net: MLP, X: Array, names: tuple[str, ...], layers: list[dict[str, 
         stacked = np.stack([layer[name] for layer in layers]).reshape((len(layers),) + (m,) * row.rank)
         variables[name] = (("layer", *AXES[: row.rank]), stacked, {"long_name": row.meaning, "units": "1"})
     worst = np.maximum.accumulate([float(layer["average_error"]) for layer in layers])
-    variables["average_error"] = (("layer",), worst, {"long_name": "largest estimated absolute error of a Gaussian average"})
+    variables["average_error"] = (
+        ("layer",),
+        worst,
+        {"long_name": "largest estimated absolute error of a Gaussian average"},
+    )
     if worst[-1] > ACCURACY_LIMIT:
         warnings.warn(
             f"a Gaussian average has an estimated absolute error of {worst[-1]:.1e} (limit {ACCURACY_LIMIT:.0e}); "
@@ -160,5 +168,3 @@ def _warn_about_expansion(net: MLP, dataset: xr.Dataset) -> None:
                     stacklevel=4,
                 )
                 return
-
-

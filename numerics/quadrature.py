@@ -17,18 +17,19 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import eval_hermitenorm, roots_hermitenorm, roots_legendre
+from scipy.interpolate import PPoly
+from scipy.special import eval_hermitenorm, roots_legendre
 
 Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 #: sigma(z, kmax) -> (sigma(z), sigma'(z), ..., sigma^(kmax)(z)), each shaped like z, derivatives between the kinks.
 Sigma = Callable[[Array, int], Sequence[Array]]
-#: (orders, derivatives): orders[i] = derivative orders of the factors at site i; derivatives[i] = how often d/dz_i acts.
+#: (orders, derivatives): derivative orders of the factors at each site; how often each d/dz_i acts.
 Term = tuple[tuple[tuple[int, ...], ...], tuple[int, ...]]
 #: One sum of the tree: (weight of the axis, ((site, orders), ...) complete on it, which sum of the next axis).
 Sum = tuple[int, tuple[tuple[int, tuple[int, ...]], ...], int]
@@ -50,6 +51,8 @@ _LOOSE = ({3: 1e-8, 4: 1e-8}, {3: 1e-7, 4: 1e-6})
 _LAYER = np.array([-7.0, -2.5, 2.5, 7.0])
 #: A smoothed kink narrower than this gets such panels; wider ones are resolved by shorter uniform panels.
 _NARROW = 0.35
+#: Interpolation nodes of a table panel [0, 1].
+_CHEBYSHEV = (1 - np.cos(np.pi * (np.arange(10) + 0.5) / 10)) / 2
 #: Most refinements.
 _LEVELS = 14
 
@@ -93,8 +96,9 @@ def gaussian_averages(
     for g, pattern in enumerate(patterns):
         n = np.flatnonzero(group.ravel() == g)
         rank = int(pattern.max()) + 1
-        base = _Grid(sigma, tuple(sorted(map(float, kinks))), L[n][:, :, :rank], tuple(map(int, pattern)), ())
-        floor = 16 * _EPS * (1 / smallest[n] if kinks else np.ones(len(n)))
+        base = _Grid(sigma, tuple(sorted(map(float, kinks))), L[n][:, :, :rank], tuple(map(int, pattern)))
+        # Steps see the rounding of a correlation through its arc cosine, hence 1/pivot.
+        floor = _EPS * (16 + (2 / smallest[n] if kinks else np.zeros(len(n))))
         with np.errstate(all="ignore"):
             values[:, n], errors[:, n] = _refine(base, terms, floor, rtol, atol, max_points)
     return values, errors
@@ -107,21 +111,18 @@ def _checked(covariance: Array, terms: Sequence[Term]) -> Array:
     d = K.shape[1]
     for orders, derivatives in terms:
         if len(orders) != d or len(derivatives) != d:
-            raise ValueError(f"term {(orders, derivatives)} names {len(orders)} and {len(derivatives)} sites, not d={d}")
+            raise ValueError(f"term {(orders, derivatives)} does not have d={d} sites")
         if d > 2 and any(derivatives):
             raise ValueError(f"term {(orders, derivatives)}: derivatives of the average need d <= 2, got d={d}")
     if not np.isfinite(K).all():
         raise ValueError(f"covariance[{int(np.argwhere(~np.isfinite(K))[0, 0])}] is not finite")
     K = (K + K.swapaxes(1, 2)) / 2
-    if len(K):
-        spectrum = np.linalg.eigvalsh(K)
-        relative = spectrum[:, 0] / np.maximum(np.abs(spectrum).max(axis=1), np.finfo(float).tiny)
-        n = int(relative.argmin())
-        if relative[n] < -_NEGATIVE:
-            raise ValueError(
-                f"covariance[{n}] is not positive semi-definite: its smallest eigenvalue {spectrum[n, 0]:.3g} is "
-                f"{relative[n]:.3g} of the largest; only {-_NEGATIVE:g} is taken for rounding"
-            )
+    spectrum = np.linalg.eigvalsh(K)
+    for n in np.flatnonzero(spectrum[:, 0] < -_NEGATIVE * np.abs(spectrum).max(axis=1)):
+        raise ValueError(
+            f"covariance[{n}] is not positive semi-definite: its eigenvalues run from {spectrum[n, 0]:.3g} to "
+            f"{spectrum[n, -1]:.3g}, and only {-_NEGATIVE:g} of the largest is taken for rounding"
+        )
     return K
 
 
@@ -137,8 +138,7 @@ def _cholesky(K: Array) -> tuple[Array, Ints, Array]:
     R = np.clip(K * inverse[:, :, None] * inverse[:, None, :], -1, 1)
     np.einsum("nii->ni", R)[:] = scale > 0
     L, last, smallest = np.zeros((N, d, d)), np.full((N, d), d - 1), np.ones(N)
-    done = np.zeros((N, d), dtype=bool)
-    rows = np.arange(N)
+    done, rows = np.zeros((N, d), dtype=bool), np.arange(N)
     for axis in range(d + 1):
         variance = np.einsum("nii->ni", R)
         complete = (variance <= _SINGULAR) & ~done
@@ -161,7 +161,7 @@ def _cholesky(K: Array) -> tuple[Array, Ints, Array]:
 
 def _tree(wanted: Sequence[Product], last: tuple[int, ...]) -> tuple[tuple[tuple[Sum, ...], ...], list[int]]:
     """The sums of every axis, outermost first, and the outermost sum of each wanted product."""
-    suffix, tree = [0] * len(wanted), []
+    suffix, tree = [0] * len(wanted), list[tuple[Sum, ...]]()
     for axis in range(max(last), -2, -1):  # axis -1 holds the sites at z = 0
         sums: dict[Sum, int] = {}
         for i, (weights, orders) in enumerate(wanted):
@@ -193,137 +193,46 @@ def _hermite(derivatives: tuple[int, ...], last: tuple[int, ...], L: Array) -> I
 
 
 @dataclass(frozen=True)
+class _Table:
+    """Piecewise polynomials in the mean; those of covariance n lie on [n, n + 1] * panels."""
+
+    poly: PPoly
+    reach: Array
+    panels: int
+
+    def __call__(self, mean: Array, n: Ints) -> Array:
+        values: Array = self.poly(self.panels * (n + (mean / self.reach[n] + 1) / 2)).T
+        return values
+
+
+@dataclass(frozen=True)
 class _Grid:
-    """A tree of sums over covariances L L^T; the subclasses know the nodes."""
+    """A tree of sums over covariances L L^T on grids with the same number of nodes."""
 
     sigma: Sigma
     kinks: tuple[float, ...]
     L: Array  # (N, d, rank)
-    last: tuple[int, ...]
-    tree: tuple[tuple[Sum, ...], ...]  # [0]: sites at z = 0, [1 + axis]: the sums of that axis
+    last: tuple[int, ...]  # the axis each site completes on
+    tree: tuple[tuple[Sum, ...], ...] = ()  # [0]: sites at z = 0, [1 + axis]: the sums of that axis
+    half_width: float = 0.0
+    counts: tuple[int, ...] = ()  # nodes on each axis
+    order: int = 0  # Gauss-Legendre nodes of a panel; 0: no panels
+    uniform: tuple[int, ...] = ()  # panels of equal length on each axis, cut further by the kinks
+    graded: frozenset[tuple[int, int]] = frozenset()  # (site, axis) with narrow panels around a smoothed kink
     magnitude: bool = False  # sum |product| instead
+    table: _Table | None = None  # the innermost sums as functions of the mean of their one site
 
     @property
     def rank(self) -> int:
-        return self.L.shape[2]
-
-    @property
-    def counts(self) -> tuple[int, ...]:
-        """Nodes on each axis."""
-        raise NotImplementedError
+        """Number of axes."""
+        return int(self.L.shape[2])
 
     def nodes(self, axis: int, mean: dict[int, Array], n: Ints) -> tuple[Array, Array]:
         """Nodes and weights, (1 or P, nodes), for P outer points with these means in the covariances n."""
-        raise NotImplementedError
-
-    def averages(self) -> Array:
-        """(outermost sums, N)."""
-        zero = np.zeros(len(self.L))
-        n = np.arange(len(self.L))
-        inner = self._sum(0, {s: zero for s, at in enumerate(self.last) if at >= 0}, n) if self.rank else zero[None] + 1
-        at_zero = {s: np.zeros((1, 1)) for s, at in enumerate(self.last) if at < 0}
-        factors = self._factors(self.tree[0], at_zero)
-        return np.array([_product(here, factors, inner[s]).reshape(-1) for _, here, s in self.tree[0]])
-
-    def _sum(self, axis: int, mean: dict[int, Array], n: Ints) -> Array:
-        """The sums of an axis, (sums, P), given the means of the incomplete sites at P outer points."""
-        size = max(1, _BLOCK // math.prod(self.counts[axis:]))
-        if len(n) > size:
-            blocks = [slice(k, k + size) for k in range(0, len(n), size)]
-            return np.concatenate([self._sum(axis, {s: m[b] for s, m in mean.items()}, n[b]) for b in blocks], axis=1)
-        u, w = self.nodes(axis, mean, n)
-        z = {s: m[:, None] + self.L[n, s, axis][:, None] * u for s, m in mean.items()}
-        shape = (len(n), u.shape[1])
-        sums = self.tree[1 + axis]
-        factors = self._factors(sums, {s: x for s, x in z.items() if self.last[s] == axis})
-        inner: Array | list[None] = [None]
-        if axis + 1 < self.rank:
-            outer = {s: x.ravel() for s, x in z.items() if self.last[s] > axis}
-            inner = self._sum(axis + 1, outer, np.repeat(n, shape[1])).reshape(-1, *shape)
-        total = np.empty((len(sums), len(n)))
-        products: dict[object, Array] = {}
-        for k, (weight, here, suffix) in enumerate(sums):
-            if (here, suffix) not in products:
-                products[here, suffix] = np.broadcast_to(_product(here, factors, inner[suffix]), shape)
-            total[k] = _contract(products[here, suffix], self._weighted(u, w, weight))
-        if not np.isfinite(total).all():
-            raise ValueError("the product of the sigma factors overflows where the Gaussian weight matters")
-        return total
-
-    def _weighted(self, u: Array, w: Array, weight: int) -> Array:
-        if weight == _ENDS:
-            return np.concatenate([w[:, :1], np.zeros_like(w[:, 1:-1]), w[:, -1:]], axis=1)
-        factor = eval_hermitenorm(weight, u) if weight else np.ones(1)
-        return w * (np.abs(factor) if self.magnitude else factor)
-
-    def _factors(self, sums: Sequence[Sum], z: dict[int, Array]) -> dict[object, Array]:
-        """The product of the factors at a site, for every (site, orders) that the sums need."""
-        found: dict[object, Array] = {}
-        for site, x in z.items():
-            keys = {key for _, here, _ in sums for key in here if key[0] == site}
-            if not keys:
-                continue
-            values = self.sigma(x, max(max(orders) for _, orders in keys))
-            for key in keys:
-                factor = math.prod((values[k] for k in key[1][1:]), start=values[key[1][0]])
-                if not np.isfinite(factor).all():
-                    _blame(x, values, key[1])
-                found[key] = np.abs(factor) if self.magnitude else factor
-        return found
-
-
-def _product(here: tuple[object, ...], factors: dict[object, Array], inner: Array | None) -> Array:
-    parts = [factors[key] for key in here] + ([] if inner is None else [inner])
-    return math.prod(parts[1:], start=parts[0]) if parts else np.ones(1)
-
-
-def _contract(product: Array, weights: Array) -> Array:
-    total: Array = product @ weights[0] if len(weights) == 1 else np.einsum("pn,pn->p", product, weights)
-    return total
-
-
-def _blame(z: Array, values: Sequence[Array], orders: tuple[int, ...]) -> None:
-    for k in sorted(set(orders)):
-        bad = ~np.isfinite(values[k])
-        if bad.any():
-            raise ValueError(f"sigma^({k})(z) is {values[k][bad][0]} at z={z[bad][0]:.17g}, inside the Gaussian's range")
-    worst = z.flat[np.abs(z).argmax()]
-    raise ValueError(f"the product of sigma^(k)(z), k in {orders}, overflows near z={worst:.17g}")
-
-
-@dataclass(frozen=True)
-class _Fixed(_Grid):
-    """The same nodes for all outer points: smooth integrands."""
-
-    rules: tuple[tuple[Array, Array], ...] = ()
-
-    @property
-    def counts(self) -> tuple[int, ...]:
-        return tuple(len(u) for u, _ in self.rules)
-
-    def nodes(self, axis: int, mean: dict[int, Array], n: Ints) -> tuple[Array, Array]:
-        u, w = self.rules[axis]
-        return u[None], w[None]
-
-
-@dataclass(frozen=True)
-class _Panels(_Grid):
-    """Gauss-Legendre panels between the kinks that the outer point puts on the axis."""
-
-    half_width: float = 0.0
-    order: int = 0
-    uniform: tuple[int, ...] = ()  # panels of equal length, cut further by the kinks
-    graded: frozenset[tuple[int, int]] = frozenset()  # (site, axis): a later site whose smoothed kink is narrow
-
-    @property
-    def counts(self) -> tuple[int, ...]:
-        return tuple(
-            self.order * _panel_count(self.last, len(self.kinks), axis, p, self.graded)
-            for axis, p in enumerate(self.uniform)
-        )
-
-    def nodes(self, axis: int, mean: dict[int, Array], n: Ints) -> tuple[Array, Array]:
         T = self.half_width
+        if not self.order:
+            u = np.linspace(-T, T, self.counts[axis])[None]
+            return u, _density(u) * (2 * T / (self.counts[axis] - 1))
         breaks = [np.broadcast_to(np.linspace(-T, T, self.uniform[axis] + 1), (len(n), self.uniform[axis] + 1))]
         for site, m in mean.items():
             slope = self.L[n, site, axis]
@@ -338,10 +247,89 @@ class _Panels(_Grid):
         u = (edges[:, :-1, None] + half * (1 + x)).reshape(len(n), -1)
         return u, (half * w).reshape(len(n), -1) * _density(u)
 
+    def averages(self) -> Array:
+        """The outermost sums, (sums, N)."""
+        n = np.arange(len(self.L))
+        mean = {s: np.zeros(len(n)) for s, at in enumerate(self.last) if at >= 0}
+        inner = self._sum(0, mean, n) if self.rank else np.ones((1, len(n)))
+        factors = self._factors(self.tree[0], {s: np.zeros(len(n)) for s, at in enumerate(self.last) if at < 0})
+        return np.array([math.prod((factors[key] for key in here), start=inner[s]) for _, here, s in self.tree[0]])
 
-def _panel_count(last: tuple[int, ...], kinks: int, axis: int, uniform: int, graded: frozenset[tuple[int, int]]) -> int:
-    layers = sum(len(_LAYER) for site, at in graded if at == axis)
-    return uniform + kinks * (last.count(axis) + layers)
+    def tabulated(self, step: Array) -> _Grid:
+        """The same grid with its innermost sums interpolated, in panels of these lengths (N,), if that saves work."""
+        # With one site s complete on the last axis, the sum over that axis depends on the outer point through the mean
+        # of z_s alone: a smooth function of one variable, needed at very many points.
+        site = self.last.index(self.rank - 1)
+        reach = 1.001 * self.half_width * np.abs(self.L[:, site, :-1]).sum(axis=1) + 1e-300
+        panels = math.ceil((2 * reach / step).max())
+        if self.last.count(self.rank - 1) > 1 or panels * len(_CHEBYSHEV) > math.prod(self.counts[:-1]):
+            return self
+        y = (np.arange(panels)[:, None] + _CHEBYSHEV).ravel()
+        mean = reach[:, None] * (2 * y / panels - 1)
+        sums = self._sum(self.rank - 1, {site: mean.ravel()}, np.repeat(np.arange(len(reach)), len(y)))
+        samples = sums.reshape(len(sums), -1, len(_CHEBYSHEV))
+        c = np.linalg.solve(np.vander(_CHEBYSHEV), samples.transpose(2, 1, 0).reshape(len(_CHEBYSHEV), -1))
+        poly = PPoly(c.reshape(len(_CHEBYSHEV), -1, len(sums)), np.arange(len(reach) * panels + 1.0))
+        return replace(self, table=_Table(poly, reach, panels))
+
+    def _sum(self, axis: int, mean: dict[int, Array], n: Ints) -> Array:
+        """The sums of an axis, (sums, P), given the means of the incomplete sites at P outer points."""
+        if self.table and axis == self.rank - 1:
+            return self.table(mean[self.last.index(axis)], n)
+        size = max(1, _BLOCK // math.prod(self.counts[axis : -1 if self.table else None]))
+        if len(n) > size:
+            blocks = [slice(k, k + size) for k in range(0, len(n), size)]
+            return np.concatenate([self._sum(axis, {s: m[b] for s, m in mean.items()}, n[b]) for b in blocks], axis=1)
+        u, w = self.nodes(axis, mean, n)
+        z = {s: m[:, None] + self.L[n, s, axis][:, None] * u for s, m in mean.items()}
+        shape = (len(n), u.shape[1])
+        sums = self.tree[1 + axis]
+        factors = self._factors(sums, {s: x for s, x in z.items() if self.last[s] == axis})
+        inner = np.ones(0)
+        if axis + 1 < self.rank:
+            outer = {s: x.ravel() for s, x in z.items() if self.last[s] > axis}
+            inner = self._sum(axis + 1, outer, np.repeat(n, shape[1])).reshape(-1, *shape)
+        total = np.empty((len(sums), len(n)))
+        products: dict[object, Array] = {}
+        for k, (weight, here, suffix) in enumerate(sums):
+            if (here, suffix) not in products:
+                parts = [factors[key] for key in here] + ([inner[suffix]] if axis + 1 < self.rank else [])
+                products[here, suffix] = math.prod(parts[1:], start=parts[0]) if parts else np.ones(shape)
+            v = self._weighted(u, w, weight)
+            total[k] = (
+                products[here, suffix] @ v[0] if len(v) == 1 else np.einsum("pn,pn->p", products[here, suffix], v)
+            )
+        if not np.isfinite(total).all():
+            worst = {f"z_{s}": float(x.flat[np.abs(x).argmax()]) for s, x in z.items()}
+            raise ValueError(f"the product of the factors of sigma at several sites overflows near {worst}")
+        return total
+
+    def _weighted(self, u: Array, w: Array, weight: int) -> Array:
+        if weight == _ENDS:
+            return np.concatenate([w[:, :1], np.zeros_like(w[:, 1:-1]), w[:, -1:]], axis=1)
+        factor = eval_hermitenorm(weight, u) if weight else np.ones(1)
+        return w * (np.abs(factor) if self.magnitude else factor)
+
+    def _factors(self, sums: Sequence[Sum], z: dict[int, Array]) -> dict[object, Array]:
+        """The product of the factors at a site, for every (site, orders) that the sums need."""
+        found: dict[object, Array] = {}
+        for site, x in z.items():
+            keys = {key for _, here, _ in sums for key in here if key[0] == site}
+            values = self.sigma(x, max((max(orders) for _, orders in keys), default=0)) if keys else ()
+            for key in keys:
+                factor = math.prod((values[k] for k in key[1][1:]), start=values[key[1][0]])
+                if not np.isfinite(factor).all():
+                    _blame(x, values, key[1])
+                found[key] = np.abs(factor) if self.magnitude else factor
+        return found
+
+
+def _blame(z: Array, values: Sequence[Array], orders: tuple[int, ...]) -> None:
+    for k in sorted(set(orders)):
+        bad = ~np.isfinite(values[k])
+        if bad.any():
+            raise ValueError(f"sigma^({k})(z) is {values[k][bad][0]} at z={z[bad][0]:.17g}, where the average needs it")
+    raise ValueError(f"the product of sigma^(k)(z), k in {orders}, overflows near z={z.flat[np.abs(z).argmax()]:.17g}")
 
 
 def _density(u: Array) -> Array:
@@ -349,20 +337,10 @@ def _density(u: Array) -> Array:
     return density
 
 
-@lru_cache(maxsize=64)
+@cache
 def _legendre(order: int) -> tuple[Array, Array]:
     x, w = roots_legendre(order)
     return x, w
-
-
-@lru_cache(maxsize=512)
-def _rule(nodes: int, half_width: float) -> tuple[Array, Array]:
-    """The trapezoid rule on [-half_width, half_width]; with a negative number of nodes Gauss-Hermite."""
-    if nodes < 0:
-        x, w = roots_hermitenorm(-nodes)
-        return x, w / math.sqrt(2 * math.pi)
-    u = np.linspace(-half_width, half_width, nodes)
-    return u, _density(u) * (u[1] - u[0])
 
 
 # -------------------------------------------------------------------------------------- choosing and refining grids
@@ -372,97 +350,89 @@ def _refine(
     base: _Grid, terms: Sequence[Term], floor: Array, rtol: float, atol: float, max_points: int
 ) -> tuple[Array, Array]:
     """Grids of growing resolution until two agree, for each covariance on its own: values and errors, (terms, N)."""
-    owner, wanted, coefficients = [], [], []
-    for t, (orders, derivatives) in enumerate(terms):
-        for weights, c in _hermite(derivatives, base.last, base.L):
-            owner.append(t)
-            wanted.append((weights, orders))
-            coefficients.append(c)
-    combine = np.zeros((len(terms), len(wanted)))
-    combine[owner, range(len(wanted))] = 1
+    requests = [(t, *pair) for t, (_, by) in enumerate(terms) for pair in _hermite(by, base.last, base.L)]
+    wanted = [(weights, terms[t][0]) for t, weights, _ in requests]
+    combine = np.array([[float(owner == t) for owner, _, _ in requests] for t in range(len(terms))])
+    C = np.array([c for _, _, c in requests]).reshape(len(requests), len(base.L))
+    T, magnitude, tail = _extent(base, wanted)
+    scale = combine @ (np.abs(C) * magnitude)
+    rounding = floor * scale + combine @ (np.abs(C) * tail)
+    tolerance = np.maximum(atol, _LOOSE[bool(base.kinks)].get(base.rank, 0.0) * scale) + 1.5 * rounding
     tree, index = _tree(wanted, base.last)
     base = replace(base, tree=tree)
-    C = np.array(coefficients).reshape(len(wanted), -1)
-    T, magnitude = _extent(base, wanted)
-    scale = combine @ (np.abs(C) * magnitude)
-    loose = _LOOSE[bool(base.kinks)].get(base.rank, 0.0)
-    tolerance = np.maximum(atol, np.maximum(loose, 2 * floor) * scale)
-
-    def average(level: int, n: Ints) -> Array:
-        out = np.empty((len(tree[0]), len(n)))
-        for grid, some in _grids(base, T, level, n, max_points):
-            out[:, some] = grid.averages()
-        answer: Array = combine @ (C[:, n] * out[index])
-        return answer
-
     pending = np.arange(len(base.L))
-    values, errors = average(0, pending), scale * 0
-    if base.rank == 0:
-        return values, errors
-    for level in range(1, _LEVELS):
-        if level > 1:
-            pending = pending[_points(base, T, level, pending, max_points) <= max_points]
+    values, errors, before = np.zeros_like(scale), np.zeros_like(scale), np.zeros(len(base.L))
+    for level in range(_LEVELS):
+        rows, points = (_panel_plan if base.kinks else _fixed_plan)(base, T[pending], level, pending, max_points)
+        affordable = points <= (max_points if level > 1 else math.inf)
+        rows, pending = rows[affordable], pending[affordable]
         if not len(pending):
             break
-        new = average(level, pending)
-        errors[:, pending] = np.abs(new - values[:, pending]) + floor[pending] * scale[:, pending]
+        sums = _averages(base, rows, pending, 1.2 / math.sqrt(2) ** level)[index]
+        new, size = combine @ (C[:, pending] * sums), scale[:, pending]
+        change = np.abs(new - values[:, pending])
         values[:, pending] = new
+        # Resolution grows geometrically and the error falls exponentially with it, so each step gains more digits than
+        # the one before: error < change * (change / previous change). Safety 3; the first change counts in full.
+        worst = np.divide(change, size, out=np.zeros_like(size), where=size > 0).max(axis=0, initial=0.0)
+        faster = (level > 1) & (before[pending] > 3 * worst)
+        gain = np.divide(3 * worst, before[pending], out=np.ones_like(worst), where=faster)
+        errors[:, pending] = np.maximum(change, worst / 10 * size) * gain + rounding[:, pending]
+        before[pending] = worst
         allowed = np.maximum(rtol * np.abs(new), tolerance[:, pending])
-        pending = pending[(errors[:, pending] > allowed).any(axis=0)]
+        pending = pending[(errors[:, pending] > allowed).any(axis=0) | (level == 0)]
     return values, errors
 
 
-def _grids(
-    base: _Grid, T: Array, level: int, n: Ints, max_points: int
-) -> Iterator[tuple[_Grid, Ints]]:
-    """Grids for the covariances n and the positions in n they serve."""
-    plan = (_panel_plan if base.kinks else _fixed_plan)(base, T[n], level, n, max_points)[0]
-    rows, group = np.unique(plan, axis=0, return_inverse=True)
-    for g, row in enumerate(rows):
+def _averages(base: _Grid, rows: Array, n: Ints, step: float) -> Array:
+    """The outermost sums of the covariances n, each on the grid that its row of the plan describes."""
+    out, r = np.empty((len(base.tree[0]), len(n))), base.rank
+    kinds, group = np.unique(rows, axis=0, return_inverse=True)
+    for g, (T, *codes) in enumerate(kinds.tolist()):
         some = np.flatnonzero(group.ravel() == g)
-        common = {k: getattr(base, k) for k in ("sigma", "kinks", "last", "tree")} | {"L": base.L[n[some]]}
-        half_width, codes = float(row[0]), [int(c) for c in row[1:]]
-        if base.kinks:
-            uniform = tuple(codes[1 : 1 + base.rank])
-            flags = np.reshape(codes[1 + base.rank :], (len(base.last), base.rank))
-            graded = frozenset((int(s), int(a)) for s, a in np.argwhere(flags))
-            yield _Panels(**common, half_width=half_width, order=codes[0], uniform=uniform, graded=graded), some
-        else:
-            yield _Fixed(**common, rules=tuple(_rule(c, half_width) for c in codes)), some
-
-
-def _points(base: _Grid, T: Array, level: int, n: Ints, max_points: int) -> Array:
-    points: Array = (_panel_plan if base.kinks else _fixed_plan)(base, T[n], level, n, max_points)[1]
-    return points
+        counts, order, uniform, flags = codes[:r], codes[r], codes[r + 1 : 2 * r + 1], codes[2 * r + 1 :]
+        grid = replace(
+            base,
+            L=base.L[n[some]],
+            half_width=T,
+            counts=tuple(map(int, counts)),
+            order=int(order),
+            uniform=tuple(map(int, uniform)),
+            graded=frozenset(divmod(i, r) for i, flag in enumerate(flags) if flag),
+        )
+        if r > 2:  # smooth sigma has its own scale, a smoothed kink the scale of the last axis
+            width = np.abs(grid.L[:, base.last.index(r - 1), -1]) if base.kinks else np.ones(len(some))
+            grid = grid.tabulated(step * width)
+        out[:, some] = grid.averages()
+    return out
 
 
 def _fixed_plan(base: _Grid, T: Array, level: int, n: Ints, max_points: int) -> tuple[Array, Array]:
-    """Rows (half width, code of the rule on each axis), and points of each grid."""
+    """Rows (half width, nodes on each axis, no panels) of trapezoid rules, and the points of each grid."""
     # On an axis with slope s the nearest singularity of tanh(s u) is d = (pi/2)/s away. With spacing h the trapezoid
-    # rule errs by exp(-2 pi y/h + y^2/2) where the contour may be moved by any y <= d: y = min(d, 2 pi/h). For an error
-    # exp(-E) that needs the h below. Gauss-Hermite, though exact for polynomials, needs more nodes (only
-    # exp(-d sqrt(2 n)): 120 for 16 at s = 1) except for small s; its count is a fit. Other sigma need other E: levels.
+    # rule errs by exp(-2 pi y/h + y^2/2), where the contour may be moved by any y <= d: y = min(d, 2 pi/h). For an error
+    # exp(-E) that asks for the h below. (Gauss-Hermite, though exact for polynomials, gains only exp(-d sqrt(2 n)): at
+    # s = 1 it needs 120 nodes for 1e-8 instead of 30.) Another sigma is worth another E: hence the levels.
     E = (26.0 if base.rank < 3 else 14.0) * math.sqrt(2) ** level
     s = np.abs(base.L[n]).max(axis=1)
     d = math.pi / 2 / s
     h = np.where(d < math.sqrt(2 * E), 2 * math.pi * d / (E + d**2 / 2), math.pi * math.sqrt(2 / E))
-    trapezoid = np.ceil(2 * T[:, None] / h) + 1
-    hermite = np.ceil(2 + E * (0.11 + 2.1 * s))
-    counts = np.minimum(trapezoid, hermite)
-    if level < 2:  # the first two levels must be affordable
-        counts = _lowered(counts, max_points / (1 if level else 4))
-    return np.column_stack([T, np.where(hermite < trapezoid, -counts, counts)]), counts.prod(axis=1)
+    counts = np.ceil(2 * T[:, None] / h) + 1
+    limit = _affordable(base, level, max_points)
+    counts = np.where((counts.prod(axis=1) > limit**base.rank)[:, None], np.minimum(counts, max(limit, 3)), counts)
+    return np.column_stack([T, counts, np.zeros(len(n))]), _work(base, counts)
 
 
-def _lowered(counts: Array, points: float) -> Array:
-    """Counts cut at a common height so that their product is at most points."""
-    low, high = np.full((2, len(counts), 1), counts.max(initial=4.0))
-    low[:] = 4.0
-    for _ in range(20):
-        middle = (low + high) / 2
-        fits = np.minimum(counts, middle).prod(axis=1, keepdims=True) <= points
-        low, high = np.where(fits, middle, low), np.where(fits, high, middle)
-    return np.where((counts.prod(axis=1) <= points)[:, None], counts, np.minimum(counts, np.floor(low)))
+def _work(base: _Grid, counts: Array) -> Array:
+    """Points of the grids; a tabulated last axis costs nothing."""
+    tabulated = base.rank > 2 and base.last.count(base.rank - 1) == 1
+    points: Array = counts[:, : -1 if tabulated else None].prod(axis=1)
+    return points
+
+
+def _affordable(base: _Grid, level: int, max_points: int) -> float:
+    """Nodes per axis: the first two levels are always done, at whatever resolution max_points allows."""
+    return math.inf if level > 1 else (max_points / (1 if level else 4)) ** (1 / max(1, base.rank))
 
 
 def _panel_plan(base: _Grid, T: Array, level: int, n: Ints, max_points: int) -> tuple[Array, Array]:
@@ -479,31 +449,32 @@ def _panel_plan(base: _Grid, T: Array, level: int, n: Ints, max_points: int) -> 
     own = np.array([base.last.count(axis) for axis in range(base.rank)])
     panels = uniform + len(base.kinks) * (own + len(_LAYER) * graded.sum(axis=1))
     order = np.full(len(n), math.floor((14 if base.rank < 3 else 8) * math.sqrt(2) ** level))
-    if level < 2:
-        affordable = (max_points / (1 if level else 4) / panels.prod(axis=1)) ** (1 / base.rank)
-        order = np.maximum(2, np.minimum(order, affordable.astype(int)))
-    points = (panels * order[:, None]).prod(axis=1)
-    return np.column_stack([T, order, uniform, graded.reshape(len(n), base.rank * len(last))]), points
+    affordable = _affordable(base, level, max_points) / panels.prod(axis=1) ** (1 / max(1, base.rank))
+    order = np.maximum(2, np.minimum(order, np.floor(affordable)))
+    counts = panels * order[:, None]
+    flags = graded.reshape(len(n), base.rank * len(last))
+    return np.column_stack([T, counts, order, uniform, flags]), _work(base, counts)
 
 
-def _extent(base: _Grid, wanted: Sequence[Product]) -> tuple[Array, Array]:
-    """Half width beyond which the integrands are negligible, (N,), and E|product| roughly, (wanted, N)."""
+def _extent(base: _Grid, wanted: Sequence[Product]) -> tuple[Array, Array, Array]:
+    """Half width beyond which the integrands are negligible, (N,); E|product| and what lies outside, (wanted, N)."""
     # sigma = exp shifts the mass of the integrand to u ~ sqrt(K) orders: widen until the sums over the two end nodes of
     # each axis are negligible in the sum of |product|, on a coarse grid.
-    N, rank = len(base.L), base.rank
-    T, magnitude = np.zeros(N), np.zeros((len(wanted), N))
-    swap = [tuple(_ENDS if a == axis else w for a, w in enumerate(ws)) for axis in range(rank) for ws, _ in wanted]
-    tree, index = _tree([*wanted, *((ws, orders) for ws, (_, orders) in zip(swap, list(wanted) * rank, strict=True))], base.last)
-    half_width, spacing, limit = (8.5, 0.25 * max(1, rank), 1e-15) if rank < 3 else (5.8, 0.3 * rank, 3e-8)
+    N, rank, sites = len(base.L), base.rank, [orders for _, orders in wanted]
+    T, (magnitude, tail) = np.zeros(N), np.zeros((2, len(wanted), N))
+    ends = [[(*w[:a], _ENDS, *w[a + 1 :]) for w, _ in wanted] for a in range(rank)]
+    tree, index = _tree([*wanted, *((w, o) for ws in ends for w, o in zip(ws, sites, strict=True))], base.last)
+    half_width, spacing, limit = 8.5, 0.25 * max(1, rank), 1e-15
+    if rank > 2:
+        half_width, spacing, limit = 6.5, 0.36 * rank, _LOOSE[bool(base.kinks)][rank]
     pending = np.arange(N)
     while len(pending):
-        nodes = 2 * math.ceil(half_width / spacing) + 1
-        fields = {k: getattr(base, k) for k in ("sigma", "kinks", "last")}
-        grid = _Fixed(
-            **fields, L=base.L[pending], tree=tree, magnitude=True, rules=(_rule(nodes, half_width),) * rank
-        )
+        counts = (2 * math.ceil(half_width / spacing) + 1,) * rank
+        grid = replace(base, L=base.L[pending], tree=tree, magnitude=True, half_width=half_width, counts=counts)
         sums = grid.averages()[index].reshape(1 + rank, len(wanted), -1)
         T[pending], magnitude[:, pending] = half_width, sums[0]
+        # A Gaussian tail is its density over T; twice that, for integrands that grow.
+        tail[:, pending] = sums[1:].sum(axis=0) * 2 / (half_width * spacing)
         pending = pending[(sums[1:] > limit * sums[0]).any(axis=(0, 1))]
         half_width *= 1.12
-    return T, magnitude
+    return T, magnitude, tail

@@ -15,8 +15,10 @@ Array = NDArray[np.float64]
 PARALLEL = 1e-13
 
 
-def tables(sigma: Sigma, K: Array, terms: Mapping[str, Term], kinks: Sequence[float] = ()) -> tuple[dict[str, Array], float]:
-    r"""Tables of :math:`\langle\partial\cdots\prod_i\sigma^{(k_i)}(z_{a_i})\rangle_K` over all index tuples :math:`(a_1, ..., a_d)`.
+def tables(
+    sigma: Sigma, K: Array, terms: Mapping[str, Term], kinks: Sequence[float] = ()
+) -> tuple[dict[str, Array], float]:
+    r"""Tables of :math:`\langle\partial\cdots\prod_i\sigma^{(k_i)}(z_{a_i})\rangle_K` over index tuples :math:`(a_1, ..., a_d)`.
 
     Equation
         ``tables[name][a, b, ...]`` is the average ``terms[name]`` with site i at sample number i of the index.
@@ -40,7 +42,9 @@ def tables(sigma: Sigma, K: Array, terms: Mapping[str, Term], kinks: Sequence[fl
     return values, worst
 
 
-def _one_site(sigma: Sigma, K: Array, group: Mapping[str, Term], kinks: Sequence[float]) -> tuple[dict[str, Array], float]:
+def _one_site(
+    sigma: Sigma, K: Array, group: Mapping[str, Term], kinks: Sequence[float]
+) -> tuple[dict[str, Array], float]:
     variances = np.asarray(K, dtype=float)
     found, errors = gaussian_averages(sigma, variances.reshape(-1, 1, 1), list(group.values()), kinks=kinks)
     return {name: found[i].reshape(variances.shape) for i, name in enumerate(group)}, float(errors.max(initial=0.0))
@@ -56,7 +60,10 @@ def _many_sites(
     values: dict[str, Array] = {}
     worst = 0.0
     m = len(K)
-    for part, index in ((ordered, product(range(m), repeat=d)), (symmetric, combinations_with_replacement(range(m), d))):
+    for part, index in (
+        (ordered, product(range(m), repeat=d)),
+        (symmetric, combinations_with_replacement(range(m), d)),
+    ):
         if part:
             found, error = _fill(sigma, K, part, kinks, np.array(list(index)), d)
             values |= found

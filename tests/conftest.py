@@ -9,7 +9,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 mpl.use("Agg")
-settings.register_profile("daily", deadline=None, max_examples=25, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "daily", deadline=None, max_examples=25, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.register_profile("long", deadline=None, max_examples=400)
 settings.load_profile("daily")
 

@@ -7,7 +7,7 @@ project knows an activation by name.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cache, cached_property
 from typing import Any
 
 import mpmath
@@ -93,9 +93,13 @@ class Activation:
         return None if (a_plus.free_symbols or a_minus.free_symbols) else (a_plus, a_minus)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _derivative(expr: sp.Expr, order: int) -> sp.Expr:
-    return expr if order == 0 else sp.diff(_derivative(expr, order - 1), z)
+    if order == 0:
+        return expr
+    slope = sp.diff(_derivative(expr, order - 1), z)
+    # sinh/cosh is tanh, which does not overflow.
+    return sp.simplify(slope) if slope.has(sp.sinh, sp.cosh) else slope
 
 
 def _branch(expr: sp.Expr, sign: int) -> sp.Expr:

@@ -99,10 +99,14 @@ class MLP:
     def per_layer(self, name: str) -> tuple[float, ...]:
         """The values of a hyperparameter in the layers 1 ... L; ``InvalidNetwork`` if it, or the depth, is not given."""
         if self.depth is None:
-            raise InvalidNetwork("depth=None: a number can be computed only for a given depth; allowed: integers from 1")
+            raise InvalidNetwork(
+                "depth=None: a number can be computed only for a given depth; allowed: integers from 1"
+            )
         value: Value = getattr(self, name)
         if value is None:
-            raise InvalidNetwork(f"{name}=None: a number can be computed only for a given {name}; allowed: reals from 0")
+            raise InvalidNetwork(
+                f"{name}=None: a number can be computed only for a given {name}; allowed: reals from 0"
+            )
         return value if isinstance(value, tuple) else (value,) * self.depth
 
     @property
@@ -134,7 +138,9 @@ class MLP:
 
     def __repr__(self) -> str:
         given = [repr(self.activation.name)]
-        given += [f"{f}={v}" for f in self.__dataclass_fields__ if f != "activation" and (v := getattr(self, f)) is not None]
+        given += [
+            f"{f}={v}" for f in self.__dataclass_fields__ if f != "activation" and (v := getattr(self, f)) is not None
+        ]
         return f"MLP({', '.join(given)})"
 
 
@@ -153,7 +159,9 @@ def _widths(width: Any, depth: int | None) -> int | tuple[int, ...] | None:
     if depth is None:
         raise InvalidNetwork(f"width={widths} is a sequence, which needs depth= as well (depth={len(widths) + 1} fits)")
     if len(widths) != depth - 1:
-        raise InvalidNetwork(f"width={widths} has {len(widths)} entries, but depth={depth} has {depth - 1} hidden layers")
+        raise InvalidNetwork(
+            f"width={widths} has {len(widths)} entries, but depth={depth} has {depth - 1} hidden layers"
+        )
     return widths
 
 
@@ -166,7 +174,9 @@ def _nonnegative(name: str, value: Any, depth: int | None) -> Value:
         raise InvalidNetwork(f"{name}={value!r} must be a real number from 0, or a sequence of one for each layer")
     values = tuple(_one(f"{name}[{i}]", v) for i, v in enumerate(value))
     if depth is None or len(values) != depth:
-        raise InvalidNetwork(f"{name}={values} has {len(values)} entries, but depth={depth}: give one for each layer 1...L")
+        raise InvalidNetwork(
+            f"{name}={values} has {len(values)} entries, but depth={depth}: give one for each layer 1...L"
+        )
     return values
 
 
@@ -179,6 +189,3 @@ def _one(name: str, value: Any) -> float:
         kind = "a variance" if name.startswith("C_") else "a learning rate"
         raise InvalidNetwork(f"{name}={value!r} is {kind}; allowed: finite real numbers from 0")
     return number
-
-
-

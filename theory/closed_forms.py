@@ -3,30 +3,25 @@ r"""Closed forms of Gaussian averages for concrete activations, derived and not 
 The activation is read as a sum of elementary integrands; ``gaussian_rules`` knows their means. Nothing here knows an
 activation by name, and an average without a rule stays as it is.
 
-Derivatives in front of a body are Price's theorem backwards: the closed form of the body is differentiated by entries of
-the kernel, so a kinked body is never differentiated by z.
+Derivatives in front of a body are Price's theorem backwards: the closed form of the body is differentiated by entries
+of the kernel, so a kinked body is never differentiated by z.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from functools import lru_cache
+from functools import cache
 from itertools import product
+from typing import Any
 
 import sympy as sp
+from sympy.polys.orderings import lex
+from sympy.polys.rings import PolyElement, PolyRing
 
 from .activations import Activation
 from .gaussian import Average
-from .gaussian_rules import Covariance, Integrand, NoRule, kernel, mean
-from .symbols import Entry, Jet, Sigma, z
-
-#: (n, q, j, widths of the steps) of one sample
-Key = tuple[int, sp.Expr, sp.Expr, tuple[sp.Expr, ...]]
-#: a function of one z as a sum: coefficient of each key
-Terms = dict[Key, sp.Expr]
-
-_ONE: Key = (0, sp.S.Zero, sp.S.Zero, ())
-_OSCILLATING = (sp.sin, sp.cos, sp.sinh, sp.cosh)
+from .gaussian_rules import ONE, Covariance, Integrand, NoRule, Terms, kernel, mean, multiply, read
+from .symbols import Entry, Jet, Sigma
 
 
 def closed_form(node: Average, activation: Activation) -> sp.Expr | None:
@@ -42,8 +37,11 @@ def closed_form(node: Average, activation: Activation) -> sp.Expr | None:
     Source
         The rules of ``gaussian_rules``; each row holds its derivation.
     """
-    if not activation.specified:
-        return None
+    return _closed_or_none(node, activation) if activation.specified else None
+
+
+@cache
+def _closed_or_none(node: Average, activation: Activation) -> sp.Expr | None:
     try:
         return _closed(node, activation)
     except NoRule:
@@ -77,7 +75,7 @@ def _specialized(node: Average, activation: Activation) -> sp.Expr:
     return explicit.xreplace(known) if known else node
 
 
-@lru_cache(maxsize=None)
+@cache
 def _closed(node: Average, activation: Activation) -> sp.Expr:
     if len(node.derivatives) % 2:
         # Price takes derivatives in pairs; one is carried out. At a kink the result may hold an order without a rule.
@@ -138,86 +136,34 @@ def _without_derivatives(body: sp.Expr, activation: Activation) -> sp.Expr:
         jet = base.args[0] if isinstance(base, Sigma) else base
         if not isinstance(jet, Jet) or jet.directions or not (power.is_Integer and power > 0):
             raise NoRule
-        factor = _read(activation, base.order) if isinstance(base, Sigma) else {(1, *_ONE[1:]): sp.S.One}
+        factor = read(activation, base.order) if isinstance(base, Sigma) else {(1, *ONE[1:]): sp.S.One}
         for _ in range(int(power)):
-            samples[jet.sample] = _multiply(samples.get(jet.sample, {_ONE: sp.S.One}), factor)
+            samples[jet.sample] = multiply(samples.get(jet.sample, {ONE: sp.S.One}), factor)
     labels = tuple(sorted(samples))
     terms = []
     for choice in product(*(samples[label].items() for label in labels)):
-        keys = [key for key, _ in choice]
-        steps = tuple((i, w) for i, key in enumerate(keys) for w in key[3])
-        powers, curvatures, tilts = (tuple(key[m] for key in keys) for m in range(3))
+        steps = tuple((i, w) for i, (key, _) in enumerate(choice) for w in key[3])
+        powers = tuple(key[0] for key, _ in choice)
+        curvatures = tuple(key[1] for key, _ in choice)
+        tilts = tuple(key[2] for key, _ in choice)
         terms.append(sp.Mul(*(c for _, c in choice)) * mean(Integrand(labels, powers, curvatures, tilts, steps)))
     value = real_part(sp.Add(*terms))
     letters = value.atoms(Covariance)
-    value = value.xreplace({letter: letter.value() for letter in letters})
+    value = _spelled_out(value)
     # With more than two samples the minors of 1 + QK are long; multiplied out they would be longer.
-    return sp.factor_terms(value) if letters and len(labels) > 2 else tidy(value)
+    return value if letters and len(labels) > 2 else tidy(value)
 
 
-def _multiply(left: Terms, right: Terms) -> Terms:
-    """The product of two functions of the same z."""
-    result: Terms = defaultdict(lambda: sp.S.Zero)
-    for (n, q, j, steps), c in left.items():
-        for (m, p, i, more), d in right.items():
-            together = sorted((*steps, *more), key=float)
-            signs = together.count(sp.S.Zero)  # the square of a sign is 1
-            result[n + m, q + p, j + i, tuple(together[signs - signs % 2 :])] += c * d
-    return dict(result)
-
-
-@lru_cache(maxsize=None)
-def _read(activation: Activation, order: int) -> Terms:
-    """The order-th derivative of the activation as a sum of elementary functions of z."""
-    if activation.smooth:
-        if order:
-            _read(activation, 0)  # what cannot be read need not be differentiated
-        return _elementary(activation.derivative(order))
-    if activation.kinks != (0,) or order > 1:  # sigma'' would hold a delta function
-        raise NoRule
-    # f = f_+ theta(z) + f_- theta(-z) = (f_+ + f_-)/2 + sign(z) (f_+ - f_-)/2
-    plus, minus = (_side(activation.derivative(order), sign) for sign in (1, -1))
-    even = _elementary(sp.expand(plus + minus) / 2)
-    odd = _elementary(sp.expand(plus - minus) / 2)
-    return {**even, **{(n, q, j, (*steps, sp.S.Zero)): c for (n, q, j, steps), c in odd.items()}}
-
-
-def _side(expr: sp.Expr, sign: int) -> sp.Expr:
-    """The piece on the positive (1) or negative (-1) side of the kink at zero."""
-    distance = sp.Dummy(positive=True)
-    return expr.subs(z, sign * distance).subs(distance, sign * z)
-
-
-def _elementary(expr: sp.Expr) -> Terms:
-    result: Terms = defaultdict(lambda: sp.S.Zero)
-    expr = expr.rewrite(sp.erfc, sp.erf).rewrite(_OSCILLATING, sp.exp)
-    for term in sp.Add.make_args(sp.expand(expr)):
-        constant, function = term.as_independent(z, as_Add=False)
-        n, q, j, steps = _ONE
-        for factor in sp.Mul.make_args(function):
-            base, power = factor.as_base_exp()
-            if base == z and power.is_Integer and power > 0:
-                n += int(power)
-            elif isinstance(factor, sp.exp):
-                curvature, tilt, shift = _quadratic(factor.args[0])
-                q, j, constant = q + curvature, j + tilt, constant * sp.exp(shift)
-            elif isinstance(base, sp.erf) and power.is_Integer and power > 0 and not (base.args[0] / z).has(z):
-                c = base.args[0] / z  # positive: SymPy pulls a sign out of erf
-                steps = (*steps, *[1 / (2 * c**2)] * int(power))
-            elif function != 1:
-                raise NoRule
-        result[n, q, j, tuple(sorted(steps, key=float))] += constant
-    return {key: c for key, c in result.items() if c != 0}
-
-
-def _quadratic(exponent: sp.Expr) -> tuple[sp.Expr, sp.Expr, sp.Expr]:
-    """(q, j, c) of -q z^2/2 + j z + c; a growing Gaussian has no mean for large K."""
-    if not exponent.is_polynomial(z) or sp.degree(exponent, z) > 2:
-        raise NoRule
-    c, j, square = (sp.expand(exponent).coeff(z, k) for k in range(3))
-    if not (square.is_real and square <= 0):
-        raise NoRule
-    return -2 * square, j, c
+def _spelled_out(expr: sp.Expr) -> sp.Expr:
+    """The letters for covariances replaced by minors of 1 + QK, exponents over one denominator."""
+    waves = {}
+    for wave in expr.atoms(sp.exp):
+        letters = wave.atoms(Covariance)
+        if letters:
+            numerator = wave.args[0].xreplace({letter: letter.numerator() for letter in letters})
+            waves[wave] = sp.exp(sp.expand(numerator) / next(iter(letters)).denominator())
+    expr = expr.xreplace(waves)
+    return expr.xreplace({letter: letter.numerator() / letter.denominator() for letter in expr.atoms(Covariance)})
 
 
 def real_part(expr: sp.Expr) -> sp.Expr:
@@ -227,117 +173,167 @@ def real_part(expr: sp.Expr) -> sp.Expr:
     words: dict[sp.Expr, sp.Expr] = {}
     euler = {}
     for wave in expr.atoms(sp.exp):
-        x, y = _split(sp.expand(wave.args[0]))
-        euler[wave] = sp.exp(x) * (sp.cos(y) + sp.I * sp.sin(y))
+        exponent = sp.expand(wave.args[0])
+        y = exponent.coeff(sp.I)
+        euler[wave] = sp.exp(exponent - sp.I * y) * (sp.cos(y) + sp.I * sp.sin(y))
     masked = _mask(expr.xreplace(euler), words)
-    return _split(sp.expand(masked))[0].xreplace(words)
+    i = sp.Dummy()
+    ring = PolyRing([i, *masked.atoms(Entry, Covariance), *words], sp.QQ, lex)
+    real = ring.zero.copy()
+    for (power, *others), c in ring.from_expr(masked.xreplace({sp.I: i})).terms():
+        if power % 2 == 0:
+            real += ring.from_dict({(0, *others): -c if power % 4 else c})
+    return real.as_expr().xreplace(words)
 
 
-def _split(expanded: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
-    """Real and imaginary part; i occurs at most once in each term, as SymPy knows i^2."""
-    imaginary = [term for term in sp.Add.make_args(expanded) if term.has(sp.I)]
-    return expanded - sp.Add(*imaginary), sp.Add(*(term / sp.I for term in imaginary))
+def _mask(expr: sp.Expr, words: dict[sp.Expr, sp.Expr]) -> sp.Expr:
+    """The expression as a polynomial: a letter for every factor that is not one.
 
-
-def _mask(expr: sp.Expr, words: dict[sp.Expr, sp.Expr], *, split: bool = False) -> sp.Expr:
-    """Letters for everything that is not rational in the entries; ``split``: for square roots, x^(n/2) = x^k sqrt(x)."""
-    if not expr.has(Entry, Covariance) or expr.is_Atom:
+    Of a power, x^(-n) keeps 1/x and x^(n/2) keeps sqrt(x) as the letter.
+    """
+    if expr.is_Rational or (expr.is_Atom and expr.has(Entry, Covariance, sp.I)):
         return expr
     if expr.is_Add or expr.is_Mul:
-        return expr.func(*(_mask(x, words, split=split) for x in expr.args))
-    if expr.is_Pow and expr.exp.is_Integer:
-        return _mask(expr.base, words, split=split) ** expr.exp
-    whole = expr.base ** (expr.exp - sp.S.Half) if split and expr.is_Pow else sp.S.One
-    word = expr / whole
+        return expr.func(*(_mask(x, words) for x in expr.args))
+    if expr.is_Pow and expr.exp.is_Integer and expr.exp > 0:
+        return _mask(expr.base, words) ** expr.exp
+    word, power = expr, 1
+    if expr.is_Pow and expr.exp.is_Rational:
+        word, power = expr.base ** (expr.exp / abs(expr.exp.p)), abs(expr.exp.p)
     letter = next((known for known, meaning in words.items() if meaning == word), None) or sp.Dummy(real=True)
     words[letter] = word
-    return whole * letter
+    return letter**power
+
+
+#: numerators by the exponents of the bases in front of them
+Fractions = dict[tuple[int, ...], PolyElement]
 
 
 def tidy(expr: sp.Expr) -> sp.Expr:
-    """The same function of the entries, ordered as on paper: rational coefficients factored, exponentials paired.
+    """The same function of the entries, ordered as on paper: denominators cancelled, exponentials paired.
 
-    Written for sums of (rational function) x (square roots, arcsines, exponentials); anything else is left alone.
+    Written for sums of (rational function) x (square roots, arcsines, exponentials). The denominators are known, powers
+    of determinants, so trial division by them does what a search for common factors would take seconds for.
     """
+    entries = sorted(expr.atoms(Entry), key=str)
+    if not entries:
+        return expr
     words: dict[sp.Expr, sp.Expr] = {}
-    masked = sp.expand(_mask(expr, words, split=True))
-    coefficients: dict[sp.Expr, sp.Expr] = defaultdict(lambda: sp.S.Zero)
-    for term in sp.Add.make_args(masked):
-        coefficient, monomial = term.as_independent(*words, as_Add=False)
-        for letter, power in monomial.as_powers_dict().items():
-            word = words.get(letter, sp.S.One)
-            if word.is_Pow and power not in (0, 1):  # sqrt(x)^power
-                coefficient *= word.base ** (power // 2)
-                monomial *= letter ** (power % 2 - power)
-        coefficients[monomial.xreplace(words)] += coefficient
-    roots = [word.base for word in words.values() if word.is_Pow]
+    masked = _mask(expr, words)
+    powers = [word for word in words.values() if word.is_Pow and word.has(Entry)]
+    bases = list(dict.fromkeys(word.base for word in powers if word.base.is_polynomial(*entries)))
+    ring = PolyRing(entries, sp.QQ, lex)
+    divisors = [ring.from_expr(base) for base in bases]
     # Terms with the same dependence on the entries outside arcsines, cosh and sinh go into one bracket.
     brackets: dict[sp.Expr, sp.Expr] = defaultdict(lambda: sp.S.Zero)
-    for word, coefficient in _paired(coefficients).items():
-        number, function = _factor(coefficient, roots)
-        outside, inside = sp.S.One, sp.S.One
-        for factor in sp.Mul.make_args(word):
-            if isinstance(factor, sp.asin | sp.sinh | sp.cosh | sp.sin | sp.cos):
-                inside *= factor
+    for word, fractions in _paired(_by_word(masked, words, bases, ring)).items():
+        constant, function = word.as_independent(Entry, as_Add=False)
+        inside, outside = _divided(function, (sp.asin, sp.sinh, sp.cosh, sp.sin, sp.cos))
+        waves, outside = _divided(outside, (sp.exp,))
+        diagonal, crossed = _exponent(waves)
+        inside, outside = inside * sp.exp(crossed), outside * sp.exp(diagonal)
+        for number, exponents, numerator in _quotients(*_over_common_denominator(fractions, divisors), divisors):
+            scale = sp.Mul(numerator, *(base**e for base, e in zip(bases, exponents, strict=True)))
+            brackets[outside * scale] += number * constant * inside
+    return sp.Add(*(_merged(outside * inside) for outside, inside in brackets.items()))
+
+
+def _by_word(
+    masked: sp.Expr, words: dict[sp.Expr, sp.Expr], bases: list[sp.Expr], ring: PolyRing
+) -> dict[sp.Expr, Fractions]:
+    """The terms of the polynomial, by what is not rational in the entries."""
+    n = ring.ngens
+    table: dict[sp.Expr, Fractions] = {}
+    parts: dict[tuple[int, ...], PolyElement] = {}
+    for monomial, c in PolyRing([*ring.symbols, *words], sp.QQ, lex).from_expr(masked).terms():
+        part = parts.setdefault(monomial[n:], ring.zero.copy())
+        part[monomial[:n]] = c
+    for powers, part in parts.items():
+        word, halves = sp.S.One, [0] * len(bases)
+        for meaning, power in zip(words.values(), powers, strict=True):
+            if meaning.is_Pow and meaning.base in bases and abs(meaning.exp) in (1, sp.S.Half):
+                halves[bases.index(meaning.base)] += int(2 * meaning.exp * power)
             else:
-                outside *= factor
-        brackets[function * outside] += number * inside
-    return sp.Add(*(outside * inside for outside, inside in brackets.items()))
+                word *= meaning**power
+        word = _merged(word) * sp.Mul(*(sp.sqrt(base) for base, h in zip(bases, halves, strict=True) if h % 2))
+        rational, word = word.as_coeff_Mul(rational=True)
+        _add(table.setdefault(word, {}), {tuple(h // 2 for h in halves): part}, sp.QQ(rational.p, rational.q))
+    return table
 
 
-def _factor(coefficient: sp.Expr, roots: list[sp.Expr]) -> tuple[sp.Expr, sp.Expr]:
-    """Number and function of the entries, factored, with determinants that occur under a root written as they are there, so that their powers merge."""
-    if len(coefficient.atoms(Entry)) > 3 and not sp.fraction(sp.together(coefficient))[1].has(Entry):
-        return sp.S.One, coefficient  # a long polynomial stays a sum of monomials
-    shown = {sp.expand(root).as_content_primitive()[1]: root for root in roots if root.is_Add}
-    number = function = sp.S.One
-    for factor in sp.Mul.make_args(sp.factor(coefficient)):
-        base, power = factor.as_base_exp()
-        content, primitive = base.as_content_primitive()
-        for sign in (1, -1):
-            root = shown.get(sp.expand(sign * primitive))
-            if root is not None:
-                # root = scale * primitive
-                scale = sp.expand(root).as_content_primitive()[0]
-                number *= (sign * content / scale) ** power
-                factor = root**power
-        if factor.has(Entry):
-            function *= factor
-        else:
-            number *= factor
-    return number, function
+def _add(total: Fractions, more: Fractions, factor: Any) -> None:
+    for exponents, part in more.items():
+        total[exponents] = total[exponents] + part * factor if exponents in total else part * factor
 
 
-def _paired(coefficients: dict[sp.Expr, sp.Expr]) -> dict[sp.Expr, sp.Expr]:
+def _over_common_denominator(fractions: Fractions, divisors: list[PolyElement]) -> tuple[tuple[int, ...], PolyElement]:
+    lowest = tuple(min(column) for column in zip(*fractions, strict=True))
+    total: Any = 0
+    for exponents, part in fractions.items():
+        for divisor, e, low in zip(divisors, exponents, lowest, strict=True):
+            part = part * divisor ** (e - low)
+        total = part + total
+    return lowest, total
+
+
+def _quotients(
+    exponents: tuple[int, ...], total: PolyElement, divisors: list[PolyElement]
+) -> list[tuple[sp.Expr, tuple[int, ...], sp.Expr]]:
+    """Numbers, exponents and numerators: the fraction cancelled, and cut at a determinant where that is shorter."""
+    if total == 0:
+        return []
+    powers = list(exponents)
+    for i, divisor in enumerate(divisors):
+        while not total.rem(divisor):
+            total, powers[i] = total.quo(divisor), powers[i] + 1
+    for i, divisor in enumerate(divisors):
+        multiple, rest = total.div(divisor)
+        if len(divisor) > 2 and multiple and len(multiple) + len(rest) < len(total):
+            raised = (*powers[:i], powers[i] + 1, *powers[i + 1 :])
+            return _quotients(raised, multiple, divisors) + _quotients(tuple(powers), rest, divisors)
+    monomial = tuple(min(column) for column in zip(*total.monoms(), strict=True))
+    content, primitive = total.quo(total.ring.from_dict({monomial: sp.QQ(1)})).primitive()
+    sign = -1 if primitive.LC < 0 else 1
+    powers_of_entries = sp.Mul(*(x**e for x, e in zip(total.ring.symbols, monomial, strict=True)))
+    number = sp.Rational(int(content.numerator), int(content.denominator)) * sign
+    return [(number, tuple(powers), powers_of_entries * (sign * primitive).as_expr())]
+
+
+def _paired(table: dict[sp.Expr, Fractions]) -> dict[sp.Expr, Fractions]:
     """exp(d + x) and exp(d - x), x holding the off-diagonal entries, as exp(d) cosh(x) and exp(d) sinh(x)."""
-    result: dict[sp.Expr, sp.Expr] = defaultdict(lambda: sp.S.Zero)
-    partner = {word: _reflected(word) for word in coefficients}
-    for word, c in coefficients.items():
-        other = partner[word]
-        if other is None or other not in coefficients:
-            result[word] += c
-            continue
-        diagonal, x = _exponent(word)
-        if x.could_extract_minus_sign():
-            continue  # done with its partner
-        rest, d = word.xreplace({w: sp.S.One for w in word.atoms(sp.exp)}) * sp.exp(diagonal), coefficients[other]
-        for function, value in ((sp.cosh, sp.expand(c + d)), (sp.sinh, sp.expand(c - d))):
-            if value != 0:
-                result[rest * function(x)] += value
+    result: dict[sp.Expr, Fractions] = {}
+    for word, plus in table.items():
+        waves, rest = _divided(word, (sp.exp,))
+        diagonal, x = _exponent(waves)
+        minus = table.get(rest * sp.exp(diagonal - x)) if x != 0 else None
+        if minus is None:
+            _add(result.setdefault(word, {}), plus, 1)
+        elif not x.could_extract_minus_sign():  # else it is done with its partner
+            for function, sign in ((sp.cosh, 1), (sp.sinh, -1)):
+                both = result.setdefault(rest * sp.exp(diagonal) * function(x), {})
+                _add(both, plus, 1)
+                _add(both, minus, sign)
     return result
 
 
-def _exponent(word: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
-    """The exponent of the exponential in a product: its diagonal and its off-diagonal entries."""
-    exponent = sp.expand(sp.Add(*(w.args[0] for w in word.atoms(sp.exp))))
+def _exponent(wave: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
+    """The exponent of a polynomial wave: its diagonal and its off-diagonal entries. Others are not taken apart."""
+    exponent = wave.args[0] if wave != 1 else sp.S.Zero
+    if not exponent.is_polynomial(*exponent.atoms(Entry)):
+        return exponent, sp.S.Zero
+    exponent = sp.expand(exponent)
     crossed = [e for e in exponent.atoms(Entry) if e.labels[0] != e.labels[1]]
     return exponent.as_independent(*crossed, as_Add=True) if crossed else (exponent, sp.S.Zero)
 
 
-def _reflected(word: sp.Expr) -> sp.Expr | None:
-    """The same product with the off-diagonal entries in the exponent reflected; None if there are none."""
-    diagonal, x = _exponent(word)
-    if x == 0 or not x.is_polynomial():
-        return None
-    return word.xreplace({w: sp.S.One for w in word.atoms(sp.exp)}) * sp.exp(diagonal - x)
+def _merged(product_: sp.Expr) -> sp.Expr:
+    """One exponential in place of a product of several."""
+    waves, others = _divided(product_, (sp.exp,))
+    return others * sp.exp(sp.Add(*(wave.args[0] for wave in sp.Mul.make_args(waves) if wave != 1)))
 
+
+def _divided(product_: sp.Expr, functions: tuple[Any, ...]) -> tuple[sp.Expr, sp.Expr]:
+    """The factors that are one of the functions, and the others."""
+    factors = sp.Mul.make_args(product_)
+    chosen = [f for f in factors if isinstance(f, functions)]
+    return sp.Mul(*chosen), sp.Mul(*(f for f in factors if f not in chosen))

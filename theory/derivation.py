@@ -73,7 +73,9 @@ class Derivation:
         """The quantities of the layer below that enter, K included whenever an average is taken."""
         right = self.recursion.right
         names = {e.name for e in right.atoms(Entry)} | ({"K"} if right.has(Average) else set())
-        return tuple(q.name for q in QUANTITIES if q.name in names) + tuple(sorted(names - {q.name for q in QUANTITIES}))
+        return tuple(q.name for q in QUANTITIES if q.name in names) + tuple(
+            sorted(names - {q.name for q in QUANTITIES})
+        )
 
     @property
     def averages(self) -> tuple[Average, ...]:
@@ -244,7 +246,10 @@ def input_average(constant: sp.Expr, site: sp.Expr) -> sp.Expr:
         return constant
     terms = [constant]
     for powers, coefficient in sp.Poly(site, *sigmas).terms():
-        terms.append(coefficient * Overlap(tuple(s.args[0].sample for s, k in zip(sigmas, powers, strict=True) for _ in range(k))))
+        terms.append(
+            coefficient
+            * Overlap(tuple(s.args[0].sample for s, k in zip(sigmas, powers, strict=True) for _ in range(k)))
+        )
     return sp.Add(*terms)
 
 

@@ -14,7 +14,7 @@ only the operator form is defined everywhere, because at :math:`z_a=z_b` the sin
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 import sympy as sp
@@ -33,6 +33,7 @@ class Average(sp.Expr):
     is_real = True
 
     def __new__(cls, body: sp.Expr, derivatives: Iterable[Jet] = ()) -> Average:
+        """The node itself; :func:`average` is what callers want."""
         ordered = sp.Tuple(*sorted(derivatives, key=lambda jet: jet.structure))
         obj: Average = sp.Expr.__new__(cls, sp.sympify(body), ordered)
         return obj
@@ -54,7 +55,7 @@ class Average(sp.Expr):
 
     def explicit(self) -> sp.Expr:
         """The derivatives carried out: a sum of averages of products."""
-        return average(sp.diff(self.body, *self.derivatives) if self.derivatives else self.body)
+        return average(_carried_out(self))
 
     def doit(self, **hints: Any) -> sp.Expr:
         """Carry the derivatives out."""
@@ -91,8 +92,13 @@ class Average(sp.Expr):
 
     def _shown(self) -> sp.Expr | None:
         """What print shows inside the brackets when the derivatives give a single product; None otherwise."""
-        shown = sp.diff(self.body, *self.derivatives) if self.derivatives else self.body
-        return None if isinstance(sp.expand(shown), sp.Add) else shown
+        shown = _carried_out(self)
+        return None if isinstance(shown, sp.Add) else shown
+
+
+@lru_cache(maxsize=4096)
+def _carried_out(node: Average) -> sp.Expr:
+    return sp.expand(sp.diff(node.body, *node.derivatives)) if node.derivatives else node.body
 
 
 def _partial(jet: Jet, power: int) -> str:
@@ -110,16 +116,22 @@ def average(expr: sp.Expr, derivatives: Iterable[Jet] = ()) -> sp.Expr:
             continue
         if body == 1:
             terms.append(constant)
-        elif (bare := next((f.as_base_exp()[0] for f in sp.Mul.make_args(body) if isinstance(f.as_base_exp()[0], Jet)), None)) is not None:
+        elif (bare := _bare_factor(body)) is not None:
             terms.append(constant * _stein(bare, body / bare, derivatives))
         else:
             terms.append(constant * Average(body, derivatives))
     return sp.Add(*terms)
 
 
+def _bare_factor(body: sp.Expr) -> Jet | None:
+    bases = (factor.as_base_exp()[0] for factor in sp.Mul.make_args(body))
+    return next((base for base in bases if isinstance(base, Jet)), None)
+
+
 def _stein(bare: Jet, rest: sp.Expr, derivatives: tuple[Jet, ...]) -> sp.Expr:
     # Stein's identity E[z_a g] = sum_b K_ab E[d_b g], for g = D(rest) with the operators D of Price's theorem; moving z_a in
-    # front of them leaves one term for each operator that hits it: D(z_a rest) = z_a D(rest) + sum_(x = z_a in D) (D without x)(rest).
+    # front of them leaves one term for each operator that hits it:
+    # D(z_a rest) = z_a D(rest) + sum_(x = z_a in D) (D without x)(rest).
     hit = [average(rest, derivatives[:i] + derivatives[i + 1 :]) for i, x in enumerate(derivatives) if x == bare]
     sites = sorted(rest.atoms(Jet), key=lambda jet: jet.structure)
     return sp.Add(*hit, *(saddle(bare, site) * average(rest, (*derivatives, site)) for site in sites))
@@ -135,7 +147,7 @@ def saddle(first: Jet, second: Jet) -> sp.Expr:
     return entry
 
 
-@lru_cache(maxsize=None)
+@cache
 def isserlis(jets: tuple[Jet, ...]) -> sp.Expr:
     """The average of a product of jets with directions: the sum over pairings of products of covariances."""
     if not jets:

@@ -1,7 +1,7 @@
 r"""Means of elementary integrands under a Gaussian, by rules as rows.
 
-An integrand is a product over samples of :math:`z^n e^{-qz^2/2+jz}` and of *steps* :math:`s_w`, where :math:`s_0` is the
-sign function and :math:`s_w` the sign of z plus an independent noise of variance w, averaged over that noise:
+An integrand is a product over samples of :math:`z^n e^{-qz^2/2+jz}` and of *steps* :math:`s_w`, where :math:`s_0` is
+the sign function and :math:`s_w` the sign of z plus an independent noise of variance w, averaged over that noise:
 :math:`s_w(z)=\mathrm{erf}(z/\sqrt{2w})`. One calculus serves kinks and error functions, because a step becomes a
 Gaussian when it is differentiated; for w = 0 the Gaussian is a delta function, a curvature q without bound.
 
@@ -10,27 +10,36 @@ Only determinants and minors of 1 + QK appear, never an inverse of K.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import sympy as sp
 
+from .activations import Activation
 from .quantities import quantity
-from .symbols import Atom, Entry
+from .symbols import Atom, Entry, z
 
 Numbers = tuple[sp.Expr, ...]
 Rows = tuple[Numbers, ...]
+#: (n, q, j, widths of the steps) of one sample
+Key = tuple[int, sp.Expr, sp.Expr, tuple[sp.Expr, ...]]
+#: a function of one z as a sum: coefficient of each key
+Terms = dict[Key, sp.Expr]
+
+ONE: Key = (0, sp.S.Zero, sp.S.Zero, ())
+_OSCILLATING = (sp.sin, sp.cos, sp.sinh, sp.cosh)
 
 
-class NoRule(Exception):  # noqa: N818 - a signal between rules, never seen by a caller
-    """No row of the table applies."""
+class NoRule(Exception):
+    """No row of the table applies; a signal between rules that no caller of ``closed_form`` sees."""
 
 
 @dataclass(frozen=True)
 class Integrand:
-    r""":math:`\prod_i z_i^{n_i} g_i(z_i) e^{j_iz_i}\prod_k s_{w_k}(z_{i_k})`, with :math:`g=e^{-qz^2/2}`, or delta(z) for q = oo."""
+    r""":math:`\prod_i z_i^{n_i} g_i(z_i) e^{j_iz_i}\prod_k s_{w_k}(z_{i_k})`; g = exp(-qz^2/2), delta(z) for q = oo."""
 
     labels: tuple[str, ...]
     powers: tuple[int, ...]  #: n
@@ -51,9 +60,12 @@ class Integrand:
         """The k-th step replaced by its derivative 2 exp(-z^2/2w) / sqrt(2 pi w): the constant, and the rest."""
         i, w = self.steps[k]
         constant = 2 / sp.sqrt(2 * sp.pi * w) if w != 0 else sp.Integer(2)
+        return constant, replace(self, curvatures=self.stiffened(i, w), steps=self.steps[:k] + self.steps[k + 1 :])
+
+    def stiffened(self, i: int, w: sp.Expr) -> Numbers:
+        """The curvatures with 1/w more at the label i."""
         q = self.curvatures[i] + 1 / w if w != 0 else sp.oo
-        curvatures = (*self.curvatures[:i], q, *self.curvatures[i + 1 :])
-        return constant, replace(self, curvatures=curvatures, steps=self.steps[:k] + self.steps[k + 1 :])
+        return (*self.curvatures[:i], q, *self.curvatures[i + 1 :])
 
 
 def kernel(a: str, b: str) -> Entry:
@@ -65,6 +77,7 @@ class Covariance(Atom):
     r"""The entry :math:`S_{ab}` of :math:`S=K(1+QK)^{-1}`, kept as one letter while the rules multiply polynomials."""
 
     def __new__(cls, labels: tuple[str, ...], curvatures: Numbers, a: int, b: int) -> sp.Expr:
+        """The letter, or what it is where that is as short."""
         if sp.oo in (curvatures[a], curvatures[b]):  # a variable that is pinned to zero does not vary
             return sp.Integer(0)
         if not any(curvatures):
@@ -88,18 +101,18 @@ class Covariance(Atom):
         """The minor above det(1 + QK)."""
         return _numerator(*self.content)
 
-    def value(self) -> sp.Expr:
-        """The covariance as minors of 1 + QK."""
+    def denominator(self) -> sp.Expr:
+        """det(1 + QK)."""
         labels, curvatures, _, _ = self.content
-        return self.numerator() / _norm_squared(labels, curvatures)
+        return _norm_squared(labels, curvatures)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _spelled(curvatures: Numbers) -> tuple[str, ...]:
     return tuple(sp.srepr(q) for q in curvatures)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _matrix(labels: tuple[str, ...], curvatures: Numbers) -> Rows:
     # Rows of 1 + QK; a row with q = oo is divided by q, and the limit is the row of K.
     return tuple(
@@ -108,17 +121,24 @@ def _matrix(labels: tuple[str, ...], curvatures: Numbers) -> Rows:
     )
 
 
-@lru_cache(maxsize=None)
+@cache
 def _norm_squared(labels: tuple[str, ...], curvatures: Numbers) -> sp.Expr:
     return _det(_matrix(labels, curvatures))
 
 
-@lru_cache(maxsize=None)
+@cache
 def _numerator(labels: tuple[str, ...], curvatures: Numbers, a: int, b: int) -> sp.Expr:
     # S_ab = sum_c K_ac [(1+QK)^-1]_cb, and by Cramer's rule [(1+QK)^-1]_cb = cofactor_bc / det. The sum over c is the
-    # Laplace expansion of the matrix whose row b has been replaced by the row a of K.
+    # Laplace expansion of the matrix whose row b has been replaced by the row a of K. If q_a is not 0, that row is
+    # (row a of 1+QK - e_a) / q_a, and for a != b only the unit vector counts, because the row a stands there already.
+    if curvatures[a] == 0:
+        a, b = b, a
     rows = list(_matrix(labels, curvatures))
-    rows[b] = tuple(kernel(labels[a], c) for c in labels)
+    sparse = a != b and curvatures[a] != 0
+    rows[b] = tuple(
+        (-1 / curvatures[a] if c == a else sp.S.Zero) if sparse else kernel(labels[a], label)
+        for c, label in enumerate(labels)
+    )
     return _det(tuple(rows))
 
 
@@ -154,10 +174,10 @@ def _exponential(f: Integrand) -> sp.Expr | None:
     """E[g exp(Jz)] = det(1 + QK)^(-1/2) exp(J^T S J / 2), a delta function contributing (2 pi)^(-1/2)."""
     if any(f.powers) or f.steps:
         return None
-    deltas = f.curvatures.count(sp.oo)
-    n = range(len(f.labels))
-    exponent = sum((f.tilts[a] * f.tilts[b] * _S(f, a, b) for a in n for b in n if f.tilts[a] * f.tilts[b] != 0), sp.S.Zero)
-    return (2 * sp.pi) ** (-sp.Rational(deltas, 2)) * sp.exp(exponent / 2) / sp.sqrt(_norm_squared(f.labels, f.curvatures))
+    tilted = [i for i, j in enumerate(f.tilts) if j != 0]
+    exponent = sp.Add(*(f.tilts[a] * f.tilts[b] * _S(f, a, b) / 2 for a in tilted for b in tilted))
+    deltas = (2 * sp.pi) ** (-sp.Rational(f.curvatures.count(sp.oo), 2))
+    return deltas * sp.exp(exponent) / sp.sqrt(_norm_squared(f.labels, f.curvatures))
 
 
 def _arcsine(f: Integrand) -> sp.Expr | None:
@@ -169,15 +189,15 @@ def _arcsine(f: Integrand) -> sp.Expr | None:
     if any(f.powers) or len(f.steps) != 2 or f.tilted:
         return None
     (a, v), (b, w) = f.steps
-    det = _norm_squared(f.labels, f.curvatures)
-    numerator = _numerator_of(f, a, b)
-    widths = []
-    for i, noise in ((a, v), (b, w)):
-        variance = _numerator_of(f, i, i)
-        widths.append(variance if noise == 0 else det + variance / noise)
-        numerator /= 1 if noise == 0 else sp.sqrt(noise)
+    if sp.S.Zero in (v, w) and len(f.labels) > 2:
+        return None  # correct, but not for equal samples: their determinants would stand in denominators
+    # det(1 + QK) (S_aa + v) is the determinant with a pin of curvature 1/v more, times v, which drops out for v = 0.
+    scales = [noise if noise != 0 else sp.S.One for noise in (v, w)]
+    widths = [_norm_squared(f.labels, f.stiffened(i, noise)) for i, noise in ((a, v), (b, w))]
     denominator = widths[0] if widths[0] == widths[1] else sp.sqrt(widths[0] * widths[1])
-    return 2 / sp.pi * sp.asin(numerator / denominator) * mean(replace(f, steps=()))
+    letter = _S(f, a, b)
+    numerator = sp.expand(letter.numerator()) if isinstance(letter, Covariance) else letter
+    return 2 / sp.pi * sp.asin(numerator / sp.sqrt(scales[0] * scales[1]) / denominator) * mean(replace(f, steps=()))
 
 
 def _stein(f: Integrand) -> sp.Expr | None:
@@ -196,21 +216,21 @@ def _stein(f: Integrand) -> sp.Expr | None:
     return sp.Add(*terms)
 
 
-# Left out on purpose: E[s_w(z)] with a tilt, exp(K/2) erf(sqrt(K/2)) and its like. It would close elu for one sample, but
-# exp(8K) erfc(sqrt(8K)) overflows in double precision for kernels where the average itself is harmless.
+# Left out on purpose: E[s_w(z)] with a tilt, exp(K/2) erf(sqrt(K/2)) and its like. It would close elu for one sample,
+# but exp(8K) erfc(sqrt(8K)) overflows in double precision for kernels where the average itself is harmless.
 
 #: In this order; the first row that knows the mean gives it.
 RULES: tuple[Callable[[Integrand], sp.Expr | None], ...] = (_pinned, _parity, _exponential, _arcsine, _stein)
 
 
-@lru_cache(maxsize=None)
+@cache
 def mean(f: Integrand) -> sp.Expr:
     r"""The mean of an integrand under N(0, K).
 
     Equation
-        :math:`\langle f\rangle_K`, as a polynomial in :class:`Covariance` letters, arcsines, exponentials and square roots.
+        :math:`\langle f\rangle_K`: :class:`Covariance` letters, arcsines, exponentials, square roots of determinants.
     Valid
-        Every positive semidefinite K if no curvature is negative.
+        Every positive semidefinite K, if no curvature is negative and none is infinite.
     Errors
         ``NoRule`` when no row of :data:`RULES` applies.
     Source
@@ -227,6 +247,68 @@ def _S(f: Integrand, a: int, b: int) -> sp.Expr:
     return Covariance(f.labels, f.curvatures, a, b)
 
 
-def _numerator_of(f: Integrand, a: int, b: int) -> sp.Expr:
-    letter = _S(f, a, b)
-    return letter.numerator() if isinstance(letter, Covariance) else letter
+def multiply(left: Terms, right: Terms) -> Terms:
+    """The product of two functions of the same z."""
+    result: Terms = defaultdict(lambda: sp.S.Zero)
+    for (n, q, j, steps), c in left.items():
+        for (m, p, i, more), d in right.items():
+            together = sorted((*steps, *more), key=float)
+            signs = together.count(sp.S.Zero)  # the square of a sign is 1
+            result[n + m, q + p, j + i, tuple(together[signs - signs % 2 :])] += c * d
+    return dict(result)
+
+
+@cache
+def read(activation: Activation, order: int) -> Terms:
+    """The order-th derivative of the activation as a sum of elementary functions of z."""
+    if activation.smooth:
+        if order:
+            read(activation, 0)  # what cannot be read need not be differentiated
+        return _elementary(activation.derivative(order))
+    if activation.kinks != (0,) or order > 1:  # sigma'' would hold a delta function
+        raise NoRule
+    # f = f_+ theta(z) + f_- theta(-z) = (f_+ + f_-)/2 + sign(z) (f_+ - f_-)/2
+    plus, minus = (_side(activation.derivative(order), sign) for sign in (1, -1))
+    even = _elementary(sp.expand(plus + minus) / 2)
+    odd = _elementary(sp.expand(plus - minus) / 2)
+    return {**even, **{(n, q, j, (*steps, sp.S.Zero)): c for (n, q, j, steps), c in odd.items()}}
+
+
+def _side(expr: sp.Expr, sign: int) -> sp.Expr:
+    """The piece on the positive (1) or negative (-1) side of the kink at zero."""
+    distance = sp.Dummy(positive=True)
+    return expr.subs(z, sign * distance).subs(distance, sign * z)
+
+
+def _elementary(expr: sp.Expr) -> Terms:
+    result: Terms = defaultdict(lambda: sp.S.Zero)
+    if expr == 0:
+        return {}
+    expr = expr.rewrite(sp.erfc, sp.erf).rewrite(_OSCILLATING, sp.exp)
+    for term in sp.Add.make_args(sp.expand(expr)):
+        constant, function = term.as_independent(z, as_Add=False)
+        n, q, j, steps = ONE
+        for factor in sp.Mul.make_args(function):
+            base, power = factor.as_base_exp()
+            if base == z and power.is_Integer and power > 0:
+                n += int(power)
+            elif isinstance(factor, sp.exp):
+                curvature, tilt, shift = _quadratic(factor.args[0])
+                q, j, constant = q + curvature, j + tilt, constant * sp.exp(shift)
+            elif isinstance(base, sp.erf) and power.is_Integer and power > 0 and not (base.args[0] / z).has(z):
+                c = base.args[0] / z  # positive: SymPy pulls a sign out of erf
+                steps = (*steps, *[1 / (2 * c**2)] * int(power))
+            elif function != 1:
+                raise NoRule
+        result[n, q, j, tuple(sorted(steps, key=float))] += constant
+    return {key: c for key, c in result.items() if c != 0}
+
+
+def _quadratic(exponent: sp.Expr) -> tuple[sp.Expr, sp.Expr, sp.Expr]:
+    """(q, j, c) of -q z^2/2 + j z + c; a growing Gaussian has no mean for large K."""
+    if not exponent.is_polynomial(z) or sp.degree(exponent, z) > 2:
+        raise NoRule
+    c, j, square = (sp.expand(exponent).coeff(z, k) for k in range(3))
+    if not (square.is_real and square <= 0):
+        raise NoRule
+    return -2 * square, j, c

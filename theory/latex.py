@@ -89,7 +89,9 @@ def align(rows: Iterable[str]) -> str:
     """An ``align`` with one number for each equation."""
     rows = list(rows)
     # A row that does not start an equation goes on with the one before it, which then carries no number.
-    marked = [r + (r" \nonumber" if i + 1 < len(rows) and rows[i + 1].startswith("&") else "") for i, r in enumerate(rows)]
+    marked = [
+        r + (r" \nonumber" if i + 1 < len(rows) and rows[i + 1].startswith("&") else "") for i, r in enumerate(rows)
+    ]
     return "\\begin{align}\n" + join(marked) + "\n\\end{align}"
 
 

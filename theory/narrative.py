@@ -31,7 +31,9 @@ class Step:
     def latex(self) -> str:
         """A heading, the reason and an ``align*``."""
         rows = [row for eq in self.equations for row in latex.equation_lines(eq.lhs, sp.Add.make_args(eq.rhs))]
-        return rf"\paragraph{{{self.title}.}} {self.reason}" "\n\\begin{align*}\n" + latex.join(rows) + "\n\\end{align*}"
+        return (
+            rf"\paragraph{{{self.title}.}} {self.reason}" "\n\\begin{align*}\n" + latex.join(rows) + "\n\\end{align*}"
+        )
 
     def _repr_latex_(self) -> str:
         return latex.aligned(row for eq in self.equations for row in latex.equation_lines(eq.lhs, [eq.rhs]))
@@ -69,16 +71,26 @@ def _definition(row: Quantity, pairs: tuple[Pair, ...], law: Recursion) -> Step:
     q = [order_parameter(pair) for pair in pairs]
     plain, tex = (f(law.left) for f in (str, latex.tex))
     if row.kind is Kind.MEAN:
-        left, right = Named(plain, tex), Named(f"lim E[{q[0]}]", rf"\lim_{{n\to\infty}} \mathrm{{E}}\left[{q[0].tex}\right]")
+        left, right = (
+            Named(plain, tex),
+            Named(f"lim E[{q[0]}]", rf"\lim_{{n\to\infty}} \mathrm{{E}}\left[{q[0].tex}\right]"),
+        )
     elif row.kind is Kind.CORRECTION:
         left = Named(plain, tex)
-        right = Named(f"lim n (E[{q[0]}] - lim E)", rf"\lim_{{n\to\infty}} n_{{\ell}}\left(\mathrm{{E}}\left[{q[0].tex}\right] - \lim \mathrm{{E}}\left[{q[0].tex}\right]\right)")
+        right = Named(
+            f"lim n (E[{q[0]}] - lim E)",
+            rf"\lim_{{n\to\infty}} n_{{\ell}}\left(\mathrm{{E}}\left[{q[0].tex}\right]"
+            rf" - \lim \mathrm{{E}}\left[{q[0].tex}\right]\right)",
+        )
     else:
         left = Named(plain, tex)
-        right = Named(f"lim n Cov({q[0]}, {q[1]})", rf"\lim_{{n\to\infty}} n_{{\ell}}\,\mathrm{{Cov}}\left({q[0].tex},\, {q[1].tex}\right)")
+        right = Named(
+            f"lim n Cov({q[0]}, {q[1]})",
+            rf"\lim_{{n\to\infty}} n_{{\ell}}\,\mathrm{{Cov}}\left({q[0].tex},\, {q[1].tex}\right)",
+        )
     reason = (
-        f"{row.name} is the {row.meaning}. Here $q'_{{xy}}$ is the covariance, given the layer below, of the jets $x$ and $y$ of one "
-        r"neuron; $d_r z$ is the derivative of $z$ along the random direction $r$ in parameter space."
+        f"{row.name} is the {row.meaning}. Here $q'_{{xy}}$ is the covariance, given the layer below, of the jets $x$ and $y$ "
+        r"of one neuron; $d_r z$ is the derivative of $z$ along the random direction $r$ in parameter space."
     )
     return Step("Definition", reason, (sp.Eq(left, right, evaluate=False),))
 
@@ -123,10 +135,14 @@ def _cumulance(row: Quantity, pairs: tuple[Pair, ...]) -> Step:
     if row.kind is Kind.MEAN:
         right = Named("const + <f>_q", r"\mathrm{const} + \left\langle f \right\rangle_{q}")
         left: sp.Expr = order_parameter(pairs[0])
-        reason = r"The neurons below are independent with covariance $q$ as $n_\ell\to\infty$: the law of large numbers."
+        reason = (
+            r"The neurons below are independent with covariance $q$ as $n_\ell\to\infty$: the law of large numbers."
+        )
     elif row.kind is Kind.COVARIANCE:
         left = Named("M'_AB", r"M'_{AB}")
-        right = Named("S_AB + rho sum_cd J_Ac M_cd J_Bd", r"S_{AB} + \tfrac{n_{\ell}}{n_{\ell-1}} \sum_{cd} J_{Ac} M_{cd} J_{Bd}")
+        right = Named(
+            "S_AB + rho sum_cd J_Ac M_cd J_Bd", r"S_{AB} + \tfrac{n_{\ell}}{n_{\ell-1}} \sum_{cd} J_{Ac} M_{cd} J_{Bd}"
+        )
         reason = (
             r"The law of total covariance for $M=n\,\mathrm{Cov}(q,q)$: the noise of the $n_\ell$ neurons, "
             r"$S_{AB}=\langle f_Af_B\rangle-\langle f_A\rangle\langle f_B\rangle$, and the noise of $q$ below, handed on by "
@@ -153,8 +169,8 @@ def _price(system: MeanFieldSystem, pairs: tuple[Pair, ...]) -> Step:
             half = sp.Rational(1, 2 if x == y else 1)
             equations.append(sp.Eq(_jacobian_name(pair, (x, y)), half * Bracket(sp.diff(total, x, y)), evaluate=False))
     reason = (
-        r"Price's theorem, $\partial\langle f\rangle_q/\partial q_{xy}=\langle\partial_x\partial_y f\rangle$, half of it for $x=y$: "
-        "no inverse of $q$ appears. Derivatives that average to zero are left out; $H$ is the same with four derivatives."
+        r"Price's theorem, $\partial\langle f\rangle_q/\partial q_{xy}=\langle\partial_x\partial_y f\rangle$, half of it for "
+        "$x=y$: no inverse of $q$ appears. Derivatives that average to zero are left out; $H$ is the same with four derivatives."
     )
     return Step("Price", reason, tuple(equations))
 

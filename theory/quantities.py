@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import lru_cache
+from functools import cache
 from itertools import permutations
 
 from .errors import unknown_name
@@ -96,7 +96,7 @@ def quantity(name: str) -> Quantity:
     return BY_NAME[name]
 
 
-@lru_cache(maxsize=None)
+@cache
 def symmetries(name: str) -> tuple[tuple[int, ...], ...]:
     """The permutations of axes that leave the tensor unchanged: those that only rename neurons and directions."""
     q = BY_NAME[name]
@@ -118,7 +118,7 @@ def canonical_pattern(pairs: tuple[tuple[Slot, ...], ...]) -> tuple[tuple[Slot, 
     )
 
 
-@lru_cache(maxsize=None)
+@cache
 def lookup(kind: Kind, pairs: tuple[Pair, ...]) -> Entry | None:
     """The tensor entry that a cumulant of pairs is; None if no registered quantity has its pattern."""
     slots = [jet for pair in pairs for jet in pair]

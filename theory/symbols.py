@@ -24,9 +24,31 @@ z = sp.Symbol("z", real=True)
 _SYMBOL_LATEX: dict[sp.Symbol, str] = {rho: r"\tfrac{n_{\ell}}{n_{\ell-1}}"}
 SYMBOL_NAMES = _SYMBOL_LATEX  # passed to sympy.latex(symbol_names=...)
 
-GREEK = (
-    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon phi chi psi omega"
-).split()
+GREEK = [
+    "alpha",
+    "beta",
+    "gamma",
+    "delta",
+    "epsilon",
+    "zeta",
+    "eta",
+    "theta",
+    "iota",
+    "kappa",
+    "lambda",
+    "mu",
+    "nu",
+    "xi",
+    "pi",
+    "rho",
+    "sigma",
+    "tau",
+    "upsilon",
+    "phi",
+    "chi",
+    "psi",
+    "omega",
+]
 
 
 def label_latex(label: str) -> str:
@@ -76,6 +98,7 @@ class Jet(Atom):
     directions: tuple[str, ...]
 
     def __new__(cls, sample: str, directions: str | tuple[str, ...] = ()) -> Jet:
+        """Structure first: equal structures are equal atoms."""
         obj: Jet = super().__new__(cls)
         obj.sample, obj.directions = sample, tuple(sorted(directions))
         obj.structure = (sample, obj.directions)
@@ -141,6 +164,7 @@ class Named(Atom):
         return 0, 0, cls.__name__
 
     def __new__(cls, plain: str, tex: str) -> Named:
+        """Structure first: equal structures are equal atoms."""
         obj: Named = super().__new__(cls)
         obj.plain, obj.tex = plain, tex
         obj.structure = (plain, tex)
@@ -159,6 +183,7 @@ class Overlap(Atom):
     labels: tuple[str, ...]
 
     def __new__(cls, labels: tuple[str, ...]) -> Overlap:
+        """Structure first: equal structures are equal atoms."""
         obj: Overlap = super().__new__(cls)
         obj.labels = tuple(sorted(labels))
         obj.structure = (obj.labels,)
@@ -187,6 +212,7 @@ class Entry(Atom):
     styles: ClassVar[dict[str, tuple[str, str]]] = {}
 
     def __new__(cls, name: str, labels: tuple[str, ...], shift: int = 0) -> Entry:
+        """Structure first: equal structures are equal atoms."""
         obj: Entry = super().__new__(cls)
         obj.name, obj.labels, obj.shift = name, tuple(labels), shift
         obj.structure = (name, obj.labels, shift)

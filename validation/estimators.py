@@ -7,6 +7,8 @@ of networks to those means, layer by layer; the second turns the group means int
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +35,7 @@ class Plan:
 
     names: tuple[str, ...]
 
-    @property
+    @cached_property
     def means(self) -> tuple[str, ...]:
         """The mean products of the names and the factors that go with them."""
         wanted = [CORRECTIONS.get(name, name) for name in self.names]
@@ -91,7 +93,7 @@ class Record:
         """
         return {name: getattr(self, f"_{name}")() for name in self.plan.means}
 
-    # In each: n all neurons of the layer, s the chosen ones; a sum over i != j is the full double sum less i = j.
+    # In each: n all neurons of the layer, s the chosen ones; a sum over i != j is the double sum less that over i = j.
 
     def _K(self) -> Array:
         return self.zz.mean(axis=1) / self.widths[:, None, None]
@@ -101,13 +103,13 @@ class Record:
 
     def _V(self) -> Array:
         n = self.widths[:, None, None]
-        total = _cross(_flat(self.zz, 2), _flat(self.zz, 2)) - self.zzzz / self.size
+        total = _mean_product(_flat(self.zz, 2), _flat(self.zz, 2)) - self.zzzz / self.size
         return self._unflat(total / (n * (n - 1)))
 
     def _D(self) -> Array:
-        n, s = self.widths[:, None, None, None, None], self.z.shape[2]
+        n = self.widths[:, None, None, None, None]
         others = self.zz[:, :, None] - self.z[..., :, None] * self.z[..., None, :]  # sum over i != j, for each j
-        return self._unflat(_cross(_flat(others, 2), _flat(self._diagonal, 2), s)) / ((n - 1) * s)
+        return self._unflat(_mean_product(_flat(others, 2), _flat(self._diagonal, 2))) / (n - 1)
 
     def _F(self) -> Array:
         # sum_(i != j) z_i;a z_j;b H_ij;cd, i over all neurons from the probe, j over the chosen ones
@@ -115,22 +117,21 @@ class Record:
         probe = self.ntk[:, :, :, :, s:, :]  # (L, N, j, d, a, c)
         own = self.z[:, :, :, None, :, None] * self._diagonal.swapaxes(-1, -2)[:, :, :, :, None, :]
         others = probe - own
-        total = _cross(self.z.reshape(*self.z.shape[:2], s, -1), others.reshape(*others.shape[:3], -1), s)
-        m = self.z.shape[-1]
-        return total.reshape(-1, m, m, m, m).transpose(0, 3, 1, 4, 2) / ((n - 1) * s)  # (b, d, a, c) -> (a, b, c, d)
+        product = self._unflat(_mean_product(self.z, _flat(others, 3)))
+        return product.transpose(0, 3, 1, 4, 2) / (n - 1)  # (b, d, a, c) -> (a, b, c, d)
 
     def _A(self) -> Array:
         s = self.z.shape[2]
         total, each = _flat(self._diagonal.sum(axis=2), 2), _flat(self._diagonal, 2)
-        return self._unflat(_cross(total, total) - _cross(each, each, s)) / (s * (s - 1))
+        return self._unflat(_mean_product(total, total) - s * _mean_product(each, each)) / (s * (s - 1))
 
     def _B(self) -> Array:
         s = self.z.shape[2]
-        i, j = np.nonzero(~np.eye(s, dtype=bool))
+        i, j = zip(*combinations(range(s), 2), strict=True)  # i < j: H_ji;ab = H_ij;ba is the tensor's own symmetry
         mixed = _flat(self.ntk.transpose(0, 1, 2, 4, 3, 5)[:, :, i, j], 2)
-        return self._unflat(_cross(mixed, mixed, len(i))) / (s * (s - 1))
+        return self._unflat(_mean_product(mixed, mixed))
 
-    @property
+    @cached_property
     def _diagonal(self) -> Array:
         i = np.arange(self.z.shape[2])
         return self.ntk.transpose(0, 1, 2, 4, 3, 5)[:, :, i, i]  # (L, N, i, a, b)
@@ -144,10 +145,10 @@ def _flat(x: Array, axes: int) -> Array:
     return x.reshape(*x.shape[:-axes], -1)
 
 
-def _cross(x: Array, y: Array, neurons: int = 1) -> Array:
-    """Sum over neurons and mean over networks of x_A y_B; (L, N, [neurons,] A) -> (L, A, B)."""
+def _mean_product(x: Array, y: Array) -> Array:
+    """Mean over networks, and neurons where there are, of x_A y_B; (L, N, [neurons,] A) -> (L, A, B)."""
     x, y = x.reshape(len(x), -1, x.shape[-1]), y.reshape(len(y), -1, y.shape[-1])
-    return x.transpose(0, 2, 1) @ y * (neurons / x.shape[1])
+    return x.transpose(0, 2, 1) @ y / x.shape[1]
 
 
 def estimate(name: str, groups: dict[str, Array], sizes: NDArray[np.int64], prefactor: Array) -> tuple[Array, Array]:
@@ -161,8 +162,8 @@ def estimate(name: str, groups: dict[str, Array], sizes: NDArray[np.int64], pref
             \psi_g = p_g-x_g\bar y-\bar xy_g,\qquad
             \mathrm{se}^2=\tfrac1{G-1}\sum_g w_g(\psi_g-\bar\psi)^2 .
 
-        The third term makes :math:`\hat q` unbiased for E[p] - E[x] E[y] whatever the group sizes; se is the jackknife's
-        over groups, to leading order in 1/G.
+        The third term makes :math:`\hat q` unbiased for E[p] - E[x] E[y] whatever the group sizes; se is that of the
+        jackknife over groups, to leading order in 1/G.
     Shapes
         groups[name] (G, L, ...), sizes (G,), prefactor (L,) -> two arrays (L, ...)
     Units

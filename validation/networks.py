@@ -9,7 +9,7 @@ contiguous memory, and ``np.matmul`` sees one small matrix for each network with
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 import sympy as sp
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ..theory.activations import Activation
 from ..theory.architecture import MLP
-from ..theory.errors import InvalidArgument, InvalidNetwork, NotAvailable
+from ..theory.errors import InvalidNetwork, NotAvailable
 from ..theory.symbols import z as argument
 
 Array = NDArray[np.float64]
@@ -27,12 +27,12 @@ ValueAndSlope = Callable[[Array], tuple[Array, ...]]
 OUTPUT_WIDTH = 32
 
 
-@lru_cache(maxsize=None)
+@cache
 def value_and_slope(activation: Activation) -> ValueAndSlope:
     r"""One NumPy function for :math:`\sigma` and :math:`\sigma'`, which share their common subexpressions.
 
     Equation
-        :math:`x\mapsto(\sigma(x),\sigma'(x))`; at a kink :math:`\sigma'` is what SymPy's Piecewise gives (0 for ReLU at 0).
+        :math:`x\mapsto(\sigma(x),\sigma'(x))`; at a kink :math:`\sigma'` is what SymPy's Piecewise gives (ReLU: 0).
     Shapes
         Any; both results have the shape of the argument.
     Errors
@@ -44,7 +44,10 @@ def value_and_slope(activation: Activation) -> ValueAndSlope:
     def evaluate(x: Array) -> tuple[Array, ...]:
         with np.errstate(all="ignore"):  # NumPy evaluates all branches of a Piecewise, also those it does not select
             value, slope = generated(x)
-        return tuple(np.broadcast_to(np.asarray(y, dtype=np.float64), x.shape) for y in (value, slope))
+        return full(value, x.shape), full(slope, x.shape)
+
+    def full(y: Array, shape: tuple[int, ...]) -> Array:  # the slope of a linear function comes as one number
+        return y if np.shape(y) == shape else np.broadcast_to(np.float64(y), shape)
 
     return evaluate
 
@@ -88,8 +91,6 @@ class LiteralNetworks:
     def __init__(self, net: MLP, X: Array, batch: int, neurons: int, *, probes: bool = True) -> None:
         if net.weights != "gaussian":
             raise NotAvailable(f"weights={net.weights!r} cannot be drawn by this version; allowed: 'gaussian'")
-        if not net.activation.specified:
-            raise InvalidArgument("activation is the unspecified function sigma; only a concrete one can be simulated, e.g. 'tanh'")
         self.activation = value_and_slope(net.activation)
         self.widths = n = layer_widths(net)
         self.fan_in = (X.shape[1], *n[:-1])
@@ -108,23 +109,25 @@ class LiteralNetworks:
         self.ntk = np.empty((L, batch, neurons, m, self.columns, m))
 
     def _allocate_parameters(self) -> None:
-        weights = [self.batch * n * f for n, f in zip(self.widths, self.fan_in, strict=True)]
-        biases = [self.batch * n if C_b > 0 else 0 for n, C_b in zip(self.widths, self.C_b, strict=True)]
-        self.parameters = np.empty(sum(weights) + sum(biases))  # one block, filled by one call
-        parts = np.split(self.parameters, np.cumsum(weights + biases)[:-1])
-        self.W = [p.reshape(self.batch, n, f) for p, n, f in zip(parts, self.widths, self.fan_in, strict=False)]
-        self.b = [p.reshape(self.batch, -1) for p in parts[len(weights) :]]
+        self.parameters, self.W, self.b = [], [], []
+        for n, f, C_b in zip(self.widths, self.fan_in, self.C_b, strict=True):
+            weights, biases = self.batch * n * f, self.batch * n if C_b > 0 else 0
+            layer = np.zeros(weights + biases)  # one block, filled by one call
+            self.parameters.append(layer)
+            self.W.append(layer[:weights].reshape(self.batch, n, f))
+            self.b.append(layer[weights:].reshape(self.batch, n if C_b > 0 else 0))
 
-    def draw(self, rng: np.random.Generator) -> None:
-        """New weights and biases, as standard normals."""
-        rng.standard_normal(out=self.parameters)
+    def forward(self, rng: np.random.Generator | None = None) -> None:
+        """Fill ``z``, the slopes (times the scale of the weights that they meet on the way back) and the coefficients.
 
-    def forward(self) -> None:
-        """Fill ``z``, the slopes (times the scale of the weights that they meet on the way back) and the coefficients."""
+        With ``rng``, draw each layer's parameters anew just before they are used, while they are in the cache.
+        """
         m = len(self.X)
         signal: Array = self.X
         for k, z in enumerate(self.z):
             scale = np.sqrt(self.C_W[k] / self.fan_in[k])
+            if rng is not None:
+                rng.standard_normal(out=self.parameters[k])
             if k == 0:  # the same inputs for all networks: one product
                 np.matmul(signal, self.W[0].reshape(-1, self.fan_in[0]).T, out=z.reshape(m, -1))
                 gram = signal @ signal.T
@@ -141,16 +144,16 @@ class LiteralNetworks:
             self.coefficients[k] = self.rates[0][k] + self.rates[1][k] / self.fan_in[k] * gram
 
     def backward(self) -> None:
-        """Fill ``ntk`` for all layers in one sweep from the top: layer k carries the gradients of all layers above it."""
+        """Fill ``ntk`` for all layers in one sweep from the top; layer k carries the gradients of all above it."""
         L, s = len(self.widths), self.neurons
-        self.ntk[...] = 0.0
         for k in range(L - 1, -1, -1):
             z_top = self.z[k][:, :, :s].transpose(1, 2, 0)
             own = self.coefficients[k][:, None, :, None, :]  # (network, 1, a, 1, b)
+            self.ntk[k, :, :, :, :s, :] = 0.0
             for i in range(s):  # dz_i/dz_j = 1 for i = j, and the probe of layer k is z itself
-                self.ntk[k, :, i, :, i, :] += self.coefficients[k]
+                self.ntk[k, :, i, :, i, :] = self.coefficients[k]
             if self.columns > s:
-                self.ntk[k, :, :, :, s:, :] += own * z_top[:, :, None, :, None]
+                np.multiply(own, z_top[:, :, None, :, None], out=self.ntk[k, :, :, :, s:, :])
             if k > 0:
                 self._descend(k)
                 self._contract(k - 1)

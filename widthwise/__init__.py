@@ -1,1 +1,66 @@
-"""widthwise."""
+"""The theory of wide neural networks as software: derive, compile, predict, simulate, validate.
+
+>>> import widthwise as ww
+>>> net = ww.MLP("tanh")
+>>> print(ww.derive(net, "K", samples=1))
+K' = C_b
+    + C_W*<sigma**2>
+
+The names below are loaded when they are first used, so that ``import widthwise`` costs little more than ``import sympy``.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .numerics.codegen import Compiled as Compiled
+    from .numerics.codegen import compile as compile
+    from .numerics.critical import CriticalPoint as CriticalPoint
+    from .numerics.critical import critical as critical
+    from .numerics.predict import predict as predict
+    from .theory import errors as errors
+    from .theory.activations import Activation as Activation
+    from .theory.architecture import MLP as MLP
+    from .theory.derivation import Derivation as Derivation
+    from .theory.derivation import System as System
+    from .theory.derivation import derive as derive
+    from .validation.report import Report as Report
+    from .validation.simulate import simulate as simulate
+    from .validation.validate import validate as validate
+
+__version__ = "0.1.0"
+
+#: Where each public name lives.
+_HOME = {
+    "MLP": "theory.architecture",
+    "Activation": "theory.activations",
+    "derive": "theory.derivation",
+    "Derivation": "theory.derivation",
+    "System": "theory.derivation",
+    "compile": "numerics.codegen",
+    "Compiled": "numerics.codegen",
+    "predict": "numerics.predict",
+    "critical": "numerics.critical",
+    "CriticalPoint": "numerics.critical",
+    "simulate": "validation.simulate",
+    "validate": "validation.validate",
+    "Report": "validation.report",
+}
+
+__all__ = [*_HOME, "__version__", "errors"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "errors":
+        return import_module(".theory.errors", __name__)
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}")
+    value = getattr(import_module(f".{_HOME[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -146,9 +146,7 @@ def test_many_inputs_reduce_to_one(name):
     row = quantity(name)
     labels = dict.fromkeys(ALL, "")
     law = derive(MLP(), name).law.right
-    one = law.xreplace(
-        {n: n.relabel(labels) for n in law.atoms(Average)} | {e: T(e.name) for e in law.atoms(Entry)}
-    )
+    one = law.xreplace({n: n.relabel(labels) for n in law.atoms(Average)} | {e: T(e.name) for e in law.atoms(Entry)})
     assert equal(one, derive(MLP(), name, samples=1).law.right)
     assert row.rank in (2, 4)
 
@@ -192,10 +190,13 @@ def test_two_rows_give_the_dntk_tensors(dntk):
         * (
             C
             * sum(
-                d(lambda_W * S("0", 1) * S("1") + C * theta01 * S("0", 2) * S("1", 1), b) * d(S("2", 1) * S("3"), g) * t("F", b, g, "0", "2")
+                d(lambda_W * S("0", 1) * S("1") + C * theta01 * S("0", 2) * S("1", 1), b)
+                * d(S("2", 1) * S("3"), g)
+                * t("F", b, g, "0", "2")
                 for b, g in product(d01, repeat=2)
             )
-            + C**2 * sum(average(S("0", 1) * S("1", 1)) * d(S("2", 1) * S("3"), g) * t("Q", "0", "1", "2", g) for g in d01)
+            + C**2
+            * sum(average(S("0", 1) * S("1", 1)) * d(S("2", 1) * S("3"), g) * t("Q", "0", "1", "2", g) for g in d01)
         )
     )
     assert equal(Q, published_Q)
@@ -213,7 +214,9 @@ def test_new_layer_map_needs_no_new_derivation_code():
 
     gamma = sp.Symbol("gamma", real=True)
     layer = LayerMap((Bias(), Weights(), Skip(gamma)))
-    law = {n: derive_layer(layer, quantity(n), ("",) * quantity(n).rank).law.right for n in ("K", "Theta", "V", "F", "B")}
+    law = {
+        n: derive_layer(layer, quantity(n), ("",) * quantity(n).rank).law.right for n in ("K", "Theta", "V", "F", "B")
+    }
     g2 = gamma**2
     assert equal(law["K"], C_b + C * s2 + g2 * K)
     assert equal(law["Theta"], lambda_b + lambda_W * s2 + (chi_perp + g2) * Theta)
@@ -222,8 +225,13 @@ def test_new_layer_map_needs_no_new_derivation_code():
     # that makes nu(gamma) = (1 - gamma^2)^2 nu + 4 gamma^2 (1 - gamma^2) for critical scale-invariant activations.
     born = C**2 * (average(s() ** 4) - s2**2) + 4 * g2 * chi_par * K**2
     assert equal(law["V"], born + rho * (chi_par + g2) ** 2 * V)
-    assert equal(law["F"], (C**2 * average(s() ** 2 * s(1) ** 2) + 2 * g2 * chi_par * K) * Theta + rho * (chi_par + g2) ** 2 * F)
-    assert equal(law["B"], (C**2 * average(s(1) ** 4) + 2 * g2 * C * average(s(1) ** 2)) * Theta**2 + rho * (chi_perp + g2) ** 2 * B)
+    assert equal(
+        law["F"], (C**2 * average(s() ** 2 * s(1) ** 2) + 2 * g2 * chi_par * K) * Theta + rho * (chi_par + g2) ** 2 * F
+    )
+    assert equal(
+        law["B"],
+        (C**2 * average(s(1) ** 4) + 2 * g2 * C * average(s(1) ** 2)) * Theta**2 + rho * (chi_perp + g2) ** 2 * B,
+    )
 
 
 def test_derivation_goes_through_one_path(monkeypatch):

@@ -1,0 +1,45 @@
+# Two commands do all the set-up: `make demo` runs the main job, `make test` passes the tests.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SOURCES := pyproject.toml README.md LICENSE $(shell find widthwise theory numerics validation -name '*.py' -o -name '*.jinja')
+
+.PHONY: demo test test-all lint benchmarks figures clean
+
+demo: $(VENV)/.installed
+	$(BIN)/python examples/demo.py out
+
+test: $(VENV)/.tested lint
+	$(BIN)/python -m pytest -q -m "not slow"
+
+test-all: $(VENV)/.tested lint
+	$(BIN)/python -m pytest -q
+
+# The tests, the type checker and the linter run on what is installed: a wheel of this tree.
+lint: $(VENV)/.tested
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy -p widthwise
+
+benchmarks: $(VENV)/.installed
+	for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script; done
+
+figures: $(VENV)/.installed
+	$(BIN)/python examples/readme_figure.py docs/figure.png
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "widthwise needs Python 3.11 or newer; try make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+
+$(VENV)/.installed: $(SOURCES) | $(BIN)/python
+	$(BIN)/python -m pip install --quiet .
+	$(BIN)/python -m pip install --quiet --force-reinstall --no-deps .
+	touch $@
+
+$(VENV)/.tested: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet '.[test]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) build *.egg-info out .pytest_cache .mypy_cache .ruff_cache .hypothesis

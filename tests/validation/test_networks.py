@@ -1,0 +1,136 @@
+"""The literal network against its own finite differences: the reference for everything that is simulated."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from widthwise.theory.activations import ACTIVATIONS, activation
+from widthwise.theory.architecture import MLP
+from widthwise.theory.errors import InvalidArgument, InvalidNetwork
+from widthwise.validation.networks import OUTPUT_WIDTH, LiteralNetworks, layer_widths, value_and_slope
+
+X = np.array([[1.0, 0.3, -0.5], [-0.4, 0.9, 0.1]])
+NET = MLP(
+    "tanh", depth=4, width=(5, 4, 6), output_width=3,
+    C_W=(1.5, 1.2, 0.7, 2.0), C_b=(0.1, 0.0, 0.3, 0.2), lambda_W=(1.0, 0.5, 2.0, 0.3), lambda_b=(0.7, 0.2, 0.0, 1.1),
+)  # fmt: skip
+
+
+def drawn(net: MLP, batch: int, neurons: int, seed: int = 0, *, probes: bool = True) -> LiteralNetworks:
+    nets = LiteralNetworks(net, X, batch, neurons, probes=probes)
+    nets.forward(np.random.default_rng(seed))
+    nets.backward()
+    return nets
+
+
+def plain_layers(net: MLP, W: list[np.ndarray], b: list[np.ndarray], sigma) -> list[np.ndarray]:
+    """One network from the definition, (n_l, m) for each layer."""
+    z = [b[0][:, None] + W[0] @ X.T]
+    for Wk, bk in zip(W[1:], b[1:], strict=True):
+        z.append(bk[:, None] + Wk @ sigma(z[-1]))
+    return z
+
+
+def parameters(nets: LiteralNetworks, g: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """The weights and biases of network g, with their variances."""
+    W = [np.sqrt(C / f) * w[g] for C, f, w in zip(nets.C_W, nets.fan_in, nets.W, strict=True)]
+    b = [np.sqrt(C) * v[g] if v.size else np.zeros(n) for C, v, n in zip(nets.C_b, nets.b, nets.widths, strict=True)]
+    return W, b
+
+
+def finite_difference_ntk(net: MLP, nets: LiteralNetworks, g: int) -> list[np.ndarray]:
+    """H_ij;ab = sum over every parameter of lambda dz_i;a dz_j;b, for all neurons of all layers; slow and obvious."""
+    W, b = parameters(nets, g)
+    lambda_b, lambda_W = net.per_layer("lambda_b"), net.per_layer("lambda_W")
+    H = [np.zeros((n, len(X), n, len(X))) for n in nets.widths]
+    step = 1e-5
+    for k in range(len(W)):
+        for array, rate in ((W[k], lambda_W[k] / nets.fan_in[k]), (b[k], lambda_b[k])):
+            for index in np.ndindex(array.shape):
+                before, sides = array[index], []
+                for sign in (1, -1):
+                    array[index] = before + sign * step
+                    sides.append(plain_layers(net, W, b, np.tanh))
+                array[index] = before
+                for layer, (up, down) in enumerate(zip(*sides, strict=True)):
+                    dz = (up - down) / (2 * step)
+                    H[layer] += rate * np.multiply.outer(dz, dz)
+    return H
+
+
+def test_forward_is_the_definition():
+    nets = drawn(NET, batch=3, neurons=2)
+    for g in range(3):
+        for z, plain in zip(nets.z, plain_layers(NET, *parameters(nets, g), np.tanh), strict=True):
+            assert_allclose(z[:, g].T, plain, rtol=1e-13)
+
+
+@pytest.mark.parametrize("neurons", [1, 3])
+def test_backpropagated_ntk_is_the_sum_over_every_parameter(neurons):
+    """All layers, a rate of its own in each; and the probes are the sums over all neurons."""
+    nets = drawn(NET, batch=2, neurons=neurons)
+    for g in range(2):
+        for k, H in enumerate(finite_difference_ntk(NET, nets, g)):
+            assert_allclose(nets.ntk[k, g, ..., :neurons, :], H[:neurons, :, :neurons], rtol=1e-7, atol=1e-9)
+            probes = np.einsum("cj,iajb->iacb", nets.z[k][:, g], H)[:neurons]
+            assert_allclose(nets.ntk[k, g, ..., neurons:, :], probes, rtol=1e-7, atol=1e-9)
+
+
+def test_a_wrong_rate_is_caught():
+    """Negative control: the reference sees a single layer's rate that is off by one percent."""
+    nets = drawn(NET, batch=1, neurons=3)
+    wrong = finite_difference_ntk(NET.with_(lambda_W=(1.0, 0.5, 2.02, 0.3)), nets, 0)
+    assert not np.allclose(nets.ntk[3, 0, ..., :3, :], wrong[3], rtol=1e-4)
+
+
+def test_networks_of_a_batch_do_not_mix_and_probes_change_nothing():
+    many, bare = drawn(NET, batch=4, neurons=3), drawn(NET, batch=4, neurons=3, probes=False)
+    assert_allclose(many.ntk[..., :3, :], bare.ntk, rtol=1e-12)
+    one = LiteralNetworks(NET, X, 1, 3)
+    for k in range(4):
+        one.W[k][...], one.b[k][...] = many.W[k][2:3], many.b[k][2:3]
+    one.forward()
+    one.backward()
+    assert_allclose(one.ntk[:, 0], many.ntk[:, 2], rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("act", ACTIVATIONS, ids=lambda act: act.name)
+def test_slope_is_the_derivative_of_value(act):
+    x = np.linspace(-3.03, 3.07, 62).reshape(2, 31)  # off the kinks
+    evaluate, step = value_and_slope(act), 1e-6
+    value, slope = evaluate(x)
+    assert value.shape == slope.shape == x.shape
+    assert value.dtype == slope.dtype == np.float64
+    assert_allclose(slope, (evaluate(x + step)[0] - evaluate(x - step)[0]) / (2 * step), rtol=1e-7, atol=1e-8)
+    assert_allclose(value[0, 3], float(act(x[0, 3])), rtol=1e-12)
+
+
+def test_relu_has_slope_zero_at_its_kink():
+    assert_allclose(value_and_slope(activation("relu"))(np.array([-1.0, 0.0, 2.0])), [[0, 0, 2], [0, 0, 1]])
+
+
+def test_unselected_branches_do_not_warn():
+    assert np.isfinite(value_and_slope(activation("elu"))(np.array([-2000.0, 2000.0]))).all()
+
+
+@pytest.mark.parametrize(
+    ("net", "widths"),
+    [
+        (MLP("tanh", depth=1), (OUTPUT_WIDTH,)),
+        (MLP("tanh", depth=1, width=7, output_width=3), (3,)),
+        (MLP("tanh", depth=3, width=(7, 5)), (7, 5, 5)),
+        (MLP("tanh", depth=2, width=7, output_width=2), (7, 2)),
+    ],
+)
+def test_output_width_defaults_to_the_last_hidden_width(net, widths):
+    assert layer_widths(net) == widths
+
+
+def test_what_is_not_given_cannot_be_drawn():
+    with pytest.raises(InvalidNetwork, match="width=None"):
+        layer_widths(MLP("tanh", depth=3))
+    with pytest.raises(InvalidNetwork, match="depth=None"):
+        layer_widths(MLP("tanh", width=3))
+    with pytest.raises(InvalidArgument, match="unspecified function"):
+        value_and_slope(activation())

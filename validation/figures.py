@@ -1,0 +1,294 @@
+"""The figures of a report: levels over depth with their residuals, the histogram of sigmas, the inputs as pictures.
+
+Only Matplotlib's objects are used, never the state of pyplot: a report draws the same in a thread, a notebook and a test.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, SubFigure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+from scipy import stats
+
+from ..theory.quantities import QUANTITIES, quantity, symmetries
+
+if TYPE_CHECKING:
+    from .report import Report
+
+Index = tuple[int, ...]
+
+#: The colours of Okabe and Ito, which the colour-blind can tell apart, each with a marker of its own.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
+MARKERS = ("o", "s", "^", "D")
+DASHES = ("-", "--", "-.", ":")
+FAILED = "#B00020"
+GREY = "#666666"
+
+STYLE = {
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.labelsize": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#E6E6E6",
+    "grid.linewidth": 0.6,
+    "legend.fontsize": 8,
+    "legend.frameon": False,
+    "svg.hashsalt": "widthwise",
+}
+
+#: How far left of its layer the narrowest network is drawn. The others follow in proportion to 1/n: the layer is 1/n = 0.
+REACH = 0.4
+#: Entries of one layer stand this far apart among the residuals.
+STEP = 0.12
+#: Residuals are drawn up to this many times the rejection threshold.
+CLIP = 2.0
+#: Up to this many inputs are drawn as pictures, if their side is at least the next number.
+MOST_PICTURES, LEAST_SIDE = 10, 4
+
+
+class Picture(Figure):
+    """A figure that a notebook shows, whether or not pyplot was imported."""
+
+    def _repr_png_(self) -> bytes:
+        return png(self)
+
+
+def representatives(name: str, samples: int) -> tuple[Index, ...]:
+    """A few entries of a tensor that stand for all: equal samples, and two samples in the ways that its symmetries leave."""
+    rank = quantity(name).rank
+    if samples == 1:
+        return ((0,) * rank,)
+    patterns: list[Index] = [(0, 0), (0, 1), (1, 1)] if rank == 2 else [(0, 0, 0, 0), (0, 0, 1, 1), (0, 1, 0, 1)]
+    return tuple(dict.fromkeys(min(tuple(index[i] for i in p) for p in symmetries(name)) for index in patterns))
+
+
+def head(name: str) -> str:
+    """The letter of a quantity, as LaTeX."""
+    return quantity(name).latex.replace("LAYER", "")
+
+
+def drawable(X: NDArray[np.float64]) -> bool:
+    """Whether the inputs are few and square, so that they may be pictures."""
+    side = math.isqrt(X.shape[1])
+    return side**2 == X.shape[1] and side >= LEAST_SIDE and len(X) <= MOST_PICTURES
+
+
+# Whole figures
+
+
+def overview(report: Report, names: list[str]) -> Picture:
+    """One panel for each quantity, at most three in a row, with a common legend."""
+    columns = 1 if len(names) == 1 else 2 if len(names) in (2, 4) else 3
+    rows = -(-len(names) // columns)
+    width, height = (6.4, 4.4) if len(names) == 1 else (4.1 * columns, 3.3 * rows)
+    with rc_context(STYLE):
+        figure = Picture(figsize=(width, height + 0.5), layout="constrained")
+        *panels, foot = _grid(figure, rows, columns, height)
+        for panel, name in zip(panels, names, strict=False):
+            _panel(panel, report, name)
+        foot.legend(handles=_keys(report), loc="center", ncols=4 if width > 8 else 2)
+        figure.draw_without_rendering()
+    return figure
+
+
+def histogram(report: Report) -> Picture:
+    """All sigmas against the standard normal density; comparisons without noise are left out."""
+    sigma = report.table["sigmas"].to_numpy(dtype=float)
+    noisy = sigma[sigma != 0]
+    limit = threshold(report)
+    edge = math.ceil(limit) + 1.0
+    bins = np.linspace(-edge, edge, 4 * int(edge) + 1)
+    counts = np.histogram(np.clip(noisy, -edge, edge), bins)[0]
+    with rc_context(STYLE):
+        figure = Picture(figsize=(6.4, 3.6), layout="constrained")
+        axes = figure.add_subplot()
+        axes.stairs(counts, bins, fill=True, color=COLOURS[0], alpha=0.45, label=f"{len(noisy)} comparisons")
+        x = np.linspace(-edge, edge, 400)
+        expected = len(noisy) * (bins[1] - bins[0]) * stats.norm.pdf(x)
+        axes.plot(x, expected, color="black", lw=1.2, label="standard normal")
+        for sign in (-1, 1):
+            axes.axvline(
+                sign * limit, color=FAILED, ls="--", lw=1, label=f"rejection, ±{limit:.2f}" if sign > 0 else None
+            )
+        beyond = int((np.abs(noisy) > edge).sum())
+        outside = f"; {beyond} beyond ±{edge:g} are in the outermost bins" if beyond else ""
+        silent = len(sigma) - len(noisy)
+        axes.set_title(
+            f"{silent} comparisons without noise are left out{outside}" if silent or beyond else "",
+            loc="left",
+            color=GREY,
+            size=8,
+        )
+        axes.set(
+            xlabel=r"(extrapolated simulation $-$ theory) / standard error", ylabel="comparisons", xlim=(-edge, edge)
+        )
+        axes.set_ylim(0, 1.12 * max(float(counts.max(initial=0)), float(expected.max()), 1.0))
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.legend(loc="upper left")
+    return figure
+
+
+def pictures(X: NDArray[np.float64]) -> Picture:
+    """The inputs as square pictures on one grey scale."""
+    side = math.isqrt(X.shape[1])
+    with rc_context(STYLE):
+        figure = Picture(figsize=(1.0 * len(X) + 0.2, 1.3), layout="constrained")
+        axes = np.atleast_1d(np.asarray(figure.subplots(1, len(X))))
+        for i, (ax, x) in enumerate(zip(axes, X, strict=True)):
+            ax.imshow(x.reshape(side, side), cmap="gray_r", vmin=X.min(), vmax=X.max(), interpolation="nearest")
+            ax.set(xticks=[], yticks=[])
+            ax.set_title(f"input {i}", size=8)
+            ax.spines[:].set(visible=True, color="#BBBBBB")
+    return figure
+
+
+# One panel
+
+
+def _grid(figure: Figure, rows: int, columns: int, height: float) -> list[SubFigure]:
+    """The panels, row by row, and a strip for the legend below them."""
+    top, foot = np.ravel(figure.subfigures(2, 1, height_ratios=[height, 0.5]))
+    return [*np.ravel(top.subfigures(rows, columns, wspace=0.02, hspace=0.03)), foot]
+
+
+def _panel(panel: SubFigure, report: Report, name: str) -> None:
+    """The levels of a quantity and, below, its residuals."""
+    entries = _entries(report, name)
+    upper, lower = panel.subplots(2, 1, sharex=True, height_ratios=[3, 1.2])
+    _levels(upper, report, name, entries)
+    _residuals(lower, report, name, entries)
+    upper.set_title(f"${head(name)}$", loc="left", size=13)
+    if len(entries) > 1 or len(report.X) > 1:
+        upper.legend(
+            loc="lower right",
+            bbox_to_anchor=(1.01, 1.0),
+            ncols=len(entries),
+            handlelength=1.2,
+            columnspacing=0.9,
+            borderpad=0.1,
+        )
+    layers = report.data["layer"].values
+    lower.set(xlabel="layer", ylabel="sigmas", xlim=(layers[0] - 0.6, layers[-1] + 0.4))
+    lower.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, min_n_ticks=1))
+
+
+def _entries(report: Report, name: str) -> tuple[Index, ...]:
+    """The representative entries, and the one that fails worst if one fails."""
+    entries = representatives(name, len(report.X))
+    failed = report.table[(report.table["quantity"] == name) & ~report.table["passed"]]
+    if len(failed):
+        worst = str(failed.loc[failed["p_value"].idxmin(), "entry"])
+        entries = tuple(dict.fromkeys((*entries, parse(worst))))
+    return entries
+
+
+def parse(entry: str) -> Index:
+    """The indices of an entry as the table writes it."""
+    return tuple(map(int, entry.split(",") if "," in entry else entry))
+
+
+def _levels(axes: Axes, report: Report, name: str, entries: tuple[Index, ...]) -> None:
+    data = report.data
+    layers = data["layer"].values
+    widths = data["width"].values
+    for entry, colour, marker, dash in zip(entries, COLOURS, MARKERS, DASHES, strict=False):
+        at = (..., *entry)
+        raw, error = data[f"{name}_measured"].values[at], data[f"{name}_measured_stderr"].values[at]
+        for k, n in enumerate(widths):
+            x = layers - REACH * widths.min() / n
+            axes.errorbar(x, raw[k], error[k], fmt=marker, ms=3, color=colour, alpha=0.35, elinewidth=0.7, mew=0)
+        axes.plot(layers, data[name].values[at], color=colour, ls=dash, lw=1.3)
+        value, error = data[f"{name}_extrapolated"].values[at], data[f"{name}_extrapolated_stderr"].values[at]
+        label = f"[{','.join(map(str, entry))}]"
+        axes.errorbar(
+            layers,
+            value,
+            error,
+            fmt=marker,
+            ms=4.5,
+            color=colour,
+            mec="white",
+            mew=0.5,
+            elinewidth=1.3,
+            capsize=2,
+            label=label,
+        )
+    axes.margins(y=0.08)
+
+
+def _residuals(axes: Axes, report: Report, name: str, entries: tuple[Index, ...]) -> None:
+    """Residuals in sigmas with the rejection threshold; what lies outside is drawn at the edge, as a triangle."""
+    limit = threshold(report)
+    layers = report.data["layer"].values
+    axes.axhspan(-1, 1, color="#F0F0F0", lw=0)
+    axes.axhline(0, color=GREY, lw=0.8)
+    for sign in (-1, 1):
+        axes.axhline(sign * limit, color=FAILED, ls="--", lw=0.9)
+    edge = 1.25 * limit
+    drawn = []
+    for k, entry in enumerate(entries):
+        sigma = report.data[f"{name}_sigmas"].values[(..., *entry)]
+        drawn.append((layers + STEP * (k - (len(entries) - 1) / 2), sigma, COLOURS[k], MARKERS[k]))
+        finite = np.abs(sigma[np.isfinite(sigma)])
+        edge = max(edge, min(1.15 * finite.max(initial=0.0), CLIP * limit))
+    for x, sigma, colour, marker in drawn:
+        inside = np.abs(sigma) < edge
+        axes.plot(x[inside], sigma[inside], marker, ms=4, color=colour, mec="white", mew=0.4)
+        for shape, off in (("^", ~inside & (sigma > 0)), ("v", ~inside & (sigma < 0))):
+            axes.plot(x[off], np.copysign(0.9 * edge, sigma[off]), shape, ms=6, color=colour, mec=FAILED, mew=1.2)
+    axes.set_ylim(-edge, edge)
+    axes.grid(axis="y", visible=False)
+
+
+def _keys(report: Report) -> list[Line2D]:
+    widths = ", ".join(f"{n:g}" for n in report.data["width"].values)
+    plain: dict[str, Any] = {"color": GREY, "ls": ""}
+    return [
+        Line2D([], [], color=GREY, lw=1.3, label="theory"),
+        Line2D([], [], marker="o", ms=4.5, label=r"simulation, $1/n\to0$, ±1 standard error", **plain),
+        Line2D([], [], marker="o", ms=3, alpha=0.4, label=f"simulation at n = {widths} (left to right)", **plain),
+        Line2D([], [], color=FAILED, ls="--", lw=0.9, label=f"rejection threshold, {threshold(report):.2f} sigmas"),
+    ]
+
+
+def threshold(report: Report) -> float:
+    """The rejection threshold in sigmas, for standard errors that are known well (a normal law)."""
+    return float(stats.norm.isf(report.verdict.threshold / 2))
+
+
+# Files
+
+
+def png(figure: Figure) -> bytes:
+    """The figure as a PNG."""
+    buffer = io.BytesIO()
+    with rc_context(STYLE):
+        figure.savefig(buffer, format="png", dpi=150)
+    return buffer.getvalue()
+
+
+def uri(figure: Figure, kind: str = "svg") -> str:
+    """The figure as a ``data:`` address, to be put into a page."""
+    if kind == "png":
+        return "data:image/png;base64," + base64.b64encode(png(figure)).decode()
+    buffer = io.BytesIO()
+    with rc_context(STYLE):
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    return "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def available(report: Report) -> list[str]:
+    """The quantities that the report compares, in the order of the dictionary."""
+    return [q.name for q in QUANTITIES if q.name in report.data]

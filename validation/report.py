@@ -1,0 +1,355 @@
+"""The report of a validation: table, verdict, figures and equations, and the files that it leaves."""
+
+from __future__ import annotations
+
+import math
+import platform
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+import numpy as np
+import pandas as pd
+import sympy as sp
+import xarray as xr
+from numpy.typing import NDArray
+
+from ..numerics.predict import compiled_system
+from ..theory import latex
+from ..theory.architecture import HYPERPARAMETERS, MLP
+from ..theory.derivation import Derivation, System, derive
+from ..theory.errors import InvalidArgument
+from ..theory.quantities import QUANTITIES, quantity
+from .mathml import equations, math as mathml, prose
+from .verdict import Verdict
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+#: Rows of the table that a notebook shows; the others are in ``table``.
+SHOWN = 20
+#: A LaTeX table with more rows than this is set with the package longtable.
+ONE_PAGE = 42
+#: Numbers outside of these powers of ten are written with a power of ten.
+SMALLEST, LARGEST = -4, 5
+#: Smaller numbers are rounding errors of zero, where there is no noise.
+ZERO = 1e-12
+
+
+@dataclass(frozen=True)
+class Report:
+    """What ``validate`` found.
+
+    Shapes
+        table: one row for each comparison. data: ``K`` (layer, a, b), ``K_measured`` (width, layer, a, b),
+        ``K_extrapolated`` (layer, a, b) and so on, each with its ``_stderr``; ``K_sigmas``.
+    Units
+        Tensors of layer l multiply 1/n_(l-1); indices in the table count from 0, in the order of the array's axes.
+    Valid
+        As ``verdict`` says: the false-alarm rate is that of the whole family of comparisons.
+    """
+
+    net: MLP
+    X: NDArray[np.float64]
+    table: pd.DataFrame
+    verdict: Verdict
+    data: xr.Dataset
+
+    @property
+    def passed(self) -> bool:
+        """Whether theory and simulation agree within the stated false-alarm rate."""
+        return self.verdict.passed
+
+    @property
+    def quantities(self) -> tuple[str, ...]:
+        """The quantities compared."""
+        return tuple(q.name for q in QUANTITIES if q.name in self.data)
+
+    @property
+    def ranked(self) -> pd.DataFrame:
+        """The table with failures first, then by the size of the deviation."""
+        key = self.table["sigmas"].abs().rename("size")
+        order = pd.concat([self.table["passed"], key], axis=1).sort_values(["passed", "size"], ascending=[True, False], kind="stable")
+        return self.table.loc[order.index]
+
+    def plot(self, name: str | None = None) -> Figure:
+        """Theory and simulation over depth, with residuals in sigmas; ``"sigmas"`` gives their histogram.
+
+        Equation
+            Lines are the theory. A point at distance x left of its layer is a measurement at width n, x proportional to
+            1/n, so that a straight line through such points meets the layer at 1/n = 0, where the extrapolation stands.
+        Shapes
+            ``name=None``: a panel for each quantity. With several inputs, representative entries in array order.
+        Units
+            Error bars are one standard error; the dashed lines are the rejection threshold of the verdict.
+        Errors
+            ``UnknownName`` for a name that no quantity has, ``InvalidArgument`` for one that was not validated.
+        """
+        from . import figures
+
+        if name == "sigmas":
+            return figures.histogram(self)
+        if name is not None and quantity(name).name not in self.data:
+            raise InvalidArgument(
+                f"name={name!r} was not validated; allowed: {', '.join(self.quantities)}, 'sigmas', or None for all"
+            )
+        return figures.overview(self, [name] if name else list(self.quantities))
+
+    def to_html(self, path: str | Path) -> Path:
+        """One self-contained page: verdict, figures, derived equations, table and generated code.
+
+        Valid
+            The page needs no network, no script and no fonts; equations are MathML, figures are embedded.
+        """
+        return _write(path, _template().render(_page(self)))
+
+    def to_latex(self, path: str | Path | None = None) -> str:
+        r"""A table for a paper: one row for each quantity and layer, with its worst entry beside it.
+
+        Units
+            1.234(5) is 1.234 with a standard error of 0.005. For several inputs, the entry of equal samples 0 is shown.
+        Valid
+            Needs the LaTeX package booktabs, and longtable if there are more than 42 rows.
+        """
+        text = _latex_table(self)
+        if path is not None:
+            _write(path, text)
+        return text
+
+    def to_netcdf(self, path: str | Path) -> Path:
+        """All arrays, with dims (width, layer, a, b, ...)."""
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.data.to_netcdf(path, engine="h5netcdf")
+        return path
+
+    def __str__(self) -> str:
+        return f"{self.verdict}\n{self.ranked.head(5).to_string(index=False)}"
+
+    def _repr_html_(self) -> str:
+        colour = "#1B7F4B" if self.passed else "#B00020"
+        more = len(self.table) - SHOWN
+        note = f"<p>{more} more rows, with smaller deviations, are in <code>.table</code>.</p>" if more > 0 else ""
+        table = self.ranked.head(SHOWN).to_html(index=False, border=0, float_format=lambda x: f"{x:.4g}")
+        return f'<p style="border-left:6px solid {colour};padding:4px 10px"><b>{self.verdict}</b></p>{table}{note}'
+
+
+def _write(path: str | Path, text: str) -> Path:
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+# The page
+
+
+@lru_cache(maxsize=1)
+def _template() -> jinja2.Template:
+    # StrictUndefined: a name that the page does not get is an error, never a gap in a report.
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    return environment.get_template("report.html.jinja")
+
+
+def _page(report: Report) -> dict[str, Any]:
+    """All that the template shows."""
+    from . import figures
+
+    X, single = report.X, len(report.X) == 1
+    return {
+        "title": f"Theory against simulation: {report.net.activation.name}, depth {report.net.depth}",
+        "report": report,
+        "setup": dict(_setup(report)),
+        "pictures": figures.uri(figures.pictures(X), "png") if figures.drawable(X) else None,
+        "inputs": [", ".join(f"{x:.4g}" for x in row) for row in X] if X.size <= 64 else [],
+        "overview": figures.uri(report.plot()),
+        "histogram": figures.uri(report.plot("sigmas")),
+        "threshold": figures.threshold(report),
+        "summary": [_summary(report, name) for name in report.quantities],
+        "rows": report.ranked.to_dict("records"),
+        "equations": list(_equations(report)),
+        "single": single,
+        "code": compiled_system(report.net.activation, single, _needed(report)).source,
+        "versions": {"Python": platform.python_version()} | {p: _version(p) for p in ("widthwise", "sympy", "numpy", "scipy")},
+        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+    }
+
+
+def _setup(report: Report) -> Iterator[tuple[str, Any]]:
+    """What was done, as pairs of a label and its text."""
+    net, attrs = report.net, report.data.attrs
+    yield "network", repr(net)
+    yield "activation", mathml(rf"\sigma(z) = {latex.tex(net.activation.expr)}")
+    yield "layers of weights", net.depth
+    for name in HYPERPARAMETERS:
+        values = net.per_layer(name)
+        text = f"{values[0]:g} in every layer" if len(set(values)) == 1 else ", ".join(f"{v:g}" for v in values)
+        yield name, text
+    yield "weights", attrs["weights"]
+    yield "widths simulated", ", ".join(f"{n:g}" for n in report.data["width"].values) + " (first hidden layer)"
+    yield "networks at each width", ", ".join(f"{n:,}" for n in np.atleast_1d(attrs["networks"]))
+    yield "seeds", ", ".join(map(str, np.atleast_1d(attrs["seeds"])))
+    yield "neurons read of each layer for the NTK", attrs.get("neurons", "all")
+    yield "inputs", f"{len(report.X)} of {report.X.shape[1]} features"
+    yield "largest estimated error of a Gaussian average", f"{attrs['average_error']:.1e}"
+
+
+def _summary(report: Report, name: str) -> dict[str, Any]:
+    """One line for each quantity: how many comparisons, how sharp, how far off."""
+    rows = report.table[report.table["quantity"] == name]
+    sized = rows[(rows["predicted"].abs() > ZERO) & (rows["sigmas"] != 0)]
+    error = float((sized["standard_error"] / sized["predicted"].abs()).median()) if len(sized) else math.nan
+    return {
+        "name": name,
+        "symbol": mathml(quantity(name).latex.replace("LAYER", "")),
+        "meaning": quantity(name).meaning,
+        "comparisons": len(rows),
+        "error": f"{error:.1%}" if math.isfinite(error) else "no noise, or zero",
+        "worst": float(rows["sigmas"].abs().max()),
+        "failures": int((~rows["passed"]).sum()),
+    }
+
+
+def _needed(report: Report) -> tuple[str, ...]:
+    """The quantities compared and all that their recursions need, in an order in which they can be computed."""
+    system = derive(MLP(), samples=1)
+    needed: set[str] = set()
+    todo = set(report.quantities)
+    while todo:
+        name = todo.pop()
+        needed.add(name)
+        todo |= set(system[name].depends_on) - needed
+    return tuple(n for n in system if n in needed)
+
+
+def _equations(report: Report) -> Iterator[dict[str, Any]]:
+    """For each quantity its recursion for one input, for many, in closed form, its start, and the steps that lead to it."""
+    one, many = derive(report.net, samples=1), derive(report.net)
+    own: System = one if len(report.X) == 1 else many
+    for name in _needed(report):
+        closed = one[name].specialize()
+        first = own[name].first
+        start = rf"{latex.tex(first.lhs)} = {latex.tex(first.rhs)}".replace(r"(\ell)", "(1)")
+        yield {
+            "name": name,
+            "meaning": quantity(name).meaning,
+            "one": equations(_rows(one[name])),
+            "many": equations(_rows(many[name])),
+            "closed": equations(_rows(closed)) if closed.recursion != one[name].recursion else None,
+            "first": mathml(start),
+            "steps": [
+                {"title": s.title, "reason": prose(s.reason), "equations": equations(_step_rows(s.equations))}
+                for s in own[name].steps
+            ],
+        }
+
+
+def _rows(derivation: Derivation) -> list[str]:
+    return latex.equation_lines(derivation.recursion.left, derivation.recursion.terms)
+
+
+def _step_rows(found: tuple[sp.Eq, ...]) -> list[str]:
+    return [row for eq in found for row in latex.equation_lines(eq.lhs, sp.Add.make_args(eq.rhs))]
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:  # run from a source tree
+        return "not installed"
+
+
+# The table for a paper
+
+
+def _latex_table(report: Report) -> str:
+    rows = list(_latex_rows(report))
+    long = len(rows) > ONE_PAGE
+    entries = len(report.X) > 1
+    head = r"& layer & " + (r"entry & " if entries else "") + r"predicted & measured & $\sigma$"
+    head += r" & worst entry & $\sigma$ \\" if entries else r" \\"
+    columns = "lr" + ("l" if entries else "") + "rrr" + ("lr" if entries else "")
+    caption = rf"\caption{{{_caption(report)}}}"
+    body = "\n".join(rows)
+    if long:
+        return (
+            f"% needs \\usepackage{{booktabs,longtable}}\n\\begin{{longtable}}{{{columns}}}\n{caption} \\\\\n\\toprule\n{head}\n"
+            f"\\midrule\n\\endfirsthead\n\\toprule\n{head}\n\\midrule\n\\endhead\n\\bottomrule\n\\endfoot\n{body}\n\\end{{longtable}}\n"
+        )
+    return (
+        f"% needs \\usepackage{{booktabs}}\n\\begin{{table}}\n\\centering\n{caption}\n\\begin{{tabular}}{{{columns}}}\n\\toprule\n"
+        f"{head}\n\\midrule\n{body}\n\\bottomrule\n\\end{{tabular}}\n\\end{{table}}\n"
+    )
+
+
+def _latex_rows(report: Report) -> Iterator[str]:
+    """A row for each quantity and layer; the name of a quantity stands in its first row."""
+    for k, name in enumerate(report.quantities):
+        for i, (layer, rows) in enumerate(report.table[report.table["quantity"] == name].groupby("layer")):
+            first = rows.iloc[0]  # equal samples: the entry 00 or 0000
+            predicted, measured = compact(first["predicted"], first["measured"], first["standard_error"], first["sigmas"])
+            cells = [f"${quantity(name).latex.replace('LAYER', '')}$" if i == 0 else "", str(layer)]
+            cells += [first["entry"]] if len(report.X) > 1 else []
+            cells += [f"${predicted}$", f"${measured}$", _sigma(first["sigmas"])]
+            if len(report.X) > 1:
+                worst = rows.loc[rows["sigmas"].abs().idxmax()]
+                cells += [worst["entry"], _sigma(worst["sigmas"])]
+            space = "\\addlinespace\n" if k and i == 0 else ""
+            yield space + " & ".join(cells) + r" \\"
+
+
+def _sigma(value: float) -> str:
+    return f"${value:+.2f}$" if math.isfinite(value) else rf"${'-' if value < 0 else '+'}\infty$"
+
+
+def _caption(report: Report) -> str:
+    verdict, attrs = report.verdict, report.data.attrs
+    widths = ", ".join(f"{n:g}" for n in report.data["width"].values)
+    networks = ", ".join(f"{n:,}".replace(",", r"\,") for n in np.unique(attrs["networks"]))
+    outcome = "passed" if verdict.passed else f"failed in {verdict.failures} of {verdict.comparisons} comparisons"
+    return (
+        rf"Theory and simulation of {_escape(repr(report.net))} at the widths {widths} with {networks} networks each, "
+        rf"extrapolated to $1/n\to0$. Verdict: {outcome}, with {verdict.comparisons} comparisons and a family-wise "
+        rf"false-alarm rate of at most {verdict.alpha:g}. Standard errors of the last digits in parentheses; $\sigma$ is the "
+        r"deviation in standard errors."
+    )
+
+
+def _escape(text: str) -> str:
+    """Text that LaTeX sets as it is."""
+    marks = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    return rf"\texttt{{{''.join(marks.get(c, f'{chr(92)}{c}' if c in '&%$#_{}' else c) for c in text)}}}"
+
+
+def compact(predicted: float, measured: float, error: float, sigma: float) -> tuple[str, str]:
+    """The predicted and the measured number as LaTeX, with the error of the last digits in parentheses: 0.1387(2).
+
+    Valid
+        The error has one digit, two if the first is 1. Numbers without noise are written to six digits.
+    """
+    if sigma == 0 or not math.isfinite(sigma) or not error > 0:
+        return _plain(predicted), _plain(measured)
+    power = math.floor(math.log10(max(abs(predicted), abs(measured), error)))
+    power = 0 if SMALLEST <= power < LARGEST else power
+    p, m, e = (v / 10.0**power for v in (predicted, measured, error))
+    leading = math.floor(math.log10(e))
+    digits = max(0, (1 if e / 10.0**leading < 1.95 else 0) - leading)
+    times = rf"\times10^{{{power}}}" if power else ""
+    return f"{p:.{digits + 1}f}{times}", f"{m:.{digits}f}({round(e * 10**digits):d}){times}"
+
+
+def _plain(value: float) -> str:
+    text = f"{0.0 if abs(value) < ZERO else value:.6g}"
+    number, _, power = text.partition("e")
+    return rf"{number}\times10^{{{int(power)}}}" if power else number

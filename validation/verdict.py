@@ -1,0 +1,124 @@
+r"""Statistics of the confrontation: extrapolation in 1/n, sigmas, and a verdict with a stated false-alarm rate.
+
+A prediction is the coefficient c_0 of :math:`y(n)=c_0+c_1/n+\dots`. It is compared with the intercept of a fit with c_1 left
+free, never with one width and never by a log-log slope: the next order bends the line long before the noise hides it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from ..theory.errors import InvalidArgument
+
+Array = NDArray[np.float64]
+
+#: Differences below this, relative to the scale of the quantity, are rounding.
+ROUNDING = 1e-9
+
+
+@dataclass(frozen=True)
+class Extrapolation:
+    """Intercepts of y(n) = sum_p c_p n^p, one for each column, with standard errors and degrees of freedom."""
+
+    value: Array
+    stderr: Array
+    dof: Array
+    slope: Array
+
+
+def extrapolate(
+    widths: Array, y: Array, stderr: Array, *, groups: Array, powers: tuple[int, ...] = (0, -1)
+) -> Extrapolation:
+    r"""The limit :math:`1/n\to0` of measurements at several widths, by least squares with the next order free.
+
+    Equation
+        :math:`y_k = c_0 + c_1/n_k`, solved with weights :math:`1/r_k^2`; :math:`\mathrm{Var}\,c_0=\sum_k h_k^2 s_k^2` with the
+        coefficients h of the linear solution and each column's own standard errors s.
+    Shapes
+        widths: (w,); y, stderr: (w, columns); groups: (w,), the number of groups behind each standard error.
+    Valid
+        :math:`r_k` is the geometric mean of :math:`s_k/s_0` over all columns. Weights from each column's own noise would
+        correlate with its estimate and bias the intercept; pooled ones hardly do. Degrees of freedom: Welch-Satterthwaite.
+    Errors
+        ``InvalidArgument`` for fewer widths than powers.
+    """
+    widths = np.asarray(widths, dtype=float)
+    if len(set(widths.tolist())) < len(powers):
+        raise InvalidArgument(
+            f"widths={widths.astype(int).tolist()} are too few to leave the next order free; allowed: at least {len(powers)} different ones"
+        )
+    noisy = (stderr > 0).all(axis=0)
+    ratio = np.exp(np.log(stderr[:, noisy] / stderr[0, noisy]).mean(axis=1)) if noisy.any() else np.ones(len(widths))
+    scaled = widths / widths[0]
+    design = np.stack([scaled**p for p in powers], axis=1)
+    solution = np.linalg.pinv(design / ratio[:, None]) / ratio  # (powers, w): c = solution @ y
+    h = solution[0]
+    variance = h[:, None] ** 2 * stderr**2
+    total = variance.sum(axis=0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        dof = total**2 / (variance**2 / (np.asarray(groups, dtype=float)[:, None] - 1)).sum(axis=0)
+    return Extrapolation(
+        h @ y,
+        np.sqrt(total),
+        np.where(total > 0, dof, np.inf),
+        (solution[1] @ y * widths[0]) if len(powers) > 1 else np.zeros(y.shape[1]),
+    )
+
+
+def sigmas(predicted: Array, measured: Array, stderr: Array) -> Array:
+    """(measured - predicted) / stderr; where there is no noise but rounding, 0 for equal numbers and infinity for others.
+
+    All entries belong to one quantity, whose largest value sets the scale of rounding: the NTK of the first layer, say, is
+    deterministic, and its variance is computed as a difference of equal numbers.
+    """
+    floor = ROUNDING * max(np.abs(predicted).max(initial=0.0), np.abs(measured).max(initial=0.0))
+    difference = measured - predicted
+    exact = np.where(np.abs(difference) <= floor, 0.0, np.copysign(np.inf, difference))
+    noisy = stderr > floor
+    return np.where(noisy, difference / np.where(noisy, stderr, 1.0), exact)
+
+
+def p_values(sigma: Array, dof: Array) -> Array:
+    """Two-sided p-values of Student's t."""
+    return np.asarray(2 * stats.t.sf(np.abs(sigma), dof), dtype=float)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    r"""The verdict on a family of comparisons.
+
+    Equation
+        Passed if the smallest p-value is above :math:`\alpha/m` (Bonferroni), m the number of comparisons.
+    Valid
+        A true theory fails with probability at most ``alpha``, whatever the correlations between the comparisons.
+    """
+
+    alpha: float
+    comparisons: int
+    threshold: float  #: p-value below which a comparison fails
+    failures: int
+
+    @property
+    def passed(self) -> bool:
+        """Whether every comparison is within the threshold."""
+        return self.failures == 0
+
+    def __str__(self) -> str:
+        word = "PASSED" if self.passed else f"FAILED ({self.failures} of {self.comparisons})"
+        limit = stats.norm.isf(self.threshold / 2)
+        return (
+            f"{word}: {self.comparisons} comparisons, family-wise false-alarm rate at most {self.alpha:g} "
+            f"(each fails beyond {limit:.2f} sigma)"
+        )
+
+
+def judge(p: Array, alpha: float) -> Verdict:
+    """The verdict on comparisons with p-values ``p`` at the family-wise false-alarm rate ``alpha``."""
+    if not 0 < alpha < 1:
+        raise InvalidArgument(f"alpha={alpha!r} is a probability of false alarm; allowed: 0 < alpha < 1")
+    threshold = alpha / max(p.size, 1)
+    return Verdict(alpha, int(p.size), threshold, int((p < threshold).sum()))
