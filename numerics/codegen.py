@@ -34,7 +34,7 @@ from ..theory.gaussian import Average
 from ..theory.quantities import quantity
 from ..theory.symbols import Entry, Jet, Overlap, Sigma
 from . import quadrature, tables
-from .printing import assignments, numpy_text
+from .printing import assignments, numpy_text, staged
 
 PARAMETERS = ("C_b", "C_W", "lambda_b", "lambda_W", "rho")
 AXES = "abcdefgh"
@@ -49,7 +49,7 @@ class Table:
     orders: tuple[tuple[int, ...], ...]
     derivatives: tuple[int, ...]
     node: Average
-    closed: sp.Expr | None
+    closed: Any  #: a SymPy expression, or None
 
     @property
     def sites(self) -> int:
@@ -150,7 +150,7 @@ def write(derivations: tuple[Derivation, ...]) -> str:
         equations=[str(d) for d in derivations],
         quadrature=_embedded(),
         activation=activation.expr,
-        derivatives=_sigma_lines(activation, order),
+        stages=staged([activation.derivative(k) for k in range(order + 1)]),
         order=order,
         kinks=tuple(float(k) for k in activation.kinks),
         single=_single(derivations),
@@ -251,11 +251,6 @@ def _gather(gathers: dict[str, str], source: str, name: str, sites: list[str], d
     variable = name if single else f"{name}_{''.join(sites)}"
     gathers[variable] = f"{variable} = {source}" + ("" if single else f"[{', '.join(sites)}]")
     return sp.Symbol(variable)
-
-
-def _sigma_lines(activation: Activation, order: int) -> tuple[list[str], list[str]]:
-    lines, results = assignments([activation.derivative(k) for k in range(order + 1)])
-    return lines, results
 
 
 def _closed_groups(found: Iterable[Table]) -> list[dict[str, Any]]:

@@ -43,6 +43,23 @@ def numpy_text(expr: sp.Expr) -> str:
     return str(_PRINTER.doprint(expr)).replace("numpy.", "np.")
 
 
+def staged(expressions: Sequence[sp.Expr], prefix: str = "x") -> list[tuple[list[str], str]]:
+    """For each expression the lines that it needs beyond those of the ones before it, and its text."""
+    shared, reduced = sp.cse(list(expressions), symbols=sp.numbered_symbols(prefix), order="none")
+    values = dict(shared)
+    done: set[sp.Symbol] = set()
+    stages = []
+    for expression in reduced:
+        needed, todo = set(), [expression]
+        while todo:
+            new = {s for s in todo.pop().free_symbols if s in values} - needed - done
+            needed |= new
+            todo += [values[s] for s in new]
+        stages.append(([f"{s} = {numpy_text(v)}" for s, v in shared if s in needed], numpy_text(expression)))
+        done |= needed
+    return stages
+
+
 def assignments(expressions: Sequence[sp.Expr], prefix: str = "x") -> tuple[list[str], list[str]]:
     """Lines ``x0 = ...`` for common subexpressions, and the text of each expression in terms of them."""
     shared, reduced = sp.cse(list(expressions), symbols=sp.numbered_symbols(prefix), order="none")

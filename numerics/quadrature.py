@@ -31,8 +31,11 @@ Ints = NDArray[np.int64]
 Sigma = Callable[[Array, int], Sequence[Array]]
 #: (orders, derivatives): derivative orders of the factors at each site; how often each d/dz_i acts.
 Term = tuple[tuple[tuple[int, ...], ...], tuple[int, ...]]
+#: Weight of an axis: q >= 0 is the Hermite polynomial He_q, and ~q = -1 - q is He_q at the two end nodes alone.
 #: One sum of the tree: (weight of the axis, ((site, orders), ...) complete on it, which sum of the next axis).
 Sum = tuple[int, tuple[tuple[int, tuple[int, ...]], ...], int]
+#: [0]: the sites at z = 0; [1 + axis]: the sums of that axis.
+Tree = tuple[tuple[Sum, ...], ...]
 #: What a sum over all axes averages: (weights of the axes, orders at the sites).
 Product = tuple[tuple[int, ...], tuple[tuple[int, ...], ...]]
 
@@ -43,8 +46,6 @@ _SINGULAR = 16 * _EPS
 _NEGATIVE = 1e-12
 #: Points evaluated together: a few arrays of this length stay in the cache.
 _BLOCK = 1 << 15
-#: Weight of an axis that keeps its two end nodes only; other weights are orders of Hermite polynomials.
-_ENDS = -1
 #: Accuracy asked for at three and four independent sites, relative to E|product|, [kinked][rank].
 _LOOSE = ({3: 1e-8, 4: 1e-8}, {3: 1e-7, 4: 1e-6})
 #: Panel edges around a smoothed kink, in units of its width; outside it is straight to 1e-12.
@@ -55,6 +56,8 @@ _NARROW = 0.35
 _CHEBYSHEV = (1 - np.cos(np.pi * (np.arange(10) + 0.5) / 10)) / 2
 #: Most refinements.
 _LEVELS = 14
+
+_legendre = cache(roots_legendre)
 
 
 def gaussian_averages(
@@ -77,9 +80,10 @@ def gaussian_averages(
     Units
         Those of the product; errors are absolute.
     Valid
-        Any positive semi-definite covariance; correlations within 4e-15 of +-1 count as +-1. Between its ``kinks``
+        Any positive semi-definite covariance; correlations within 2e-15 of +-1 count as +-1. Between its ``kinks``
         sigma is smooth. One and two independent sites reach ``rtol``; three and four reach 1e-8 of E|product| (1e-7
         and 1e-6 with kinks) or stop at ``max_points`` per covariance, and ``errors`` says where they stopped.
+        ``errors`` takes the covariance for exact to its last digit.
         Derivatives need d <= 2. At singular pairs all of them belong to site 0: (n, 0) differentiates along the line,
         (., n > 0) gives 0, and so does any derivative when site 0 has no variance.
     Errors
@@ -156,10 +160,7 @@ def _cholesky(K: Array) -> tuple[Array, Ints, Array]:
     return L, last, smallest
 
 
-# ------------------------------------------------------------------------------------------------- the tree of sums
-
-
-def _tree(wanted: Sequence[Product], last: tuple[int, ...]) -> tuple[tuple[tuple[Sum, ...], ...], list[int]]:
+def _tree(wanted: Sequence[Product], last: tuple[int, ...]) -> tuple[Tree, Ints]:
     """The sums of every axis, outermost first, and the outermost sum of each wanted product."""
     suffix, tree = [0] * len(wanted), list[tuple[Sum, ...]]()
     for axis in range(max(last), -2, -1):  # axis -1 holds the sites at z = 0
@@ -168,7 +169,7 @@ def _tree(wanted: Sequence[Product], last: tuple[int, ...]) -> tuple[tuple[tuple
             here = tuple((s, tuple(sorted(orders[s]))) for s in range(len(last)) if last[s] == axis and orders[s])
             suffix[i] = sums.setdefault((weights[axis] if axis >= 0 else 0, here, suffix[i]), len(sums))
         tree.insert(0, tuple(sums))
-    return tuple(tree), suffix
+    return tuple(tree), np.array(suffix, dtype=np.int64)
 
 
 def _hermite(derivatives: tuple[int, ...], last: tuple[int, ...], L: Array) -> Iterator[tuple[tuple[int, ...], Array]]:
@@ -193,19 +194,6 @@ def _hermite(derivatives: tuple[int, ...], last: tuple[int, ...], L: Array) -> I
 
 
 @dataclass(frozen=True)
-class _Table:
-    """Piecewise polynomials in the mean; those of covariance n lie on [n, n + 1] * panels."""
-
-    poly: PPoly
-    reach: Array
-    panels: int
-
-    def __call__(self, mean: Array, n: Ints) -> Array:
-        values: Array = self.poly(self.panels * (n + (mean / self.reach[n] + 1) / 2)).T
-        return values
-
-
-@dataclass(frozen=True)
 class _Grid:
     """A tree of sums over covariances L L^T on grids with the same number of nodes."""
 
@@ -213,14 +201,14 @@ class _Grid:
     kinks: tuple[float, ...]
     L: Array  # (N, d, rank)
     last: tuple[int, ...]  # the axis each site completes on
-    tree: tuple[tuple[Sum, ...], ...] = ()  # [0]: sites at z = 0, [1 + axis]: the sums of that axis
+    tree: Tree = ()
     half_width: float = 0.0
     counts: tuple[int, ...] = ()  # nodes on each axis
     order: int = 0  # Gauss-Legendre nodes of a panel; 0: no panels
     uniform: tuple[int, ...] = ()  # panels of equal length on each axis, cut further by the kinks
     graded: frozenset[tuple[int, int]] = frozenset()  # (site, axis) with narrow panels around a smoothed kink
     magnitude: bool = False  # sum |product| instead
-    table: _Table | None = None  # the innermost sums as functions of the mean of their one site
+    table: Callable[[Array, Ints], Array] | None = None  # the innermost sums, given the mean of their one site
 
     @property
     def rank(self) -> int:
@@ -243,7 +231,7 @@ class _Grid:
                 breaks += [((k - m) / slope)[:, None] + width[:, None] * _LAYER for k in self.kinks]
         edges = np.sort(np.clip(np.concatenate(breaks, axis=1), -T, T), axis=1)
         half = np.diff(edges, axis=1)[:, :, None] / 2
-        x, w = _legendre(self.order)
+        x, w = _legendre(self.order)[:2]
         u = (edges[:, :-1, None] + half * (1 + x)).reshape(len(n), -1)
         return u, (half * w).reshape(len(n), -1) * _density(u)
 
@@ -253,7 +241,8 @@ class _Grid:
         mean = {s: np.zeros(len(n)) for s, at in enumerate(self.last) if at >= 0}
         inner = self._sum(0, mean, n) if self.rank else np.ones((1, len(n)))
         factors = self._factors(self.tree[0], {s: np.zeros(len(n)) for s, at in enumerate(self.last) if at < 0})
-        return np.array([math.prod((factors[key] for key in here), start=inner[s]) for _, here, s in self.tree[0]])
+        sums = [math.prod((factors[key] for key in here), start=inner[s]) for _, here, s in self.tree[0]]
+        return np.array(sums).reshape(-1, len(n))
 
     def tabulated(self, step: Array) -> _Grid:
         """The same grid with its innermost sums interpolated, in panels of these lengths (N,), if that saves work."""
@@ -270,7 +259,8 @@ class _Grid:
         samples = sums.reshape(len(sums), -1, len(_CHEBYSHEV))
         c = np.linalg.solve(np.vander(_CHEBYSHEV), samples.transpose(2, 1, 0).reshape(len(_CHEBYSHEV), -1))
         poly = PPoly(c.reshape(len(_CHEBYSHEV), -1, len(sums)), np.arange(len(reach) * panels + 1.0))
-        return replace(self, table=_Table(poly, reach, panels))
+        # The panels of covariance n are [n, n + 1] * panels.
+        return replace(self, table=lambda mean, n: poly(panels * (n + (mean / reach[n] + 1) / 2)).T)
 
     def _sum(self, axis: int, mean: dict[int, Array], n: Ints) -> Array:
         """The sums of an axis, (sums, P), given the means of the incomplete sites at P outer points."""
@@ -285,7 +275,7 @@ class _Grid:
         shape = (len(n), u.shape[1])
         sums = self.tree[1 + axis]
         factors = self._factors(sums, {s: x for s, x in z.items() if self.last[s] == axis})
-        inner = np.ones(0)
+        inner: Array = np.ones(0)
         if axis + 1 < self.rank:
             outer = {s: x.ravel() for s, x in z.items() if self.last[s] > axis}
             inner = self._sum(axis + 1, outer, np.repeat(n, shape[1])).reshape(-1, *shape)
@@ -294,21 +284,20 @@ class _Grid:
         for k, (weight, here, suffix) in enumerate(sums):
             if (here, suffix) not in products:
                 parts = [factors[key] for key in here] + ([inner[suffix]] if axis + 1 < self.rank else [])
-                products[here, suffix] = math.prod(parts[1:], start=parts[0]) if parts else np.ones(shape)
+                products[here, suffix] = np.asarray(math.prod(parts[1:], start=parts[0]) if parts else np.ones(shape))
             v = self._weighted(u, w, weight)
-            total[k] = (
-                products[here, suffix] @ v[0] if len(v) == 1 else np.einsum("pn,pn->p", products[here, suffix], v)
-            )
+            p = products[here, suffix]
+            total[k] = p @ v[0] if len(v) == 1 else np.einsum("pn,pn->p", p, v)
         if not np.isfinite(total).all():
-            worst = {f"z_{s}": float(x.flat[np.abs(x).argmax()]) for s, x in z.items()}
-            raise ValueError(f"the product of the factors of sigma at several sites overflows near {worst}")
+            far = {f"z_{s}": float(x.flat[np.abs(x).argmax()]) for s, x in z.items()}
+            raise ValueError(f"the product of the factors of sigma at several sites overflows near {far}")
         return total
 
     def _weighted(self, u: Array, w: Array, weight: int) -> Array:
-        if weight == _ENDS:
-            return np.concatenate([w[:, :1], np.zeros_like(w[:, 1:-1]), w[:, -1:]], axis=1)
-        factor = eval_hermitenorm(weight, u) if weight else np.ones(1)
-        return w * (np.abs(factor) if self.magnitude else factor)
+        if order := max(weight, ~weight):
+            he = eval_hermitenorm(order, u)
+            w = w * (np.abs(he) if self.magnitude else he)
+        return w if weight >= 0 else np.hstack([w[:, :1], 0 * w[:, 1:-1], w[:, -1:]])
 
     def _factors(self, sums: Sequence[Sum], z: dict[int, Array]) -> dict[object, Array]:
         """The product of the factors at a site, for every (site, orders) that the sums need."""
@@ -333,17 +322,7 @@ def _blame(z: Array, values: Sequence[Array], orders: tuple[int, ...]) -> None:
 
 
 def _density(u: Array) -> Array:
-    density: Array = np.exp(-(u**2) / 2) / math.sqrt(2 * math.pi)
-    return density
-
-
-@cache
-def _legendre(order: int) -> tuple[Array, Array]:
-    x, w = roots_legendre(order)
-    return x, w
-
-
-# -------------------------------------------------------------------------------------- choosing and refining grids
+    return np.asarray(np.exp(-(u**2) / 2) / math.sqrt(2 * math.pi))
 
 
 def _refine(
@@ -353,6 +332,7 @@ def _refine(
     requests = [(t, *pair) for t, (_, by) in enumerate(terms) for pair in _hermite(by, base.last, base.L)]
     wanted = [(weights, terms[t][0]) for t, weights, _ in requests]
     combine = np.array([[float(owner == t) for owner, _, _ in requests] for t in range(len(terms))])
+    combine = combine.reshape(len(terms), len(requests))
     C = np.array([c for _, _, c in requests]).reshape(len(requests), len(base.L))
     T, magnitude, tail = _extent(base, wanted)
     scale = combine @ (np.abs(C) * magnitude)
@@ -368,15 +348,17 @@ def _refine(
         rows, pending = rows[affordable], pending[affordable]
         if not len(pending):
             break
-        sums = _averages(base, rows, pending, 1.2 / math.sqrt(2) ** level)[index]
+        sums = _averages(base, rows, pending, 0.7 / math.sqrt(2) ** level)[index]
         new, size = combine @ (C[:, pending] * sums), scale[:, pending]
         change = np.abs(new - values[:, pending])
         values[:, pending] = new
         # Resolution grows geometrically and the error falls exponentially with it, so each step gains more digits than
         # the one before: error < change * (change / previous change). Safety 3; the first change counts in full.
         worst = np.divide(change, size, out=np.zeros_like(size), where=size > 0).max(axis=0, initial=0.0)
+        # Tables gain five bits at each step, whatever the grid does.
         faster = (level > 1) & (before[pending] > 3 * worst)
         gain = np.divide(3 * worst, before[pending], out=np.ones_like(worst), where=faster)
+        gain = np.maximum(gain, 2.0**-5 if base.rank > 2 else 0.0)
         errors[:, pending] = np.maximum(change, worst / 10 * size) * gain + rounding[:, pending]
         before[pending] = worst
         allowed = np.maximum(rtol * np.abs(new), tolerance[:, pending])
@@ -391,15 +373,9 @@ def _averages(base: _Grid, rows: Array, n: Ints, step: float) -> Array:
     for g, (T, *codes) in enumerate(kinds.tolist()):
         some = np.flatnonzero(group.ravel() == g)
         counts, order, uniform, flags = codes[:r], codes[r], codes[r + 1 : 2 * r + 1], codes[2 * r + 1 :]
-        grid = replace(
-            base,
-            L=base.L[n[some]],
-            half_width=T,
-            counts=tuple(map(int, counts)),
-            order=int(order),
-            uniform=tuple(map(int, uniform)),
-            graded=frozenset(divmod(i, r) for i, flag in enumerate(flags) if flag),
-        )
+        grid = replace(base, L=base.L[n[some]], half_width=T, counts=tuple(map(int, counts)), order=int(order))
+        graded = frozenset(divmod(i, r) for i, flag in enumerate(flags) if flag)
+        grid = replace(grid, uniform=tuple(map(int, uniform)), graded=graded)
         if r > 2:  # smooth sigma has its own scale, a smoothed kink the scale of the last axis
             width = np.abs(grid.L[:, base.last.index(r - 1), -1]) if base.kinks else np.ones(len(some))
             grid = grid.tabulated(step * width)
@@ -426,8 +402,7 @@ def _fixed_plan(base: _Grid, T: Array, level: int, n: Ints, max_points: int) -> 
 def _work(base: _Grid, counts: Array) -> Array:
     """Points of the grids; a tabulated last axis costs nothing."""
     tabulated = base.rank > 2 and base.last.count(base.rank - 1) == 1
-    points: Array = counts[:, : -1 if tabulated else None].prod(axis=1)
-    return points
+    return np.asarray(counts[:, : -1 if tabulated else None].prod(axis=1))
 
 
 def _affordable(base: _Grid, level: int, max_points: int) -> float:
@@ -436,7 +411,7 @@ def _affordable(base: _Grid, level: int, max_points: int) -> float:
 
 
 def _panel_plan(base: _Grid, T: Array, level: int, n: Ints, max_points: int) -> tuple[Array, Array]:
-    """Rows (half width, nodes per panel, uniform panels per axis, flags of graded sites), and points of each grid."""
+    """Rows (half width, nodes per axis and per panel, uniform panels, flags of graded sites), points of each grid."""
     # Given the outer nodes, the kink k of a site complete on this axis lies at u = (k - mean)/L: panels end there, and
     # the integrand is analytic inside. A site that completes later enters after its own average, which smooths its
     # kink over the width w = |rest of its row of L| / L.
@@ -462,7 +437,7 @@ def _extent(base: _Grid, wanted: Sequence[Product]) -> tuple[Array, Array, Array
     # each axis are negligible in the sum of |product|, on a coarse grid.
     N, rank, sites = len(base.L), base.rank, [orders for _, orders in wanted]
     T, (magnitude, tail) = np.zeros(N), np.zeros((2, len(wanted), N))
-    ends = [[(*w[:a], _ENDS, *w[a + 1 :]) for w, _ in wanted] for a in range(rank)]
+    ends = [[(*w[:a], ~w[a], *w[a + 1 :]) for w, _ in wanted] for a in range(rank)]
     tree, index = _tree([*wanted, *((w, o) for ws in ends for w, o in zip(ws, sites, strict=True))], base.last)
     half_width, spacing, limit = 8.5, 0.25 * max(1, rank), 1e-15
     if rank > 2:
@@ -471,7 +446,7 @@ def _extent(base: _Grid, wanted: Sequence[Product]) -> tuple[Array, Array, Array
     while len(pending):
         counts = (2 * math.ceil(half_width / spacing) + 1,) * rank
         grid = replace(base, L=base.L[pending], tree=tree, magnitude=True, half_width=half_width, counts=counts)
-        sums = grid.averages()[index].reshape(1 + rank, len(wanted), -1)
+        sums = grid.averages()[index].reshape(1 + rank, len(wanted), len(pending))
         T[pending], magnitude[:, pending] = half_width, sums[0]
         # A Gaussian tail is its density over T; twice that, for integrands that grow.
         tail[:, pending] = sums[1:].sum(axis=0) * 2 / (half_width * spacing)

@@ -221,7 +221,7 @@ def tidy(expr: sp.Expr) -> sp.Expr:
     words: dict[sp.Expr, sp.Expr] = {}
     masked = _mask(expr, words)
     powers = [word for word in words.values() if word.is_Pow and word.has(Entry)]
-    bases = list(dict.fromkeys(word.base for word in powers if word.base.is_polynomial(*entries)))
+    bases = list(dict.fromkeys(word.base for word in powers if _rational(word.base)))
     ring = PolyRing(entries, sp.QQ, lex)
     divisors = [ring.from_expr(base) for base in bases]
     # Terms with the same dependence on the entries outside arcsines, cosh and sinh go into one bracket.
@@ -236,6 +236,15 @@ def tidy(expr: sp.Expr) -> sp.Expr:
             scale = sp.Mul(numerator, *(base**e for base, e in zip(bases, exponents, strict=True)))
             brackets[outside * scale] += number * constant * inside
     return sp.Add(*(_merged(outside * inside) for outside, inside in brackets.items()))
+
+
+def _rational(expr: sp.Expr) -> bool:
+    """Whether this is a polynomial with rational coefficients."""
+    if expr.is_Add or expr.is_Mul:
+        return all(_rational(x) for x in expr.args)
+    if expr.is_Pow:
+        return bool(expr.exp.is_Integer and expr.exp > 0 and _rational(expr.base))
+    return bool(expr.is_Rational or isinstance(expr, Entry))
 
 
 def _by_word(

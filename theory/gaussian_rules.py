@@ -287,20 +287,24 @@ def _elementary(expr: sp.Expr) -> Terms:
     expr = expr.rewrite(sp.erfc, sp.erf).rewrite(_OSCILLATING, sp.exp)
     for term in sp.Add.make_args(sp.expand(expr)):
         constant, function = term.as_independent(z, as_Add=False)
-        n, q, j, steps = ONE
+        n, _, _, steps = ONE
+        exponent = sp.S.Zero
         for factor in sp.Mul.make_args(function):
             base, power = factor.as_base_exp()
             if base == z and power.is_Integer and power > 0:
                 n += int(power)
             elif isinstance(factor, sp.exp):
-                curvature, tilt, shift = _quadratic(factor.args[0])
-                q, j, constant = q + curvature, j + tilt, constant * sp.exp(shift)
-            elif isinstance(base, sp.erf) and power.is_Integer and power > 0 and not (base.args[0] / z).has(z):
-                c = base.args[0] / z  # positive: SymPy pulls a sign out of erf
+                exponent += factor.args[0]
+            elif isinstance(base, sp.erf) and power.is_Integer and power > 0:
+                c = sp.expand(base.args[0] / z)
+                if c.has(z):  # a step away from zero
+                    raise NoRule
+                constant *= sp.sign(c) ** power
                 steps = (*steps, *[1 / (2 * c**2)] * int(power))
             elif function != 1:
                 raise NoRule
-        result[n, q, j, tuple(sorted(steps, key=float))] += constant
+        q, j, shift = _quadratic(exponent)
+        result[n, q, j, tuple(sorted(steps, key=float))] += constant * sp.exp(shift)
     return {key: c for key, c in result.items() if c != 0}
 
 

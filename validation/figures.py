@@ -19,7 +19,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from scipy import stats
 
-from ..theory.quantities import QUANTITIES, quantity, symmetries
+from ..theory.quantities import quantity, symmetries
 
 if TYPE_CHECKING:
     from .report import Report
@@ -33,7 +33,7 @@ DASHES = ("-", "--", "-.", ":")
 FAILED = "#B00020"
 GREY = "#666666"
 
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.size": 9,
     "axes.titlesize": 10,
     "axes.labelsize": 9,
@@ -50,10 +50,12 @@ STYLE = {
 
 #: How far left of its layer the narrowest network is drawn. The others follow in proportion to 1/n: the layer is 1/n = 0.
 REACH = 0.4
-#: Entries of one layer stand this far apart among the residuals.
-STEP = 0.12
+#: Entries of one layer stand this far apart, theory and simulation alike, so that they do not hide each other.
+STEP = 0.08
 #: Residuals are drawn up to this many times the rejection threshold.
 CLIP = 2.0
+#: A legend in one short line.
+COMPACT: dict[str, Any] = {"handlelength": 0.8, "columnspacing": 0.7, "handletextpad": 0.5, "borderpad": 0.1}
 #: Up to this many inputs are drawn as pictures, if their side is at least the next number.
 MOST_PICTURES, LEAST_SIDE = 10, 4
 
@@ -92,14 +94,13 @@ def overview(report: Report, names: list[str]) -> Picture:
     """One panel for each quantity, at most three in a row, with a common legend."""
     columns = 1 if len(names) == 1 else 2 if len(names) in (2, 4) else 3
     rows = -(-len(names) // columns)
-    width, height = (6.4, 4.4) if len(names) == 1 else (4.1 * columns, 3.3 * rows)
+    width, height = (6.4, 4.4) if len(names) == 1 else (3.7 * columns, 3.2 * rows)
     with rc_context(STYLE):
         figure = Picture(figsize=(width, height + 0.5), layout="constrained")
         *panels, foot = _grid(figure, rows, columns, height)
         for panel, name in zip(panels, names, strict=False):
             _panel(panel, report, name)
         foot.legend(handles=_keys(report), loc="center", ncols=4 if width > 8 else 2)
-        figure.draw_without_rendering()
     return figure
 
 
@@ -112,7 +113,7 @@ def histogram(report: Report) -> Picture:
     bins = np.linspace(-edge, edge, 4 * int(edge) + 1)
     counts = np.histogram(np.clip(noisy, -edge, edge), bins)[0]
     with rc_context(STYLE):
-        figure = Picture(figsize=(6.4, 3.6), layout="constrained")
+        figure = Picture(figsize=(7.4, 3.6), layout="constrained")
         axes = figure.add_subplot()
         axes.stairs(counts, bins, fill=True, color=COLOURS[0], alpha=0.45, label=f"{len(noisy)} comparisons")
         x = np.linspace(-edge, edge, 400)
@@ -136,7 +137,7 @@ def histogram(report: Report) -> Picture:
         )
         axes.set_ylim(0, 1.12 * max(float(counts.max(initial=0)), float(expected.max()), 1.0))
         axes.yaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.legend(loc="upper left")
+        figure.legend(loc="outside right upper")
     return figure
 
 
@@ -171,14 +172,9 @@ def _panel(panel: SubFigure, report: Report, name: str) -> None:
     _residuals(lower, report, name, entries)
     upper.set_title(f"${head(name)}$", loc="left", size=13)
     if len(entries) > 1 or len(report.X) > 1:
-        upper.legend(
-            loc="lower right",
-            bbox_to_anchor=(1.01, 1.0),
-            ncols=len(entries),
-            handlelength=1.2,
-            columnspacing=0.9,
-            borderpad=0.1,
-        )
+        # Four entries, with one that fails, have to leave room for the letter on the left.
+        size = 8 if len(entries) <= 3 else 6.5
+        upper.legend(loc="lower right", bbox_to_anchor=(1.01, 1.0), ncols=len(entries), fontsize=size, **COMPACT)
     layers = report.data["layer"].values
     lower.set(xlabel="layer", ylabel="sigmas", xlim=(layers[0] - 0.6, layers[-1] + 0.4))
     lower.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, min_n_ticks=1))
@@ -201,9 +197,9 @@ def parse(entry: str) -> Index:
 
 def _levels(axes: Axes, report: Report, name: str, entries: tuple[Index, ...]) -> None:
     data = report.data
-    layers = data["layer"].values
     widths = data["width"].values
-    for entry, colour, marker, dash in zip(entries, COLOURS, MARKERS, DASHES, strict=False):
+    places = _places(report, len(entries))
+    for entry, layers, colour, marker, dash in zip(entries, places, COLOURS, MARKERS, DASHES, strict=False):
         at = (..., *entry)
         raw, error = data[f"{name}_measured"].values[at], data[f"{name}_measured_stderr"].values[at]
         for k, n in enumerate(widths):
@@ -231,25 +227,26 @@ def _levels(axes: Axes, report: Report, name: str, entries: tuple[Index, ...]) -
 def _residuals(axes: Axes, report: Report, name: str, entries: tuple[Index, ...]) -> None:
     """Residuals in sigmas with the rejection threshold; what lies outside is drawn at the edge, as a triangle."""
     limit = threshold(report)
-    layers = report.data["layer"].values
     axes.axhspan(-1, 1, color="#F0F0F0", lw=0)
     axes.axhline(0, color=GREY, lw=0.8)
     for sign in (-1, 1):
         axes.axhline(sign * limit, color=FAILED, ls="--", lw=0.9)
-    edge = 1.25 * limit
-    drawn = []
-    for k, entry in enumerate(entries):
-        sigma = report.data[f"{name}_sigmas"].values[(..., *entry)]
-        drawn.append((layers + STEP * (k - (len(entries) - 1) / 2), sigma, COLOURS[k], MARKERS[k]))
-        finite = np.abs(sigma[np.isfinite(sigma)])
-        edge = max(edge, min(1.15 * finite.max(initial=0.0), CLIP * limit))
-    for x, sigma, colour, marker in drawn:
+    found = [report.data[f"{name}_sigmas"].values[(..., *entry)] for entry in entries]
+    largest = max(float(np.abs(sigma).max()) for sigma in found)
+    edge = min(max(1.25 * limit, 1.15 * largest), CLIP * limit)
+    for x, sigma, colour, marker in zip(_places(report, len(entries)), found, COLOURS, MARKERS, strict=False):
         inside = np.abs(sigma) < edge
         axes.plot(x[inside], sigma[inside], marker, ms=4, color=colour, mec="white", mew=0.4)
         for shape, off in (("^", ~inside & (sigma > 0)), ("v", ~inside & (sigma < 0))):
             axes.plot(x[off], np.copysign(0.9 * edge, sigma[off]), shape, ms=6, color=colour, mec=FAILED, mew=1.2)
     axes.set_ylim(-edge, edge)
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=4))
     axes.grid(axis="y", visible=False)
+
+
+def _places(report: Report, entries: int) -> list[Any]:
+    """The abscissae of each entry: its layers, shifted a little."""
+    return [report.data["layer"].values + STEP * (k - (entries - 1) / 2) for k in range(entries)]
 
 
 def _keys(report: Report) -> list[Line2D]:
@@ -287,8 +284,3 @@ def uri(figure: Figure, kind: str = "svg") -> str:
     with rc_context(STYLE):
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     return "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode()
-
-
-def available(report: Report) -> list[str]:
-    """The quantities that the report compares, in the order of the dictionary."""
-    return [q.name for q in QUANTITIES if q.name in report.data]

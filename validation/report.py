@@ -25,7 +25,7 @@ from ..theory.architecture import HYPERPARAMETERS, MLP
 from ..theory.derivation import Derivation, System, derive
 from ..theory.errors import InvalidArgument
 from ..theory.quantities import QUANTITIES, quantity
-from .mathml import equations, math as mathml, prose
+from . import mathml
 from .verdict import Verdict
 
 if TYPE_CHECKING:
@@ -74,7 +74,9 @@ class Report:
     def ranked(self) -> pd.DataFrame:
         """The table with failures first, then by the size of the deviation."""
         key = self.table["sigmas"].abs().rename("size")
-        order = pd.concat([self.table["passed"], key], axis=1).sort_values(["passed", "size"], ascending=[True, False], kind="stable")
+        order = pd.concat([self.table["passed"], key], axis=1).sort_values(
+            ["passed", "size"], ascending=[True, False], kind="stable"
+        )
         return self.table.loc[order.index]
 
     def plot(self, name: str | None = None) -> Figure:
@@ -181,7 +183,8 @@ def _page(report: Report) -> dict[str, Any]:
         "equations": list(_equations(report)),
         "single": single,
         "code": compiled_system(report.net.activation, single, _needed(report)).source,
-        "versions": {"Python": platform.python_version()} | {p: _version(p) for p in ("widthwise", "sympy", "numpy", "scipy")},
+        "versions": {"Python": platform.python_version()}
+        | {p: _version(p) for p in ("widthwise", "sympy", "numpy", "scipy")},
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     }
 
@@ -190,7 +193,7 @@ def _setup(report: Report) -> Iterator[tuple[str, Any]]:
     """What was done, as pairs of a label and its text."""
     net, attrs = report.net, report.data.attrs
     yield "network", repr(net)
-    yield "activation", mathml(rf"\sigma(z) = {latex.tex(net.activation.expr)}")
+    yield "activation", mathml.math(rf"\sigma(z) = {latex.tex(net.activation.expr)}")
     yield "layers of weights", net.depth
     for name in HYPERPARAMETERS:
         values = net.per_layer(name)
@@ -200,7 +203,7 @@ def _setup(report: Report) -> Iterator[tuple[str, Any]]:
     yield "widths simulated", ", ".join(f"{n:g}" for n in report.data["width"].values) + " (first hidden layer)"
     yield "networks at each width", ", ".join(f"{n:,}" for n in np.atleast_1d(attrs["networks"]))
     yield "seeds", ", ".join(map(str, np.atleast_1d(attrs["seeds"])))
-    yield "neurons read of each layer for the NTK", attrs.get("neurons", "all")
+    yield "neurons of each layer that enter the NTK", attrs.get("neurons", "all")
     yield "inputs", f"{len(report.X)} of {report.X.shape[1]} features"
     yield "largest estimated error of a Gaussian average", f"{attrs['average_error']:.1e}"
 
@@ -208,14 +211,14 @@ def _setup(report: Report) -> Iterator[tuple[str, Any]]:
 def _summary(report: Report, name: str) -> dict[str, Any]:
     """One line for each quantity: how many comparisons, how sharp, how far off."""
     rows = report.table[report.table["quantity"] == name]
-    sized = rows[(rows["predicted"].abs() > ZERO) & (rows["sigmas"] != 0)]
-    error = float((sized["standard_error"] / sized["predicted"].abs()).median()) if len(sized) else math.nan
+    noisy, largest = rows[rows["sigmas"] != 0], float(rows["predicted"].abs().max())
+    error = float(noisy["standard_error"].median()) / largest if len(noisy) and largest > ZERO else math.nan
     return {
         "name": name,
-        "symbol": mathml(quantity(name).latex.replace("LAYER", "")),
+        "symbol": mathml.math(quantity(name).latex.replace("LAYER", "")),
         "meaning": quantity(name).meaning,
         "comparisons": len(rows),
-        "error": f"{error:.1%}" if math.isfinite(error) else "no noise, or zero",
+        "error": "–" if math.isnan(error) else f"{error:.1%}" if error < 1 else "> 100%",
         "worst": float(rows["sigmas"].abs().max()),
         "failures": int((~rows["passed"]).sum()),
     }
@@ -244,12 +247,16 @@ def _equations(report: Report) -> Iterator[dict[str, Any]]:
         yield {
             "name": name,
             "meaning": quantity(name).meaning,
-            "one": equations(_rows(one[name])),
-            "many": equations(_rows(many[name])),
-            "closed": equations(_rows(closed)) if closed.recursion != one[name].recursion else None,
-            "first": mathml(start),
+            "one": mathml.equations(_rows(one[name])),
+            "many": mathml.equations(_rows(many[name])),
+            "closed": mathml.equations(_rows(closed)) if closed.recursion != one[name].recursion else None,
+            "first": mathml.math(start),
             "steps": [
-                {"title": s.title, "reason": prose(s.reason), "equations": equations(_step_rows(s.equations))}
+                {
+                    "title": s.title,
+                    "reason": mathml.prose(s.reason),
+                    "equations": mathml.equations(_step_rows(s.equations)),
+                }
                 for s in own[name].steps
             ],
         }
@@ -275,30 +282,31 @@ def _version(package: str) -> str:
 
 def _latex_table(report: Report) -> str:
     rows = list(_latex_rows(report))
-    long = len(rows) > ONE_PAGE
-    entries = len(report.X) > 1
-    head = r"& layer & " + (r"entry & " if entries else "") + r"predicted & measured & $\sigma$"
-    head += r" & worst entry & $\sigma$ \\" if entries else r" \\"
-    columns = "lr" + ("l" if entries else "") + "rrr" + ("lr" if entries else "")
+    several = len(report.X) > 1
+    head = f"& layer & {'entry & ' if several else ''}predicted & measured & $\\sigma$"
+    head += r" & worst entry & $\sigma$ \\" if several else r" \\"
+    columns = "lrlrrrlr" if several else "lrrrr"
     caption = rf"\caption{{{_caption(report)}}}"
-    body = "\n".join(rows)
-    if long:
-        return (
-            f"% needs \\usepackage{{booktabs,longtable}}\n\\begin{{longtable}}{{{columns}}}\n{caption} \\\\\n\\toprule\n{head}\n"
-            f"\\midrule\n\\endfirsthead\n\\toprule\n{head}\n\\midrule\n\\endhead\n\\bottomrule\n\\endfoot\n{body}\n\\end{{longtable}}\n"
-        )
-    return (
-        f"% needs \\usepackage{{booktabs}}\n\\begin{{table}}\n\\centering\n{caption}\n\\begin{{tabular}}{{{columns}}}\n\\toprule\n"
-        f"{head}\n\\midrule\n{body}\n\\bottomrule\n\\end{{tabular}}\n\\end{{table}}\n"
-    )
+    if len(rows) > ONE_PAGE:
+        top = [rf"\begin{{longtable}}{{{columns}}}", caption + r" \\", r"\toprule", head, r"\midrule", r"\endfirsthead"]
+        top += [r"\toprule", head, r"\midrule", r"\endhead", r"\bottomrule", r"\endfoot"]
+        lines = [r"% needs \usepackage{booktabs,longtable}", *top, *rows, r"\end{longtable}"]
+    else:
+        top = [r"\begin{table}", r"\centering", caption, r"\smallskip", rf"\begin{{tabular}}{{{columns}}}"]
+        body = [r"\toprule", head, r"\midrule", *rows, r"\bottomrule"]
+        lines = [r"% needs \usepackage{booktabs}", *top, *body, r"\end{tabular}", r"\end{table}"]
+    return "\n".join(lines) + "\n"
 
 
 def _latex_rows(report: Report) -> Iterator[str]:
     """A row for each quantity and layer; the name of a quantity stands in its first row."""
+    rows: Any
     for k, name in enumerate(report.quantities):
         for i, (layer, rows) in enumerate(report.table[report.table["quantity"] == name].groupby("layer")):
             first = rows.iloc[0]  # equal samples: the entry 00 or 0000
-            predicted, measured = compact(first["predicted"], first["measured"], first["standard_error"], first["sigmas"])
+            predicted, measured = compact(
+                first["predicted"], first["measured"], first["standard_error"], first["sigmas"]
+            )
             cells = [f"${quantity(name).latex.replace('LAYER', '')}$" if i == 0 else "", str(layer)]
             cells += [first["entry"]] if len(report.X) > 1 else []
             cells += [f"${predicted}$", f"${measured}$", _sigma(first["sigmas"])]
@@ -310,6 +318,8 @@ def _latex_rows(report: Report) -> Iterator[str]:
 
 
 def _sigma(value: float) -> str:
+    if value == 0:  # no noise, no difference
+        return "$0$"
     return f"${value:+.2f}$" if math.isfinite(value) else rf"${'-' if value < 0 else '+'}\infty$"
 
 
@@ -346,7 +356,7 @@ def compact(predicted: float, measured: float, error: float, sigma: float) -> tu
     leading = math.floor(math.log10(e))
     digits = max(0, (1 if e / 10.0**leading < 1.95 else 0) - leading)
     times = rf"\times10^{{{power}}}" if power else ""
-    return f"{p:.{digits + 1}f}{times}", f"{m:.{digits}f}({round(e * 10**digits):d}){times}"
+    return f"{p:z.{digits + 1}f}{times}", f"{m:z.{digits}f}({round(e * 10**digits):d}){times}"
 
 
 def _plain(value: float) -> str:

@@ -1,8 +1,8 @@
 """Closed forms against numerical integration that knows nothing of the rules.
 
-Two oracles. Smooth functions: the trapezoidal rule on a lattice, whose error falls like exp(-2 pi^2 c / h^2). Functions
-with a kink at zero: homogeneous of some degree on rays, so the radius integrates to a Gamma function, and the angle is a
-one-dimensional integral between the kinks. Derivatives in front of a body are integrated by parts onto the density.
+Two oracles. Smooth functions: the trapezoidal rule on a lattice, whose error falls like exp(-2 pi^2 c / h^2), c a
+variance. Functions with a kink at zero: homogeneous on rays, so the radius integrates to a Gamma function, and the
+angle is an integral between the kinks. Derivatives in front of a body are integrated by parts onto the density.
 """
 
 from __future__ import annotations
@@ -29,15 +29,19 @@ EXTRA = {
     "x_plus_sin": Activation("x_plus_sin", z + sp.sin(z) / 2),
     "wavelet": Activation("wavelet", sp.sin(z) * sp.exp(-(z**2) / 2)),
     "spiral": Activation("spiral", sp.exp(z / 2) * sp.sin(z)),
-    "erf_gaussian": Activation("erf_gaussian", sp.erf(z) * sp.exp(-(z**2))),
+    "erf_gaussian": Activation("erf_gaussian", sp.erf(z) * sp.exp(-(z**2) / 4)),
+    "irrational": Activation("irrational", sp.erf(z * (sp.sqrt(2) - 2)) + sp.pi * z * sp.exp(-(z**2) / sp.sqrt(3))),
+    "decimals": Activation("decimals", 0.5 * z + sp.erf(0.75 * z) - 0.25 * sp.exp(-0.5 * z**2)),
     "erfc_half": Activation("erfc_half", z**2 + sp.erfc(z / 2)),
 }
 ANALYTIC = ["linear", "quadratic", "cubic", "sin", "cos", "exp", "gaussian", "erf", "gelu"]
 EXPONENTIAL = ["linear", "quadratic", "cubic", "sin", "cos", "exp", "gaussian"]
 KINKED = ["relu", "leaky_relu", "abs"]
+KINK_ORDERS = [((0,), (0,)), ((0,), (1,)), ((1,), (1,)), ((0, 0), (0, 0)), ((0, 1), (0, 1)), ((1, 1), (1, 1))]
+KINK_ORDERS += [((0, 0, 0), (0,)), ((0, 0), (1,))]
 ORDERS = [(k, m) for k in range(5) for m in range(5 - k)]
-KAA, KAB, KBB = sp.Rational(4, 5), sp.Rational(-3, 10), sp.Rational(6, 5)
-ONE_SAMPLE = sp.Rational(7, 10)
+KAA, KAB, KBB = sp.Rational(1, 2), sp.Rational(-1, 5), sp.Rational(3, 4)
+ONE_SAMPLE = sp.Rational(3, 5)
 
 
 def K(*labels: str) -> sp.Expr:
@@ -59,6 +63,8 @@ def compare(node: Average, act: Activation, entries: dict[sp.Expr, sp.Expr], ora
     assert result is not None, f"no closed form of {node} for {act.name}"
     assert not result.has(Average, sp.I)
     got = value(result, entries)
+    if result.atoms(sp.Float):  # decimals in the activation are decimals of 15 digits in the result
+        tol = 1e-14
     assert agree(got, oracle, tol), f"{node} for {act.name}: {result} = {got}, integration gives {oracle}"
 
 
@@ -109,10 +115,16 @@ def product_at_nodes(act: Activation, orders: tuple[int, ...], power: int) -> tu
     return tuple(reduce(lambda p, t: p * t, column, x**power) for x, *column in zip(nodes(), *tables, strict=True))
 
 
+@cache
+def conditional(act: Activation, orders: tuple[int, ...], power: int) -> tuple[mpf, ...]:
+    """The sum over z_b, for each z_a."""
+    g = product_at_nodes(act, orders, power)
+    return tuple(mpmath.fdot(row, g) for row in lattice_density())
+
+
 def lattice(act: Activation, orders: tuple[tuple[int, ...], ...], powers: tuple[int, ...] = (0, 0)) -> mpf:
     """<z_a^i z_b^j prod sigma^(k)_a prod sigma^(l)_b>, two samples."""
-    f, g = (product_at_nodes(act, k, p) for k, p in zip(orders, powers, strict=True))
-    return mpmath.fdot(f, [mpmath.fdot(row, g) for row in lattice_density()])
+    return mpmath.fdot(product_at_nodes(act, orders[0], powers[0]), conditional(act, orders[1], powers[1]))
 
 
 def rays(act: Activation, orders: tuple[tuple[int, ...], ...], powers: tuple[int, ...] = (0, 0)) -> mpf:
@@ -159,14 +171,17 @@ def body(orders: tuple[tuple[int, ...], ...]) -> sp.Expr:
 
 
 def line(act: Activation, orders: tuple[int, ...]) -> mpf:
-    """One sample, by quadrature between the kinks."""
-    functions = [sp.lambdify(z, act.derivative(k), "mpmath") for k in orders]
+    """One sample: the lattice again, or at a kink two half-lines."""
     k = mpmath.mpmathify(ONE_SAMPLE)
+    if act.smooth:
+        norm = STEP / mpmath.sqrt(2 * mpmath.pi * k)
+        return norm * mpmath.fdot(product_at_nodes(act, orders, 0), (mpmath.exp(-x * x / (2 * k)) for x in nodes()))
+    functions = [sp.lambdify(z, act.derivative(order), "mpmath") for order in orders]
 
     def f(x: mpf) -> mpf:
-        return reduce(lambda p, g: p * g(x), functions, mpmath.exp(-x * x / (2 * k)) / mpmath.sqrt(2 * mpmath.pi * k))
+        return reduce(lambda p, g: p * g(x), functions, mpmath.npdf(x, 0, mpmath.sqrt(k)))
 
-    return mpmath.quad(f, [-16, -8, -4, -2, *([] if 0 in act.kinks else [mpf(1) / 7]), 0, 2, 4, 8, 16])
+    return mpmath.quad(f, [-16, -4, 0]) + mpmath.quad(f, [0, 4, 16])
 
 
 # --- one sample ------------------------------------------------------------------------------------------------------
@@ -183,8 +198,7 @@ def test_one_sample_is_the_integral(name, orders):
     if act.kinks and max(orders) > 1:
         assert result is None
     elif result is None:
-        assert sum(k == 0 for k in orders) > 2, f"{node} for {name}"  # more than two error functions
-        assert act.expr.has(sp.erf)
+        assert sum(act.derivative(k).has(sp.erf, sp.erfc) for k in orders) > 2, f"{node} for {name}"
     else:
         compare(node, act, {K("", ""): ONE_SAMPLE}, line(act, orders), 1e-22)
 
@@ -195,7 +209,7 @@ def test_one_sample_is_the_integral(name, orders):
 @pytest.mark.parametrize("name", ANALYTIC + list(EXTRA))
 def test_two_samples_all_orders(name):
     act = BY_NAME.get(name) or EXTRA[name]
-    for k, m in ORDERS:
+    for k, m in ORDERS if name in BY_NAME else [(0, 0), (1, 1), (0, 2), (1, 2), (0, 1)]:
         compare(Average(body(((k,), (m,)))), act, TWO, lattice(act, ((k,), (m,))))
 
 
@@ -221,7 +235,7 @@ def test_derivatives_in_front_smooth(name, derivatives):
 
 
 @pytest.mark.parametrize("name", KINKED)
-@pytest.mark.parametrize("orders", [((0,), (0,)), ((0,), (1,)), ((1,), (1,)), ((0, 0), (0, 0)), ((0, 1), (0, 1)), ((1, 1), (1, 1)), ((0, 0, 0), (0,)), ((0, 0), (1,))])  # fmt: skip
+@pytest.mark.parametrize("orders", KINK_ORDERS)
 def test_kinked_is_the_integral_over_rays(name, orders):
     compare(Average(body(orders)), BY_NAME[name], TWO, rays(BY_NAME[name], orders))
 
@@ -244,22 +258,20 @@ def test_rays_agree_with_the_conditional_decomposition():
         def inner(x: mpf) -> mpf:
             mu = b * x / a
             density = lambda u: max(mu + s * u, 0) * mpmath.npdf(u)  # noqa: E731
-            return x * mpmath.npdf(x, 0, mpmath.sqrt(a)) * mpmath.quad(density, [-mu / s, -mu / s + 4, 14], maxdegree=5)
+            return x * mpmath.npdf(x, 0, mpmath.sqrt(a)) * mpmath.quad(density, [-mu / s, 10 - mu / s], maxdegree=4)
 
-        double = mpmath.quad(inner, [0, 4, 9], maxdegree=5)
-    assert agree(rays(BY_NAME["relu"], ((0,), (0,))), double, 1e-12)
+        double = mpmath.quad(inner, [0, 6], maxdegree=4)
+    assert agree(rays(BY_NAME["relu"], ((0,), (0,))), double, 1e-8)
 
 
 # --- four samples ----------------------------------------------------------------------------------------------------
 
-FOUR = np.array(
-    [[1.0, 0.25, -0.125, 0.25], [0.25, 0.875, 0.125, 0], [-0.125, 0.125, 1.0, 0.1875], [0.25, 0, 0.1875, 0.75]]
-)
+FOUR = np.array([[8, 2, -1, 2], [2, 7, 1, 0], [-1, 1, 8, 1.5], [2, 0, 1.5, 6]]) / 16
 
 
 @cache
 def four_density() -> tuple[np.ndarray, np.ndarray]:
-    x = np.arange(-20, 21, dtype=np.longdouble) * np.longdouble(0.4375)
+    x = np.arange(-20, 21, dtype=np.longdouble) * np.longdouble(0.34375)
     precision = sp.Matrix(4, 4, lambda i, j: sp.Rational(FOUR[i, j])).inv()
     p = np.array([[np.longdouble(str(precision[i, j].evalf(25))) for j in range(4)] for i in range(4)])
     grid = np.ix_(x, x, x, x)
@@ -379,12 +391,12 @@ def test_specialize_replaces_what_it_can():
     assert specialize(expr, erf) == 3 * closed_form(known, erf) ** 2 + K("a", "a") * unknown
     assert specialize(expr, BY_NAME["tanh"]) == expr
     assert specialize(expr, activation(None)) == expr
-    # The product rule leaves one term with four error functions; the others have a closed form.
+    # The product rule gives <sigma_a'^2 sigma_b^2>, with four error functions, and a term with a closed form.
     mixed = Average(Sigma(A, 0) ** 2 * Sigma(B, 0) ** 2, (A, A))
-    result = specialize(mixed, erf)
+    assert not specialize(mixed, erf).atoms(Average)
+    result = specialize(mixed, BY_NAME["gelu"])
+    assert result.atoms(Average) == {Average(Sigma(A, 1) ** 2 * Sigma(B, 0) ** 2)}
     assert result.has(sp.asin)
-    assert result.atoms(Average)
-    assert mixed not in result.atoms(Average)
 
 
 def test_a_wrong_coefficient_is_caught():
@@ -399,7 +411,7 @@ def test_a_wrong_coefficient_is_caught():
 
 @pytest.mark.parametrize("name", EXPONENTIAL)
 def test_fast_enough_for_a_recursion(name):
-    """Seconds of process time for what a first-order recursion of four samples needs; generous, tens of ms are usual."""
+    """Process time of what a first-order recursion of four samples needs; the bound is generous."""
     act = Activation(f"fresh {name}", BY_NAME[name].expr)
     start = time.process_time()
     for orders in ((0, 0, 0, 0), (0, 0, 1, 1), (1, 1, 1, 1)):
