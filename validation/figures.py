@@ -11,6 +11,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import xarray as xr
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
@@ -160,8 +161,10 @@ def pictures(X: NDArray[np.float64]) -> Picture:
 
 def _grid(figure: Figure, rows: int, columns: int, height: float) -> list[SubFigure]:
     """The panels, row by row, and a strip for the legend below them."""
-    top, foot = np.ravel(figure.subfigures(2, 1, height_ratios=[height, 0.5]))
-    return [*np.ravel(top.subfigures(rows, columns, wspace=0.02, hspace=0.03)), foot]
+    parts: Any = figure.subfigures(2, 1, height_ratios=[height, 0.5])
+    top, foot = parts
+    panels: Any = top.subfigures(rows, columns, squeeze=False, wspace=0.02, hspace=0.03)
+    return [*panels.ravel(), foot]
 
 
 def _panel(panel: SubFigure, report: Report, name: str) -> None:
@@ -183,7 +186,7 @@ def _panel(panel: SubFigure, report: Report, name: str) -> None:
 def _entries(report: Report, name: str) -> tuple[Index, ...]:
     """The representative entries, and the one that fails worst if one fails."""
     entries = representatives(name, len(report.X))
-    failed = report.table[(report.table["quantity"] == name) & ~report.table["passed"]]
+    failed: Any = report.table[(report.table["quantity"] == name) & ~report.table["passed"]]
     if len(failed):
         worst = str(failed.loc[failed["p_value"].idxmin(), "entry"])
         entries = tuple(dict.fromkeys((*entries, parse(worst))))
@@ -200,13 +203,12 @@ def _levels(axes: Axes, report: Report, name: str, entries: tuple[Index, ...]) -
     widths = data["width"].values
     places = _places(report, len(entries))
     for entry, layers, colour, marker, dash in zip(entries, places, COLOURS, MARKERS, DASHES, strict=False):
-        at = (..., *entry)
-        raw, error = data[f"{name}_measured"].values[at], data[f"{name}_measured_stderr"].values[at]
+        raw, error = (_at(data, f"{name}_{kind}", entry) for kind in ("measured", "measured_stderr"))
         for k, n in enumerate(widths):
             x = layers - REACH * widths.min() / n
             axes.errorbar(x, raw[k], error[k], fmt=marker, ms=3, color=colour, alpha=0.35, elinewidth=0.7, mew=0)
-        axes.plot(layers, data[name].values[at], color=colour, ls=dash, lw=1.3)
-        value, error = data[f"{name}_extrapolated"].values[at], data[f"{name}_extrapolated_stderr"].values[at]
+        axes.plot(layers, _at(data, name, entry), color=colour, ls=dash, lw=1.3)
+        value, error = (_at(data, f"{name}_{kind}", entry) for kind in ("extrapolated", "extrapolated_stderr"))
         label = f"[{','.join(map(str, entry))}]"
         axes.errorbar(
             layers,
@@ -231,7 +233,7 @@ def _residuals(axes: Axes, report: Report, name: str, entries: tuple[Index, ...]
     axes.axhline(0, color=GREY, lw=0.8)
     for sign in (-1, 1):
         axes.axhline(sign * limit, color=FAILED, ls="--", lw=0.9)
-    found = [report.data[f"{name}_sigmas"].values[(..., *entry)] for entry in entries]
+    found = [_at(report.data, f"{name}_sigmas", entry) for entry in entries]
     largest = max(float(np.abs(sigma).max()) for sigma in found)
     edge = min(max(1.25 * limit, 1.15 * largest), CLIP * limit)
     for x, sigma, colour, marker in zip(_places(report, len(entries)), found, COLOURS, MARKERS, strict=False):
@@ -242,6 +244,12 @@ def _residuals(axes: Axes, report: Report, name: str, entries: tuple[Index, ...]
     axes.set_ylim(-edge, edge)
     axes.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=4))
     axes.grid(axis="y", visible=False)
+
+
+def _at(data: xr.Dataset, name: str, entry: Index) -> Any:
+    """One entry of a tensor: over the layers, and over the widths before them if it has any."""
+    values: Any = data[name].values
+    return values[(..., *entry)]
 
 
 def _places(report: Report, entries: int) -> list[Any]:
