@@ -200,12 +200,19 @@ def _setup(report: Report) -> Iterator[tuple[str, Any]]:
         text = f"{values[0]:g} in every layer" if len(set(values)) == 1 else ", ".join(f"{v:g}" for v in values)
         yield name, text
     yield "weights", attrs["weights"]
-    yield "widths simulated", ", ".join(f"{n:g}" for n in report.data["width"].values) + " (first hidden layer)"
+    yield "widths simulated", ", ".join(_widths(row) for row in report.data["hidden_widths"].values)
     yield "networks at each width", ", ".join(f"{n:,}" for n in np.atleast_1d(attrs["networks"]))
     yield "seeds", ", ".join(map(str, np.atleast_1d(attrs["seeds"])))
     yield "neurons of each layer that enter the NTK", attrs.get("neurons", "all")
     yield "inputs", f"{len(report.X)} of {report.X.shape[1]} features"
     yield "largest estimated error of a Gaussian average", f"{attrs['average_error']:.1e}"
+
+
+def _widths(hidden: NDArray[np.float64]) -> str:
+    """One number for equal hidden widths, all of them in brackets otherwise."""
+    if len(set(hidden)) == 1:
+        return f"{hidden[0]:g}"
+    return "(" + ", ".join(f"{n:g}" for n in hidden) + ")"
 
 
 def _summary(report: Report, name: str) -> dict[str, Any]:

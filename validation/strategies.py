@@ -88,8 +88,7 @@ def hyperparameters(depth: int) -> SearchStrategy[dict[str, float | tuple[float,
     return st.fixed_dictionaries({name: value | st.tuples(*[value] * depth) for name, value in ranges.items()})
 
 
-@st.composite
-def inputs(draw: DrawFn, m: int | None = None, kinds: Sequence[str] = KINDS, *, n_0: int | None = None) -> Array:
+def inputs(m: int | None = None, kinds: Sequence[str] = KINDS, *, n_0: int | None = None) -> SearchStrategy[Array]:
     r"""Inputs X, whose rows are of the given kinds.
 
     Equation
@@ -104,9 +103,13 @@ def inputs(draw: DrawFn, m: int | None = None, kinds: Sequence[str] = KINDS, *, 
     Errors
         ``InvalidArgument`` for an unknown kind, or none.
     """
-    unknown = set(kinds) - set(KINDS)
-    if unknown or not kinds:
+    if not kinds or set(kinds) - set(KINDS):
         raise InvalidArgument(f"kinds={tuple(kinds)} must be some of: {', '.join(KINDS)}")
+    return _inputs(m, tuple(kinds), n_0)
+
+
+@st.composite
+def _inputs(draw: DrawFn, m: int | None, kinds: tuple[str, ...], n_0: int | None) -> Array:
     rows = draw(st.integers(1, 3)) if m is None else m
     columns = draw(st.integers(1, 4)) if n_0 is None else n_0
     X = np.zeros((rows, columns))

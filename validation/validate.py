@@ -86,7 +86,8 @@ def compare(
     """The report on a theory and simulations at several widths, which ``validate`` makes."""
     widths = np.array([_scale(s) for s in simulations])
     groups = np.array([s.attrs["groups"] for s in simulations], dtype=float)
-    tables, arrays = [], {}
+    tables: list[pd.DataFrame] = []
+    arrays: dict[str, Any] = {}
     for row in QUANTITIES:
         if row.name not in theory or row.name not in simulations[0]:
             continue
@@ -112,6 +113,9 @@ def compare(
     table = pd.concat(tables, ignore_index=True)
     verdict = judge(table["p_value"].to_numpy(), alpha)
     table["passed"] = table["p_value"] >= verdict.threshold
+    arrays["X"] = (("input", "feature"), np.asarray(X, dtype=float), {"long_name": "inputs"})
+    hidden = np.array([np.atleast_1d(s.attrs.get("width", [])) for s in simulations], dtype=float)
+    arrays["hidden_widths"] = (("width", "hidden"), hidden, {"long_name": "hidden widths of each simulation"})
     data = xr.Dataset(
         arrays, {"width": widths, "layer": theory["layer"].values}, _attributes(theory, simulations, alpha)
     )

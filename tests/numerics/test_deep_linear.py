@@ -305,7 +305,10 @@ def literal(net: Linear, name: str, index: tuple[int, ...]) -> Fraction:
 
 TINY = [
     pytest.param(Linear(TWO, (2,), fractions("5/4", 1), fractions("1/4", 1), fractions(1, 2), fractions(1, "1/2")), id="2"),
-    pytest.param(Linear(TWO, (2, 2), fractions("5/4", 1, "1/2"), fractions(0, 0, 0), fractions(1, 2, 1), fractions(0, 1, 0)), id="2-2"),
+    pytest.param(
+        Linear(TWO, (2, 2), fractions("5/4", 1, "1/2"), fractions(0, 0, 0), fractions(1, 2, 1), fractions(0, 1, 0)),
+        id="2-2",
+    ),
     pytest.param(Linear(((Fraction(1),),), (3, 2), *(fractions(1, 1, 1), fractions(0, 0, 0)) * 2), id="3-2"),
 ]
 
