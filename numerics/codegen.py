@@ -8,7 +8,6 @@ Gaussian averages that occur, one for each quantity, and ``step``, which maps th
 from __future__ import annotations
 
 import builtins
-import inspect
 import itertools
 import linecache
 import re
@@ -16,7 +15,7 @@ import sys
 import types
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import combinations_with_replacement
 from pathlib import Path
 from typing import Any
@@ -33,7 +32,8 @@ from ..theory.errors import InvalidArgument
 from ..theory.gaussian import Average
 from ..theory.quantities import quantity
 from ..theory.symbols import Entry, Jet, Overlap, Sigma
-from . import quadrature, tables
+from . import tables
+from .embedding import embed
 from .printing import assignments, numpy_text, staged
 
 PARAMETERS = ("C_b", "C_W", "lambda_b", "lambda_W", "rho")
@@ -145,10 +145,11 @@ def write(derivations: tuple[Derivation, ...]) -> str:
     )
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string((Path(__file__).parent / "module.py.jinja").read_text(encoding="utf-8"))
-    text = template.render(
+    render = partial(
+        template.render,
         title=_title(derivations),
         equations=[str(d) for d in derivations],
-        quadrature=_embedded(),
+        quadrature=embed(tables),
         activation=activation.expr,
         stages=staged([activation.derivative(k) for k in range(order + 1)]),
         order=order,
@@ -161,8 +162,10 @@ def write(derivations: tuple[Derivation, ...]) -> str:
         first=[_first(d) for d in derivations],
         parameters=PARAMETERS,
         legend={t.name: str(t.node) for t in by_name.values()},
-        uses_scipy_special=True,
     )
+    text = render(special="")
+    # SciPy's special functions are imported where the text calls one of them.
+    text = render(special="import scipy.special") if "scipy.special." in text else text
     return re.sub(r"\n{4,}", "\n\n\n", text)
 
 
@@ -287,15 +290,3 @@ def _first(derivation: Derivation) -> tuple[str, int, str]:
 def _title(derivations: tuple[Derivation, ...]) -> str:
     names = ", ".join(d.name for d in derivations)
     return f"Layer recursion of {names} for a wide network with activation {derivations[0].net.activation.name}"
-
-
-@lru_cache(maxsize=1)
-def _embedded() -> str:
-    """The quadrature as text, without its module docstrings and imports: the generated file has to stand on its own."""
-    parts = []
-    for module in (quadrature, tables):
-        source = inspect.getsource(module)
-        source = re.sub(r'\A""".*?"""\n|\Ar""".*?"""\n', "", source, flags=re.S)
-        kept = [line for line in source.splitlines() if not line.startswith(("from __future__", "from .quadrature"))]
-        parts.append("\n".join(kept).strip())
-    return "\n\n\n".join(parts)

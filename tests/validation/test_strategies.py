@@ -41,7 +41,7 @@ def test_registered_activations_can_be_all_there_is():
 @given(data=st.data(), depth=st.integers(1, 5))
 def test_hyperparameters_fit_the_network(data, depth):
     values = data.draw(hyperparameters(depth))
-    assert tuple(values) == HYPERPARAMETERS
+    assert set(values) == set(HYPERPARAMETERS)
     net = MLP("tanh", depth=depth, **values)
     for name in HYPERPARAMETERS:
         assert len(net.per_layer(name)) == depth
