@@ -31,8 +31,11 @@ class NumPyText(SciPyPrinter):
     def _print_acos(self, expr: sp.Expr) -> str:
         return self._arc("arccos", expr)
 
-    def _print_Rational(self, expr: sp.Rational) -> str:
-        return f"({expr.p}/{expr.q})"
+    def _print_Pi(self, expr: sp.Expr) -> str:
+        return "np.pi"
+
+    def _print_Exp1(self, expr: sp.Expr) -> str:
+        return "np.e"
 
 
 _PRINTER = NumPyText({"fully_qualified_modules": True})
