@@ -243,7 +243,7 @@ def _function(derivation: Derivation, law: sp.Expr, found: Mapping[Average, Tabl
             gathers, f'state["{entry.name}"]', entry.name, [axes[a] for a in entry.labels], derivation
         )
     lines, (result,) = assignments([law.xreplace(names)])
-    used = tuple(p for p in PARAMETERS if p in {s.name for s in law.free_symbols})
+    used = tuple(p for p in PARAMETERS if p in {s.name for s in law.atoms(sp.Symbol)})
     return Function(
         derivation.name, derivation.quantity.rank, str(derivation), used, tuple(gathers.values()), tuple(lines), result
     )

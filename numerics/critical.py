@@ -87,7 +87,8 @@ def _critical(subject: Activation) -> CriticalPoint:
     perpendicular, parallel, square = (_function(subject, e) for e in (unit.perpendicular, unit.parallel, unit.kernel))
 
     def gap(K: Kernels) -> Kernels:
-        return parallel(K) - perpendicular(K)
+        with np.errstate(invalid="ignore"):  # inf - inf, where both outgrow double precision, is no root
+            return parallel(K) - perpendicular(K)
 
     if subject.slopes is not None:
         slope = float(perpendicular(np.array(1.0)))

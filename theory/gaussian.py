@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import cache, lru_cache
+from itertools import combinations_with_replacement
 from typing import Any
 
 import sympy as sp
@@ -52,6 +53,11 @@ class Average(sp.Expr):
     def sites(self) -> tuple[Jet, ...]:
         """The preactivations in the body, sorted."""
         return tuple(sorted(self.body.atoms(Jet), key=lambda jet: jet.structure))
+
+    @property
+    def free_symbols(self) -> set[sp.Basic]:
+        """The entries of the kernel that the average is a function of; sites are bound."""
+        return set(_kernel_entries(self.sites))
 
     def explicit(self) -> sp.Expr:
         """The derivatives carried out: a sum of averages of products."""
@@ -94,6 +100,11 @@ class Average(sp.Expr):
         """What print shows inside the brackets when the derivatives give a single product; None otherwise."""
         shown = _carried_out(self)
         return None if isinstance(shown, sp.Add) else shown
+
+
+@lru_cache(maxsize=4096)
+def _kernel_entries(sites: tuple[Jet, ...]) -> tuple[sp.Expr, ...]:
+    return tuple(saddle(a, b) for a, b in combinations_with_replacement(sites, 2))
 
 
 @lru_cache(maxsize=4096)

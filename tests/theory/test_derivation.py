@@ -1,0 +1,130 @@
+"""A derivation holds its equation, its steps and its LaTeX; the system is closed and in order."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import sympy as sp
+
+import widthwise as ww
+from widthwise.theory.derivation import System
+from widthwise.theory.errors import InvalidArgument, UnknownName
+from widthwise.theory.gaussian import Average
+from widthwise.theory.quantities import QUANTITIES, quantity
+from widthwise.theory.symbols import Entry, Jet
+
+NAMES = [q.name for q in QUANTITIES]
+STEPS = ["Definition", "Layer map of the jets", "Neuron average", "Law of total cumulance", "Price", "Isserlis", "Result"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_steps_lead_from_the_definition_to_the_result(name):
+    d = ww.derive(ww.MLP(), name)
+    titles = [step.title for step in d.steps]
+    assert titles == ([s for s in STEPS if s != "Price"] if name in ("K", "Theta") else STEPS)
+    assert all(step.reason and step.equations for step in d.steps)
+    assert d.steps[-1].equations[0] == d.equation
+    assert str(d.steps[0]).startswith("Definition: ")
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("samples", [None, 1])
+def test_latex_is_an_align_with_balanced_brackets(name, samples):
+    d = ww.derive(ww.MLP(), name, samples=samples)
+    for text in (d.latex(), d.latex(steps=True), d._repr_latex_()):
+        assert text.count(r"\left") == text.count(r"\right")
+        assert text.count("{") == text.count("}")
+        assert not re.search(r"\^\{[^{}]*\}\^", text), "double superscript"
+    assert d.latex().startswith("\\begin{align}")
+    assert d.latex().rstrip().endswith("\\end{align}")
+    assert r"\langle" in d.latex()
+
+
+def test_every_row_of_a_long_equation_but_the_last_is_unnumbered():
+    rows = ww.derive(ww.MLP(), "A").latex().split("\\\\\n")
+    assert all(r"\nonumber" in row for row in rows[:-1])
+    assert r"\nonumber" not in rows[-1]
+
+
+def test_system_is_closed_and_in_dependency_order():
+    system = ww.derive(ww.MLP())
+    assert isinstance(system, System)
+    assert set(system) == set(NAMES)
+    seen = set()
+    for name, d in system.items():
+        assert set(d.depends_on) - {name} <= seen
+        seen.add(name)
+
+
+def test_first_layer_is_exactly_gaussian():
+    net = ww.MLP()
+    assert str(ww.derive(net, "K").first.rhs) == "C_W*(x_1.x_2/n_0) + C_b"
+    assert str(ww.derive(net, "Theta").first.rhs) == "lambda_W*(x_1.x_2/n_0) + lambda_b"
+    assert all(ww.derive(net, n).first.rhs == 0 for n in NAMES if n not in ("K", "Theta"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_coinciding_labels_are_derived_and_not_substituted(name):
+    """V[a,a,b,b] derived with repeated labels equals the general formula with its labels identified."""
+    rank = quantity(name).rank
+    labels = "aabb"[:rank] if rank == 4 else "aa"
+    direct = ww.derive(ww.MLP(), name, samples=labels).doit().law.right
+    general = ww.derive(ww.MLP(), name, samples="pqrs"[:rank]).law.right
+    mapping = dict(zip("pqrs", labels, strict=False))
+    identified = general.xreplace(
+        {n: n.relabel(mapping) for n in general.atoms(Average)}
+        | {e: quantity(e.name).entry(tuple(mapping[x] for x in e.labels)) for e in general.atoms(Entry)}
+    )
+    explicit = [sp.expand(e.xreplace({n: n.explicit() for n in e.atoms(Average)})) for e in (direct, identified)]
+    assert sp.expand(explicit[0] - explicit[1]) == 0
+
+
+def test_price_theorem_is_the_derivative_of_an_average():
+    a, b = Jet("a"), Jet("b")
+    from widthwise.theory.symbols import Sigma
+
+    node = Average(Sigma(a, 0) * Sigma(b, 0))
+    K = lambda *labels: quantity("K").entry(labels)  # noqa: E731
+    assert sp.diff(node, K("a", "b")) == Average(Sigma(a, 0) * Sigma(b, 0), (a, b))
+    assert sp.diff(node, K("a", "a")) == Average(Sigma(a, 0) * Sigma(b, 0), (a, a)) / 2
+    assert sp.diff(node, K("c", "c")) == 0
+
+
+def test_specialize_puts_closed_forms_in_and_keeps_the_law():
+    d = ww.derive(ww.MLP("sin"), "K")
+    assert not d.specialize().recursion.right.has(Average)
+    assert d.specialize().law == d.law
+    tanh = ww.derive(ww.MLP("tanh"), "V").specialize()
+    assert tanh.recursion.right.has(Average)
+    with pytest.raises(InvalidArgument, match="unspecified"):
+        ww.derive(ww.MLP(), "K").specialize()
+
+
+def test_sin_at_one_input_is_elementary():
+    """K' = C_b + C_W exp(-K) sinh(K): the whole closed system of sin has no average left."""
+    system = ww.derive(ww.MLP("sin"), samples=1).specialize()
+    K = quantity("K").entry(("", ""))
+    from widthwise.theory.symbols import C_b, C_W
+
+    assert sp.simplify(system["K"].recursion.right - C_b - C_W * (1 - sp.exp(-2 * K)) / 2) == 0
+    assert all(not d.recursion.right.has(Average) for d in system.values())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ((ww.MLP(), "G"), UnknownName, "quantity='G' is not known"),
+        ((ww.MLP(), "thta"), UnknownName, "did you mean 'Theta'"),
+        (("tanh", "K"), InvalidArgument, "net='tanh' is a str; allowed: an MLP"),
+    ],
+)
+def test_wrong_arguments(arguments, error, message):
+    with pytest.raises(error, match=message):
+        ww.derive(*arguments)
+
+
+@pytest.mark.parametrize("samples", [2, "abc", ("a", "", "b", "c")])
+def test_wrong_samples(samples):
+    with pytest.raises(InvalidArgument, match="samples="):
+        ww.derive(ww.MLP(), "V", samples=samples)
