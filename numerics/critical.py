@@ -142,7 +142,7 @@ def _roots(gap: Function) -> list[float]:
     return [
         float(brentq(lambda K: float(gap(np.asarray(K))), a, b, xtol=1e-14, rtol=1e-14))
         for a, b, u, v in zip(KERNELS, KERNELS[1:], values, values[1:], strict=False)
-        if np.isfinite(u * v) and u * v < 0
+        if np.isfinite(u) and np.isfinite(v) and np.sign(u) * np.sign(v) < 0
     ]
 
 
