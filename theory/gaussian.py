@@ -15,13 +15,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import cache, lru_cache
-from itertools import combinations_with_replacement
 from typing import Any
 
 import sympy as sp
 
 from .quantities import Kind, lookup
-from .symbols import Entry, Jet, label_latex
+from .symbols import Jet, label_latex
 
 
 class Average(sp.Expr):
@@ -54,11 +53,6 @@ class Average(sp.Expr):
         """The preactivations in the body, sorted."""
         return tuple(sorted(self.body.atoms(Jet), key=lambda jet: jet.structure))
 
-    @property
-    def free_symbols(self) -> set[sp.Basic]:
-        """The entries of the kernel that the average is a function of; sites are bound."""
-        return set(_kernel_entries(self.sites))
-
     def explicit(self) -> sp.Expr:
         """The derivatives carried out: a sum of averages of products."""
         return average(_carried_out(self))
@@ -66,14 +60,6 @@ class Average(sp.Expr):
     def doit(self, **hints: Any) -> sp.Expr:
         """Carry the derivatives out."""
         return self.explicit()
-
-    def _eval_derivative(self, symbol: Any) -> sp.Expr:
-        """Price's theorem, for a derivative by an entry of the kernel."""
-        if isinstance(symbol, Entry) and symbol.name == "K":
-            a, b = (Jet(label) for label in symbol.labels)
-            if a in self.sites and b in self.sites:
-                return sp.Rational(1, 2 if a == b else 1) * Average(self.body, (*self.derivatives, a, b))
-        return sp.Integer(0)
 
     def relabel(self, mapping: dict[str, str]) -> sp.Expr:
         """The average for other samples; derivatives are carried out first, since samples may come to coincide."""
@@ -100,11 +86,6 @@ class Average(sp.Expr):
         """What print shows inside the brackets when the derivatives give a single product; None otherwise."""
         shown = _carried_out(self)
         return None if isinstance(shown, sp.Add) else shown
-
-
-@lru_cache(maxsize=4096)
-def _kernel_entries(sites: tuple[Jet, ...]) -> tuple[sp.Expr, ...]:
-    return tuple(saddle(a, b) for a, b in combinations_with_replacement(sites, 2))
 
 
 @lru_cache(maxsize=4096)

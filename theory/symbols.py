@@ -219,11 +219,6 @@ class Entry(Atom):
         return obj
 
     @property
-    def free_symbols(self) -> set[sp.Basic]:
-        """The entry itself: averages are functions of the entries of K, and can be differentiated by them."""
-        return {self}
-
-    @property
     def next(self) -> Entry:
         """The same entry one layer up."""
         return Entry(self.name, self.labels, self.shift + 1)

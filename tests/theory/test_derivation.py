@@ -10,9 +10,9 @@ import sympy as sp
 import widthwise as ww
 from widthwise.theory.derivation import System
 from widthwise.theory.errors import InvalidArgument, UnknownName
-from widthwise.theory.gaussian import Average
+from widthwise.theory.gaussian import Average, price
 from widthwise.theory.quantities import QUANTITIES, quantity
-from widthwise.theory.symbols import Entry, Jet
+from widthwise.theory.symbols import C_b, C_W, Entry, Jet, Sigma
 
 NAMES = [q.name for q in QUANTITIES]
 STEPS = ["Definition", "Layer map of the jets", "Neuron average", "Law of total cumulance", "Price", "Isserlis", "Result"]
@@ -80,15 +80,15 @@ def test_coinciding_labels_are_derived_and_not_substituted(name):
     assert sp.expand(explicit[0] - explicit[1]) == 0
 
 
-def test_price_theorem_is_the_derivative_of_an_average():
+def test_price_theorem_takes_derivatives_under_the_average():
+    """d<f>/dq_ab = <d_a d_b f>, half of it for a = b; the operators stay in front until they are asked for."""
     a, b = Jet("a"), Jet("b")
-    from widthwise.theory.symbols import Sigma
-
-    node = Average(Sigma(a, 0) * Sigma(b, 0))
-    K = lambda *labels: quantity("K").entry(labels)  # noqa: E731
-    assert sp.diff(node, K("a", "b")) == Average(Sigma(a, 0) * Sigma(b, 0), (a, b))
-    assert sp.diff(node, K("a", "a")) == Average(Sigma(a, 0) * Sigma(b, 0), (a, a)) / 2
-    assert sp.diff(node, K("c", "c")) == 0
+    f = Sigma(a, 0) * Sigma(b, 0)
+    assert price(f, (a, b)) == Average(f, (a, b))
+    assert price(f, (a, a)) == Average(f, (a, a)) / 2
+    assert price(f, (a, b), derivatives=(a, a)) == Average(f, (a, a, a, b))
+    assert price(f, (a, Jet("c"))) == 0
+    assert Average(f, (a, a, b)).explicit() == Average(Sigma(a, 2) * Sigma(b, 1))
 
 
 def test_specialize_puts_closed_forms_in_and_keeps_the_law():
@@ -105,8 +105,6 @@ def test_sin_at_one_input_is_elementary():
     """K' = C_b + C_W exp(-K) sinh(K): the whole closed system of sin has no average left."""
     system = ww.derive(ww.MLP("sin"), samples=1).specialize()
     K = quantity("K").entry(("", ""))
-    from widthwise.theory.symbols import C_b, C_W
-
     assert sp.simplify(system["K"].recursion.right - C_b - C_W * (1 - sp.exp(-2 * K)) / 2) == 0
     assert all(not d.recursion.right.has(Average) for d in system.values())
 
