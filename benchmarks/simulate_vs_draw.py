@@ -17,6 +17,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+
 from widthwise.theory.architecture import MLP
 from widthwise.validation.networks import layer_widths
 from widthwise.validation.simulate import simulate

@@ -1,6 +1,6 @@
 """The figure of the README: the tensors of a critical tanh network over depth, theory as a line, literal networks as points.
 
-    python examples/readme_figure.py [file]
+python examples/readme_figure.py [file]
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ def main(path: Path) -> None:
         axes.plot(layers, data[name].values.ravel(), color="#0072B2", lw=2, label="derived theory")
         for marker, shift, width in zip("vs^", (-0.15, 0, 0.15), data["width"].values, strict=True):
             measured = data[f"{name}_measured"].sel(width=width).values.ravel()
-            axes.plot(layers + shift, measured, marker, ms=4, color="#999999", mfc="none", label=f"networks, n = {width:.0f}")
+            axes.plot(
+                layers + shift, measured, marker, ms=4, color="#999999", mfc="none", label=f"networks, n = {width:.0f}"
+            )
         axes.errorbar(
             layers,
             data[f"{name}_extrapolated"].values.ravel(),

@@ -1,63 +1,22 @@
 r"""Gaussian averages of products of an activation and its derivatives, over covariances in bulk.
 
-One file on purpose: its text is copied into generated programs, so it imports NumPy, SciPy and the standard library.
-
-The plan. Write z = L u with L from a pivoted Cholesky decomposition and u standard normal. A site is *complete* on the
-axis where its last entry of L stands, so its factor is evaluated on a grid of that many dimensions, and the sum over
-an axis is done before the next outer axis multiplies its own factors in:
-
-    sum_{u_0} w f_0(z_0)  sum_{u_1} w f_1(z_1)  sum_{u_2} ...
-
-The innermost site is evaluated on the whole grid, the others on its faces; equal, parallel and dependent sites have no
-axis of their own. All terms share the factors and the inner sums.
+This module and its two helpers are copied into generated programs: they import NumPy, SciPy and the standard library.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from functools import cache
+from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.interpolate import PPoly
-from scipy.special import eval_hermitenorm, roots_legendre
 
-Array = NDArray[np.float64]
-Ints = NDArray[np.int64]
+from .factors import factored
+from .grids import EPS, Array, Grid, Ints, Sigma, Term, refine
 
-#: sigma(z, kmax) -> (sigma(z), sigma'(z), ..., sigma^(kmax)(z)), each shaped like z, derivatives between the kinks.
-Sigma = Callable[[Array, int], Sequence[Array]]
-#: (orders, derivatives): derivative orders of the factors at each site; how often each d/dz_i acts.
-Term = tuple[tuple[tuple[int, ...], ...], tuple[int, ...]]
-#: Weight of an axis: q >= 0 is the Hermite polynomial He_q, and ~q = -1 - q is He_q at the two end nodes alone.
-#: One sum of the tree: (weight of the axis, ((site, orders), ...) complete on it, which sum of the next axis).
-Sum = tuple[int, tuple[tuple[int, tuple[int, ...]], ...], int]
-#: [0]: the sites at z = 0; [1 + axis]: the sums of that axis.
-Tree = tuple[tuple[Sum, ...], ...]
-#: What a sum over all axes averages: (weights of the axes, orders at the sites).
-Product = tuple[tuple[int, ...], tuple[tuple[int, ...], ...]]
-
-_EPS = float(np.finfo(np.float64).eps)
 #: Conditional variance, relative to the site's own, below which a site counts as a function of the earlier ones.
-_SINGULAR = 16 * _EPS
+_SINGULAR = 16 * EPS
 #: Most negative eigenvalue, relative to the largest, that is taken for rounding.
 _NEGATIVE = 1e-12
-#: Points evaluated together: a few arrays of this length stay in the cache.
-_BLOCK = 1 << 15
-#: Accuracy asked for at three and four independent sites, relative to E|product|, [kinked][rank].
-_LOOSE = ({3: 1e-8, 4: 1e-8}, {3: 1e-7, 4: 1e-6})
-#: Panel edges around a smoothed kink, in units of its width; outside it is straight to 1e-12.
-_LAYER = np.array([-7.0, -2.5, 2.5, 7.0])
-#: A smoothed kink narrower than this gets such panels; wider ones are resolved by shorter uniform panels.
-_NARROW = 0.35
-#: Interpolation nodes of a table panel [0, 1].
-_CHEBYSHEV = (1 - np.cos(np.pi * (np.arange(10) + 0.5) / 10)) / 2
-#: Most refinements.
-_LEVELS = 14
-
-_legendre = cache(roots_legendre)
 
 
 def gaussian_averages(
@@ -100,11 +59,11 @@ def gaussian_averages(
     for g, pattern in enumerate(patterns):
         n = np.flatnonzero(group.ravel() == g)
         rank = int(pattern.max()) + 1
-        base = _Grid(sigma, tuple(sorted(map(float, kinks))), L[n][:, :, :rank], tuple(map(int, pattern)))
+        base = Grid(sigma, tuple(sorted(map(float, kinks))), L[n][:, :, :rank], tuple(map(int, pattern)))
         # Steps see the rounding of a correlation through its arc cosine, hence 1/pivot.
-        floor = _EPS * (16 + (2 / smallest[n] if kinks else np.zeros(len(n))))
+        floor = EPS * (16 + (2 / smallest[n] if kinks else np.zeros(len(n))))
         with np.errstate(all="ignore"):
-            values[:, n], errors[:, n] = _refine(base, terms, floor, rtol, atol, max_points)
+            values[:, n], errors[:, n] = refine(base, terms, floor, rtol, atol, max_points)
     return values, errors
 
 
@@ -158,298 +117,3 @@ def _cholesky(K: Array) -> tuple[Array, Ints, Array]:
         R = R - column[:, :, None] * column[:, None, :]
         R[rows, pivot] = R[rows, :, pivot] = 0
     return L, last, smallest
-
-
-def _tree(wanted: Sequence[Product], last: tuple[int, ...]) -> tuple[Tree, Ints]:
-    """The sums of every axis, outermost first, and the outermost sum of each wanted product."""
-    suffix, tree = [0] * len(wanted), list[tuple[Sum, ...]]()
-    for axis in range(max(last), -2, -1):  # axis -1 holds the sites at z = 0
-        sums: dict[Sum, int] = {}
-        for i, (weights, orders) in enumerate(wanted):
-            here = tuple((s, tuple(sorted(orders[s]))) for s in range(len(last)) if last[s] == axis and orders[s])
-            suffix[i] = sums.setdefault((weights[axis] if axis >= 0 else 0, here, suffix[i]), len(sums))
-        tree.insert(0, tuple(sums))
-    return tuple(tree), np.array(suffix, dtype=np.int64)
-
-
-def _hermite(derivatives: tuple[int, ...], last: tuple[int, ...], L: Array) -> Iterator[tuple[tuple[int, ...], Array]]:
-    """Derivatives of the average as Hermite weights: pairs (orders of He on the axes, coefficient (N,))."""
-    # Integration by parts: E[(d/du)^n f] = E[He_n(u) f]; sigma is not differentiated, so kinks do no harm.
-    # z = L u gives d/du = L^T d/dz; for two sites, with L = [[a, 0], [b, c]],
-    #   d/dz_0 = (1/a) d/du_0 - b/(a c) d/du_1,   d/dz_1 = (1/c) d/du_1.
-    rank = max(last) + 1
-    if not any(derivatives):
-        yield (0,) * rank, np.ones(len(L))
-        return
-    if last[0] < 0 or (rank == 1 and any(derivatives[1:])):
-        return
-    i, j = (*derivatives, 0)[:2]
-    a = L[:, 0, 0]
-    if rank == 1:
-        yield (i,), a**-i
-        return
-    b, c = L[:, 1, 0], L[:, 1, 1]
-    for k in range(i + 1):
-        yield (i - k, k + j), math.comb(i, k) * a ** (k - i) * (-b / (a * c)) ** k * c**-j
-
-
-@dataclass(frozen=True)
-class _Grid:
-    """A tree of sums over covariances L L^T on grids with the same number of nodes."""
-
-    sigma: Sigma
-    kinks: tuple[float, ...]
-    L: Array  # (N, d, rank)
-    last: tuple[int, ...]  # the axis each site completes on
-    tree: Tree = ()
-    half_width: float = 0.0
-    counts: tuple[int, ...] = ()  # nodes on each axis
-    order: int = 0  # Gauss-Legendre nodes of a panel; 0: no panels
-    uniform: tuple[int, ...] = ()  # panels of equal length on each axis, cut further by the kinks
-    graded: frozenset[tuple[int, int]] = frozenset()  # (site, axis) with narrow panels around a smoothed kink
-    magnitude: bool = False  # sum |product| instead
-    table: Callable[[Array, Ints], Array] | None = None  # the innermost sums, given the mean of their one site
-
-    @property
-    def rank(self) -> int:
-        """Number of axes."""
-        return int(self.L.shape[2])
-
-    def nodes(self, axis: int, mean: dict[int, Array], n: Ints) -> tuple[Array, Array]:
-        """Nodes and weights, (1 or P, nodes), for P outer points with these means in the covariances n."""
-        T = self.half_width
-        if not self.order:
-            u = np.linspace(-T, T, self.counts[axis])[None]
-            return u, _density(u) * (2 * T / (self.counts[axis] - 1))
-        breaks = [np.broadcast_to(np.linspace(-T, T, self.uniform[axis] + 1), (len(n), self.uniform[axis] + 1))]
-        for site, m in mean.items():
-            slope = self.L[n, site, axis]
-            if self.last[site] == axis:
-                breaks += [((k - m) / slope)[:, None] for k in self.kinks]
-            elif (site, axis) in self.graded:
-                width = np.linalg.norm(self.L[n, site, axis + 1 :], axis=1) / np.abs(slope)
-                breaks += [((k - m) / slope)[:, None] + width[:, None] * _LAYER for k in self.kinks]
-        edges = np.sort(np.clip(np.concatenate(breaks, axis=1), -T, T), axis=1)
-        half = np.diff(edges, axis=1)[:, :, None] / 2
-        x, w = _legendre(self.order)[:2]
-        u = (edges[:, :-1, None] + half * (1 + x)).reshape(len(n), -1)
-        return u, (half * w).reshape(len(n), -1) * _density(u)
-
-    def averages(self) -> Array:
-        """The outermost sums, (sums, N)."""
-        n = np.arange(len(self.L))
-        mean = {s: np.zeros(len(n)) for s, at in enumerate(self.last) if at >= 0}
-        inner = self._sum(0, mean, n) if self.rank else np.ones((1, len(n)))
-        factors = self._factors(self.tree[0], {s: np.zeros(len(n)) for s, at in enumerate(self.last) if at < 0})
-        sums = [math.prod((factors[key] for key in here), start=inner[s]) for _, here, s in self.tree[0]]
-        return np.array(sums).reshape(-1, len(n))
-
-    def tabulated(self, step: Array) -> _Grid:
-        """The same grid with its innermost sums interpolated, in panels of these lengths (N,), if that saves work."""
-        # With one site s complete on the last axis, the sum over that axis depends on the outer point through the mean
-        # of z_s alone: a smooth function of one variable, needed at very many points.
-        site = self.last.index(self.rank - 1)
-        reach = 1.001 * self.half_width * np.abs(self.L[:, site, :-1]).sum(axis=1) + 1e-300
-        panels = math.ceil((2 * reach / step).max())
-        if self.last.count(self.rank - 1) > 1 or panels * len(_CHEBYSHEV) > math.prod(self.counts[:-1]):
-            return self
-        y = (np.arange(panels)[:, None] + _CHEBYSHEV).ravel()
-        mean = reach[:, None] * (2 * y / panels - 1)
-        sums = self._sum(self.rank - 1, {site: mean.ravel()}, np.repeat(np.arange(len(reach)), len(y)))
-        samples = sums.reshape(len(sums), -1, len(_CHEBYSHEV))
-        c = np.linalg.solve(np.vander(_CHEBYSHEV), samples.transpose(2, 1, 0).reshape(len(_CHEBYSHEV), -1))
-        poly = PPoly(c.reshape(len(_CHEBYSHEV), -1, len(sums)), np.arange(len(reach) * panels + 1.0))
-        # The panels of covariance n are [n, n + 1] * panels.
-        return replace(self, table=lambda mean, n: poly(panels * (n + (mean / reach[n] + 1) / 2)).T)
-
-    def _sum(self, axis: int, mean: dict[int, Array], n: Ints) -> Array:
-        """The sums of an axis, (sums, P), given the means of the incomplete sites at P outer points."""
-        if self.table and axis == self.rank - 1:
-            return self.table(mean[self.last.index(axis)], n)
-        size = max(1, _BLOCK // math.prod(self.counts[axis : -1 if self.table else None]))
-        if len(n) > size:
-            blocks = [slice(k, k + size) for k in range(0, len(n), size)]
-            return np.concatenate([self._sum(axis, {s: m[b] for s, m in mean.items()}, n[b]) for b in blocks], axis=1)
-        u, w = self.nodes(axis, mean, n)
-        z = {s: m[:, None] + self.L[n, s, axis][:, None] * u for s, m in mean.items()}
-        shape = (len(n), u.shape[1])
-        sums = self.tree[1 + axis]
-        factors = self._factors(sums, {s: x for s, x in z.items() if self.last[s] == axis})
-        inner: Array = np.ones(0)
-        if axis + 1 < self.rank:
-            outer = {s: x.ravel() for s, x in z.items() if self.last[s] > axis}
-            inner = self._sum(axis + 1, outer, np.repeat(n, shape[1])).reshape(-1, *shape)
-        total = np.empty((len(sums), len(n)))
-        products: dict[object, Array] = {}
-        for k, (weight, here, suffix) in enumerate(sums):
-            if (here, suffix) not in products:
-                parts = [factors[key] for key in here] + ([inner[suffix]] if axis + 1 < self.rank else [])
-                products[here, suffix] = np.asarray(math.prod(parts[1:], start=parts[0]) if parts else np.ones(shape))
-            v = self._weighted(u, w, weight)
-            p = products[here, suffix]
-            total[k] = p @ v[0] if len(v) == 1 else np.einsum("pn,pn->p", p, v)
-        if not np.isfinite(total).all():
-            far = {f"z_{s}": float(x.flat[np.abs(x).argmax()]) for s, x in z.items()}
-            raise ValueError(f"the product of the factors of sigma at several sites overflows near {far}")
-        return total
-
-    def _weighted(self, u: Array, w: Array, weight: int) -> Array:
-        if order := max(weight, ~weight):
-            he = eval_hermitenorm(order, u)
-            w = w * (np.abs(he) if self.magnitude else he)
-        return w if weight >= 0 else np.hstack([w[:, :1], 0 * w[:, 1:-1], w[:, -1:]])
-
-    def _factors(self, sums: Sequence[Sum], z: dict[int, Array]) -> dict[object, Array]:
-        """The product of the factors at a site, for every (site, orders) that the sums need."""
-        found: dict[object, Array] = {}
-        for site, x in z.items():
-            keys = {key for _, here, _ in sums for key in here if key[0] == site}
-            values = self.sigma(x, max((max(orders) for _, orders in keys), default=0)) if keys else ()
-            for key in keys:
-                factor = math.prod((values[k] for k in key[1][1:]), start=values[key[1][0]])
-                if not np.isfinite(factor).all():
-                    _blame(x, values, key[1])
-                found[key] = np.abs(factor) if self.magnitude else factor
-        return found
-
-
-def _blame(z: Array, values: Sequence[Array], orders: tuple[int, ...]) -> None:
-    for k in sorted(set(orders)):
-        bad = ~np.isfinite(values[k])
-        if bad.any():
-            raise ValueError(f"sigma^({k})(z) is {values[k][bad][0]} at z={z[bad][0]:.17g}, where the average needs it")
-    raise ValueError(f"the product of sigma^(k)(z), k in {orders}, overflows near z={z.flat[np.abs(z).argmax()]:.17g}")
-
-
-def _density(u: Array) -> Array:
-    return np.asarray(np.exp(-(u**2) / 2) / math.sqrt(2 * math.pi))
-
-
-def _refine(
-    base: _Grid, terms: Sequence[Term], floor: Array, rtol: float, atol: float, max_points: int
-) -> tuple[Array, Array]:
-    """Grids of growing resolution until two agree, for each covariance on its own: values and errors, (terms, N)."""
-    requests = [(t, *pair) for t, (_, by) in enumerate(terms) for pair in _hermite(by, base.last, base.L)]
-    wanted = [(weights, terms[t][0]) for t, weights, _ in requests]
-    combine = np.array([[float(owner == t) for owner, _, _ in requests] for t in range(len(terms))])
-    combine = combine.reshape(len(terms), len(requests))
-    C = np.array([c for _, _, c in requests]).reshape(len(requests), len(base.L))
-    T, magnitude, tail = _extent(base, wanted)
-    scale = combine @ (np.abs(C) * magnitude)
-    rounding = floor * scale + combine @ (np.abs(C) * tail)
-    tolerance = np.maximum(atol, _LOOSE[bool(base.kinks)].get(base.rank, 0.0) * scale) + 1.5 * rounding
-    tree, index = _tree(wanted, base.last)
-    base = replace(base, tree=tree)
-    pending = np.arange(len(base.L))
-    values, errors, before = np.zeros_like(scale), np.zeros_like(scale), np.zeros(len(base.L))
-    for level in range(_LEVELS):
-        rows, points = (_panel_plan if base.kinks else _fixed_plan)(base, T[pending], level, pending, max_points)
-        affordable = points <= (max_points if level > 1 else math.inf)
-        rows, pending = rows[affordable], pending[affordable]
-        if not len(pending):
-            break
-        sums = _averages(base, rows, pending, 0.7 / math.sqrt(2) ** level)[index]
-        new, size = combine @ (C[:, pending] * sums), scale[:, pending]
-        change = np.abs(new - values[:, pending])
-        values[:, pending] = new
-        # Resolution grows geometrically and the error falls exponentially with it, so each step gains more digits than
-        # the one before: error < change * (change / previous change). Safety 3; the first change counts in full.
-        worst = np.divide(change, size, out=np.zeros_like(size), where=size > 0).max(axis=0, initial=0.0)
-        # Tables gain five bits at each step, whatever the grid does.
-        faster = (level > 1) & (before[pending] > 3 * worst)
-        gain = np.divide(3 * worst, before[pending], out=np.ones_like(worst), where=faster)
-        gain = np.maximum(gain, 2.0**-5 if base.rank > 2 else 0.0)
-        errors[:, pending] = np.maximum(change, worst / 10 * size) * gain + rounding[:, pending]
-        before[pending] = worst
-        allowed = np.maximum(rtol * np.abs(new), tolerance[:, pending])
-        pending = pending[(errors[:, pending] > allowed).any(axis=0) | (level == 0)]
-    return values, errors
-
-
-def _averages(base: _Grid, rows: Array, n: Ints, step: float) -> Array:
-    """The outermost sums of the covariances n, each on the grid that its row of the plan describes."""
-    out, r = np.empty((len(base.tree[0]), len(n))), base.rank
-    kinds, group = np.unique(rows, axis=0, return_inverse=True)
-    for g, (T, *codes) in enumerate(kinds.tolist()):
-        some = np.flatnonzero(group.ravel() == g)
-        counts, order, uniform, flags = codes[:r], codes[r], codes[r + 1 : 2 * r + 1], codes[2 * r + 1 :]
-        grid = replace(base, L=base.L[n[some]], half_width=T, counts=tuple(map(int, counts)), order=int(order))
-        graded = frozenset(divmod(i, r) for i, flag in enumerate(flags) if flag)
-        grid = replace(grid, uniform=tuple(map(int, uniform)), graded=graded)
-        if r > 2:  # smooth sigma has its own scale, a smoothed kink the scale of the last axis
-            width = np.abs(grid.L[:, base.last.index(r - 1), -1]) if base.kinks else np.ones(len(some))
-            grid = grid.tabulated(step * width)
-        out[:, some] = grid.averages()
-    return out
-
-
-def _fixed_plan(base: _Grid, T: Array, level: int, n: Ints, max_points: int) -> tuple[Array, Array]:
-    """Rows (half width, nodes on each axis, no panels) of trapezoid rules, and the points of each grid."""
-    # On an axis with slope s the nearest singularity of tanh(s u) is d = (pi/2)/s away. With spacing h the trapezoid
-    # rule errs by exp(-2 pi y/h + y^2/2), where the contour may be moved by any y <= d: y = min(d, 2 pi/h). For an error
-    # exp(-E) that asks for the h below. (Gauss-Hermite, though exact for polynomials, gains only exp(-d sqrt(2 n)): at
-    # s = 1 it needs 120 nodes for 1e-8 instead of 30.) Another sigma is worth another E: hence the levels.
-    E = (26.0 if base.rank < 3 else 14.0) * math.sqrt(2) ** level
-    s = np.abs(base.L[n]).max(axis=1)
-    d = math.pi / 2 / s
-    h = np.where(d < math.sqrt(2 * E), 2 * math.pi * d / (E + d**2 / 2), math.pi * math.sqrt(2 / E))
-    counts = np.ceil(2 * T[:, None] / h) + 1
-    limit = _affordable(base, level, max_points)
-    counts = np.where((counts.prod(axis=1) > limit**base.rank)[:, None], np.minimum(counts, max(limit, 3)), counts)
-    return np.column_stack([T, counts, np.zeros(len(n))]), _work(base, counts)
-
-
-def _work(base: _Grid, counts: Array) -> Array:
-    """Points of the grids; a tabulated last axis costs nothing."""
-    tabulated = base.rank > 2 and base.last.count(base.rank - 1) == 1
-    return np.asarray(counts[:, : -1 if tabulated else None].prod(axis=1))
-
-
-def _affordable(base: _Grid, level: int, max_points: int) -> float:
-    """Nodes per axis: the first two levels are always done, at whatever resolution max_points allows."""
-    return math.inf if level > 1 else (max_points / (1 if level else 4)) ** (1 / max(1, base.rank))
-
-
-def _panel_plan(base: _Grid, T: Array, level: int, n: Ints, max_points: int) -> tuple[Array, Array]:
-    """Rows (half width, nodes per axis and per panel, uniform panels, flags of graded sites), points of each grid."""
-    # Given the outer nodes, the kink k of a site complete on this axis lies at u = (k - mean)/L: panels end there, and
-    # the integrand is analytic inside. A site that completes later enters after its own average, which smooths its
-    # kink over the width w = |rest of its row of L| / L.
-    L, last = base.L[n], np.array(base.last)
-    rest = np.sqrt(np.maximum(np.cumsum(L[:, :, ::-1] ** 2, axis=2)[:, :, ::-1] - L**2, 0))
-    later = last[:, None] > np.arange(base.rank)
-    w = np.where(later & (L != 0), rest / np.abs(np.where(L == 0, 1, L)), np.inf)
-    graded = w < _NARROW
-    uniform = np.maximum(2, np.ceil(2 * T[:, None] / (5 * np.where(graded, np.inf, w).min(axis=1))))
-    own = np.array([base.last.count(axis) for axis in range(base.rank)])
-    panels = uniform + len(base.kinks) * (own + len(_LAYER) * graded.sum(axis=1))
-    order = np.full(len(n), math.floor((14 if base.rank < 3 else 8) * math.sqrt(2) ** level))
-    affordable = _affordable(base, level, max_points) / panels.prod(axis=1) ** (1 / max(1, base.rank))
-    order = np.maximum(2, np.minimum(order, np.floor(affordable)))
-    counts = panels * order[:, None]
-    flags = graded.reshape(len(n), base.rank * len(last))
-    return np.column_stack([T, counts, order, uniform, flags]), _work(base, counts)
-
-
-def _extent(base: _Grid, wanted: Sequence[Product]) -> tuple[Array, Array, Array]:
-    """Half width beyond which the integrands are negligible, (N,); E|product| and what lies outside, (wanted, N)."""
-    # sigma = exp shifts the mass of the integrand to u ~ sqrt(K) orders: widen until the sums over the two end nodes of
-    # each axis are negligible in the sum of |product|, on a coarse grid.
-    N, rank, sites = len(base.L), base.rank, [orders for _, orders in wanted]
-    T, (magnitude, tail) = np.zeros(N), np.zeros((2, len(wanted), N))
-    ends = [[(*w[:a], ~w[a], *w[a + 1 :]) for w, _ in wanted] for a in range(rank)]
-    tree, index = _tree([*wanted, *((w, o) for ws in ends for w, o in zip(ws, sites, strict=True))], base.last)
-    half_width, spacing, limit = 8.5, 0.25 * max(1, rank), 1e-15
-    if rank > 2:
-        half_width, spacing, limit = 6.5, 0.36 * rank, _LOOSE[bool(base.kinks)][rank]
-    pending = np.arange(N)
-    while len(pending):
-        counts = (2 * math.ceil(half_width / spacing) + 1,) * rank
-        grid = replace(base, L=base.L[pending], tree=tree, magnitude=True, half_width=half_width, counts=counts)
-        sums = grid.averages()[index].reshape(1 + rank, len(wanted), len(pending))
-        T[pending], magnitude[:, pending] = half_width, sums[0]
-        # A Gaussian tail is its density over T; twice that, for integrands that grow.
-        tail[:, pending] = sums[1:].sum(axis=0) * 2 / (half_width * spacing)
-        pending = pending[(sums[1:] > limit * sums[0]).any(axis=(0, 1))]
-        half_width *= 1.12
-    return T, magnitude, tail

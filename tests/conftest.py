@@ -23,6 +23,6 @@ def _ambient_precision():
         yield
 
 
-@pytest.fixture()
+@pytest.fixture
 def rng():
     return np.random.default_rng(20261122)

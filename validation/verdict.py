@@ -49,7 +49,8 @@ def extrapolate(
     widths = np.asarray(widths, dtype=float)
     if len(set(widths.tolist())) < len(powers):
         raise InvalidArgument(
-            f"widths={widths.astype(int).tolist()} are too few to leave the next order free; allowed: at least {len(powers)} different ones"
+            f"widths={widths.astype(int).tolist()} are too few to leave the next order free; "
+            f"allowed: at least {len(powers)} different ones"
         )
     noisy = (stderr > 0).all(axis=0)
     ratio = np.exp(np.log(stderr[:, noisy] / stderr[0, noisy]).mean(axis=1)) if noisy.any() else np.ones(len(widths))

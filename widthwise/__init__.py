@@ -3,8 +3,7 @@
 >>> import widthwise as ww
 >>> net = ww.MLP("tanh")
 >>> print(ww.derive(net, "K", samples=1))
-K' = C_b
-    + C_W*<sigma**2>
+K' = C_W*<sigma**2> + C_b
 
 The names below are loaded when they are first used, so that ``import widthwise`` costs little more than ``import sympy``.
 """

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import sympy as sp
 from numpy.testing import assert_allclose, assert_array_equal
+
 from widthwise.numerics import codegen
 from widthwise.numerics.codegen import compile
 from widthwise.numerics.predict import predict
@@ -68,7 +69,16 @@ np.savez(sys.argv[3], **result)
 def test_saved_source_runs_with_numpy_and_scipy_alone(name, m, tmp_path):
     path = compile(system(name, single=m == 1)).save(tmp_path / "generated.py")
     np.save(tmp_path / "X.npy", X[:m])
-    command = [sys.executable, "-W", "error", "-c", ALONE, str(path), str(tmp_path / "X.npy"), str(tmp_path / "out.npz")]
+    command = [
+        sys.executable,
+        "-W",
+        "error",
+        "-c",
+        ALONE,
+        str(path),
+        str(tmp_path / "X.npy"),
+        str(tmp_path / "out.npz"),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     theory = predict(MLP(name, depth=3, **PARAMETERS), X[:m])
@@ -122,7 +132,14 @@ def test_every_function_shows_its_equation(name, single):
         doc = ast.get_docstring(found[f"{q}_next"], clean=True)
         assert doc is not None
         assert " ".join(doc.split()) == " ".join(str(derivations[q]).split())
-    for function in ("sigma", "averages", "step", "first_layer", "recursion", *(f for f in found if "closed_forms" in f)):
+    for function in (
+        "sigma",
+        "averages",
+        "step",
+        "first_layer",
+        "recursion",
+        *(f for f in found if "closed_forms" in f),
+    ):
         assert ast.get_docstring(found[function]), function
     assert str(MLP(name).activation.expr) in ast.get_docstring(found["sigma"])
 

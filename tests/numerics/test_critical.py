@@ -27,9 +27,9 @@ def test_published_critical_points(name):
     C_W, C_b, K, universality = PUBLISHED[name]
     point = ww.critical(name)
     assert point.universality is universality
-    assert point.C_W == pytest.approx(C_W, rel=2e-10)
+    assert pytest.approx(C_W, rel=2e-10) == point.C_W
     assert point.C_b == pytest.approx(C_b, abs=1e-9)
-    assert point.K is None if K is None else point.K == pytest.approx(K, abs=1e-8)
+    assert point.K is None if K is None else pytest.approx(K, abs=1e-8) == point.K
 
 
 @pytest.mark.parametrize("name", ["softplus", "sigmoid", "cos", "exp"])

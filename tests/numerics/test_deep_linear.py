@@ -18,6 +18,7 @@ import pytest
 import sympy as sp
 from numpy.testing import assert_allclose
 from scipy import stats
+
 from widthwise.numerics.predict import predict
 from widthwise.theory.architecture import MLP
 from widthwise.theory.quantities import symmetries
@@ -225,7 +226,9 @@ NETS = [
     pytest.param(Linear(TWO, (1,), *(fractions(1, 1), fractions(0, 0)) * 2), id="depth 2"),
     pytest.param(PLAIN, id="depth 3"),
     pytest.param(
-        Linear(TWO, (2, 3), fractions("5/4", "3/4", "3/2"), fractions(0, 0, 0), fractions("1/2", 1, 2), fractions(0, 0, 0)),
+        Linear(
+            TWO, (2, 3), fractions("5/4", "3/4", "3/2"), fractions(0, 0, 0), fractions("1/2", 1, 2), fractions(0, 0, 0)
+        ),
         id="depth 3, widths 2:3, rates of their own",
     ),
     pytest.param(
@@ -238,7 +241,8 @@ NETS = [
     ),
     pytest.param(Linear(DEPENDENT, (2,), *(fractions(1, "3/2"), fractions(0, 1)) * 2), id="parallel and zero inputs"),
     pytest.param(
-        Linear(ONE, (2, 1, 3), *(fractions(1, 1, 1, 1), fractions(0, 0, 0, 0)) * 2), id="depth 4, widths 2:1:3, one input"
+        Linear(ONE, (2, 1, 3), *(fractions(1, 1, 1, 1), fractions(0, 0, 0, 0)) * 2),
+        id="depth 4, widths 2:1:3, one input",
     ),
     pytest.param(
         Linear(TWO, (1, 2), fractions(1, 1, 1), fractions(0, 0, 0), fractions(0, 1, 0), fractions(1, 0, 0)),
@@ -304,7 +308,9 @@ def literal(net: Linear, name: str, index: tuple[int, ...]) -> Fraction:
 
 
 TINY = [
-    pytest.param(Linear(TWO, (2,), fractions("5/4", 1), fractions("1/4", 1), fractions(1, 2), fractions(1, "1/2")), id="2"),
+    pytest.param(
+        Linear(TWO, (2,), fractions("5/4", 1), fractions("1/4", 1), fractions(1, 2), fractions(1, "1/2")), id="2"
+    ),
     pytest.param(
         Linear(TWO, (2, 2), fractions("5/4", 1, "1/2"), fractions(0, 0, 0), fractions(1, 2, 1), fractions(0, 1, 0)),
         id="2-2",
@@ -334,7 +340,9 @@ def test_prediction_is_the_leading_order_of_the_exact_cumulant(net):
         for index in unique(name, len(net.X)):
             series = exact(net, name, index)
             assert max(series, default=0) <= 0, (name, index)
-            assert_allclose(theory[name].values[index], float(series.get(0, 0)), rtol=1e-12, atol=1e-12, err_msg=f"{name}{index}")
+            assert_allclose(
+                theory[name].values[index], float(series.get(0, 0)), rtol=1e-12, atol=1e-12, err_msg=f"{name}{index}"
+            )
 
 
 @pytest.mark.parametrize("net", NETS)

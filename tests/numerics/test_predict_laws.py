@@ -14,6 +14,7 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
+
 from widthwise.numerics.predict import predict
 from widthwise.theory.architecture import MLP
 from widthwise.theory.errors import AccuracyWarning, ExpansionWarning
@@ -35,7 +36,9 @@ def nets(name: str, **fixed: object) -> st.SearchStrategy[MLP]:
     return networks(activation=st.just(name), depth=st.sampled_from([3, 3, 2]), fixed=fixed)
 
 
-def rows(name: str, kinds: tuple[str, ...] = ("generic", "parallel", "repeated", "zero")) -> st.SearchStrategy[np.ndarray]:
+def rows(
+    name: str, kinds: tuple[str, ...] = ("generic", "parallel", "repeated", "zero")
+) -> st.SearchStrategy[np.ndarray]:
     # Averages over three independent inputs without a closed form take a second, and are good to fewer digits.
     return inputs(m=3 if name in ("linear", "sin") else 2, kinds=kinds)
 

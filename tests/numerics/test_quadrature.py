@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 from scipy.special import erf, expit, roots_hermitenorm, roots_legendre
+
 from widthwise.numerics.quadrature import gaussian_averages
 
 # ------------------------------------------------------------------------------------------- activations, by hand

@@ -82,7 +82,8 @@ def test_registered_activation_is_found_by_its_name_and_knows_its_kinks(row):
 
 
 @pytest.mark.parametrize(
-    ("name", "slopes"), [("relu", (1, 0)), ("leaky_relu", (1, sp.Rational(1, 100))), ("abs", (1, -1)), ("linear", (1, 1))]
+    ("name", "slopes"),
+    [("relu", (1, 0)), ("leaky_relu", (1, sp.Rational(1, 100))), ("abs", (1, -1)), ("linear", (1, 1))],
 )
 def test_slopes_of_scale_invariant_activations(name, slopes):
     assert activation(name).slopes == slopes

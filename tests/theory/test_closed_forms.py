@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import sympy as sp
 from mpmath import mpf
+
 from widthwise.theory.activations import ACTIVATIONS, Activation, activation
 from widthwise.theory.closed_forms import closed_form, specialize
 from widthwise.theory.gaussian import Average

@@ -12,10 +12,18 @@ from widthwise.theory.derivation import System
 from widthwise.theory.errors import InvalidArgument, UnknownName
 from widthwise.theory.gaussian import Average, price
 from widthwise.theory.quantities import QUANTITIES, quantity
-from widthwise.theory.symbols import C_b, C_W, Entry, Jet, Sigma
+from widthwise.theory.symbols import C_W, C_b, Entry, Jet, Sigma
 
 NAMES = [q.name for q in QUANTITIES]
-STEPS = ["Definition", "Layer map of the jets", "Neuron average", "Law of total cumulance", "Price", "Isserlis", "Result"]
+STEPS = [
+    "Definition",
+    "Layer map of the jets",
+    "Neuron average",
+    "Law of total cumulance",
+    "Price",
+    "Isserlis",
+    "Result",
+]
 
 
 @pytest.mark.parametrize("name", NAMES)

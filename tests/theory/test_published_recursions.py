@@ -16,7 +16,7 @@ from widthwise.theory.architecture import MLP
 from widthwise.theory.derivation import derive, derive_layer
 from widthwise.theory.gaussian import Average, average
 from widthwise.theory.quantities import Kind, Quantity, quantity
-from widthwise.theory.symbols import C_b, C_W, Entry, Jet, Sigma, lambda_b, lambda_W, rho
+from widthwise.theory.symbols import C_W, C_b, Entry, Jet, Sigma, lambda_b, lambda_W, rho
 
 C, Z = C_W, Jet("")
 half = sp.Rational(1, 2)
@@ -157,7 +157,7 @@ P_ROW = Quantity("P", Kind.COVARIANCE, ((("rs", 0), ("", 3)), (("r", 1), ("s", 2
 Q_ROW = Quantity("Q", Kind.COVARIANCE, ((("rs", 0), ("r", 1)), (("s", 2), ("", 3))), "Q", "0123", "dNTK correlator")
 
 
-@pytest.fixture()
+@pytest.fixture
 def dntk():
     """P and Q as two more rows of the dictionary, taken out again afterwards."""
     caches = (quantities.symmetries, quantities.lookup, derivation._recursion)

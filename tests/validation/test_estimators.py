@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 from scipy import stats
+
 from widthwise.theory.architecture import MLP
 from widthwise.theory.quantities import symmetries
 from widthwise.validation.estimators import NEEDS_NTK, Plan, Record, estimate, symmetrised

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
+
 from widthwise.theory.activations import ACTIVATIONS, activation
 from widthwise.theory.architecture import MLP
 from widthwise.theory.errors import InvalidArgument, InvalidNetwork

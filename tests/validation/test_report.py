@@ -17,6 +17,7 @@ import pytest
 import sympy as sp
 import xarray as xr
 from matplotlib.figure import Figure
+
 from widthwise.numerics.predict import compiled_system
 from widthwise.theory import latex
 from widthwise.theory.architecture import MLP
@@ -53,7 +54,9 @@ def single() -> Report:
 def failed(pair) -> Report:
     """The same with one comparison spoilt by noise, and one without noise."""
     table = pair.table[pair.table["quantity"].isin(["K", "Theta", "V"])].reset_index(drop=True)
-    data = pair.data[[v for v in pair.data if str(v).split("_")[0] in ("K", "Theta", "V", "hidden", "X")]].copy(deep=True)
+    data = pair.data[[v for v in pair.data if str(v).split("_")[0] in ("K", "Theta", "V", "hidden", "X")]].copy(
+        deep=True
+    )
     for name, layer, entry, sigma in (("V", 2, "0111", 9.0), ("Theta", 1, "01", -np.inf)):
         row = (table["quantity"] == name) & (table["layer"] == layer) & (table["entry"] == entry)
         table.loc[row, ["sigmas", "p_value"]] = [sigma, 0.0]

@@ -11,6 +11,7 @@ import pytest
 import xarray as xr
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
+
 from widthwise.theory.architecture import MLP
 from widthwise.theory.errors import InvalidArgument, InvalidInput, InvalidNetwork, NotAvailable, UnknownName
 from widthwise.validation import simulate as module

@@ -7,6 +7,7 @@ import pytest
 import sympy as sp
 from hypothesis import find, given, settings
 from hypothesis import strategies as st
+
 from widthwise.theory.activations import ACTIVATIONS
 from widthwise.theory.architecture import HYPERPARAMETERS, MLP
 from widthwise.theory.errors import InvalidArgument
@@ -121,7 +122,9 @@ def test_networks_have_all_that_a_prediction_needs(net):
 
 
 @given(
-    net=networks(activation=st.just("tanh"), depth=st.just(3), width=st.just((8, 16)), fixed={"C_b": 0, "weights": "gaussian"})
+    net=networks(
+        activation=st.just("tanh"), depth=st.just(3), width=st.just((8, 16)), fixed={"C_b": 0, "weights": "gaussian"}
+    )
 )
 def test_given_arguments_are_kept(net):
     assert (net.activation.name, net.depth, net.width, net.C_b) == ("tanh", 3, (8, 16), 0.0)

@@ -1,0 +1,111 @@
+"""The command line: what a newcomer types, and what a wrong argument answers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import xarray as xr
+from typer.testing import CliRunner
+
+from widthwise import cli
+from widthwise.theory.errors import WidthwiseError
+
+runner = CliRunner()
+
+
+def out(*arguments: str) -> str:
+    result = runner.invoke(cli.app, list(arguments))
+    assert result.exit_code == 0, (result.output, result.exception)
+    return result.output
+
+
+COMMANDS = ["derive", "generate", "predict", "simulate", "validate", "critical"]
+
+
+def test_help_names_all_commands():
+    text = out("--help")
+    assert all(command in text for command in COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_a_command_explains_its_options(command):
+    assert "Usage" in out(command, "--help")
+
+
+def test_derive_prints_text_latex_and_steps():
+    assert out("derive", "tanh", "-q", "K", "--one-input") == "K' = C_W*<sigma**2> + C_b\n"
+    assert out("derive", "-q", "V", "--format", "latex").startswith("\\begin{align}")
+    assert "Price: " in out("derive", "-q", "V", "--steps")
+    assert "sinh" in out("derive", "sin", "-q", "K", "--closed-forms")
+    assert out("derive", "--one-input").count("\n") >= 9
+
+
+def test_generate_writes_a_module(tmp_path):
+    path = tmp_path / "code.py"
+    assert "wrote" in out("generate", "sin", "-o", str(path), "--one-input", "--quantities", "K,V")
+    compile(path.read_text(), str(path), "exec")
+    assert "def V_next" in path.read_text()
+    assert "def K_next" in out("generate", "sin", "--quantities", "K")
+
+
+def test_critical_prints_the_point():
+    text = out("critical", "gelu")
+    assert "1.983058257" in text
+    assert "0.1729223908" in text
+    assert "no critical point" in out("critical", "softplus")
+
+
+def test_predict_and_simulate_make_tables_and_files(tmp_path):
+    np.save(tmp_path / "X.npy", np.eye(2, 3))
+    common = ["--depth", "3", "--c-w", "1", "--inputs", str(tmp_path / "X.npy"), "--quantities", "K,V"]
+    assert "layer" in out("predict", "tanh", *common, "-o", str(tmp_path / "new" / "theory.nc"))
+    assert "±" in out("simulate", "tanh", *common, "--width", "8,10", "--networks", "64", "-o", str(tmp_path / "mc.nc"))
+    with xr.open_dataset(tmp_path / "new" / "theory.nc", engine="h5netcdf") as theory:
+        assert theory["V"].dims == ("layer", "a", "b", "c", "d")
+    with xr.open_dataset(tmp_path / "mc.nc", engine="h5netcdf") as measured:
+        assert "V_stderr" in measured
+
+
+def test_validate_reports_and_its_exit_status_is_the_verdict(tmp_path):
+    arguments = ["validate", "linear", "--depth", "2", "--widths", "8,16", "--networks", "512", "--digits", "3"]
+    arguments += ["--quantities", "K,Theta", "--netcdf", str(tmp_path / "r.nc"), "--latex", str(tmp_path / "r.tex")]
+    text = out(*arguments)
+    assert "PASSED" in text
+    assert (tmp_path / "r.nc").exists()
+    assert (tmp_path / "r.tex").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["predict", "tahn"], "did you mean 'tanh'"),
+        (["predict", "relu", "--c-w=-1"], "C_W=-1.0 is a variance"),
+        (["predict", "relu", "--c-w", "one"], "--c-w='one' cannot be read"),
+        (["predict", "exp(x**2)", "--c-w", "1"], "not finite under a Gaussian"),
+        (["predict", "x*y", "--c-w", "1"], "exactly one symbol"),
+        (["predict", "__import__('os')", "--c-w", "1"], "cannot be read"),
+        (["predict", "softplus"], "--c-w is needed"),
+        (["predict", "tanh", "--quantities", "G"], "quantity='G' is not known"),
+        (["predict", "tanh", "--inputs", "nowhere.npy"], "does not exist"),
+        (["predict", "tanh", "--digits", "99999"], "allowed: numbers of images"),
+        (["predict", "tanh", "--depth", "0"], "depth=0"),
+        (["simulate", "tanh", "--networks", "1"], "at least 2"),
+        (["validate", "tanh", "--widths", "32"], "at least two different widths"),
+        (["derive", "tanh", "-q", "thta"], "did you mean 'Theta'"),
+    ],
+    ids=lambda v: " ".join(v)[:40] if isinstance(v, list) else "",
+)
+def test_a_wrong_argument_is_one_sentence_and_status_two(arguments, message, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["widthwise", *arguments])
+    with pytest.raises(SystemExit) as exit:
+        cli.main()
+    assert exit.value.code == 2
+    captured = capsys.readouterr()
+    error = captured.err.splitlines()[-1]
+    assert error.startswith("error: ")
+    assert message in error
+    assert "Traceback" not in captured.err + captured.out
+
+
+def test_errors_are_value_errors():
+    assert issubclass(WidthwiseError, ValueError)

@@ -1,0 +1,92 @@
+"""The statistics of the confrontation: extrapolation, sigmas, verdicts."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+import widthwise as ww
+from widthwise.theory.errors import InvalidArgument
+from widthwise.validation.verdict import extrapolate, judge, p_values, sigmas
+
+WIDTHS = np.array([32.0, 64.0, 128.0])
+GROUPS = np.array([200.0, 200.0, 200.0])
+
+
+def test_extrapolation_is_exact_for_a_line_in_one_over_n():
+    y = np.stack([3.0 + 20.0 / WIDTHS, -1.0 + 0.0 * WIDTHS], axis=1)
+    fit = extrapolate(WIDTHS, y, np.full_like(y, 0.1), groups=GROUPS)
+    assert fit.value == pytest.approx([3.0, -1.0])
+    assert fit.slope == pytest.approx([20.0, 0.0], abs=1e-9)
+
+
+def test_standard_error_and_tails_of_the_intercept_are_right(rng):
+    """20 000 lines with noise of different size at each width: the t-values follow Student's t (Kolmogorov-Smirnov)."""
+    columns, groups = 20_000, 12
+    scale = np.array([1.0, 2.0, 3.0])[:, None]
+    samples = rng.standard_normal((3, groups, columns)) * scale[:, :, None]
+    y, s = samples.mean(axis=1) + 5.0 + 2.0 / WIDTHS[:, None], samples.std(axis=1, ddof=1) / np.sqrt(groups)
+    fit = extrapolate(WIDTHS, y, s, groups=np.full(3, groups))
+    t = sigmas(np.full(columns, 5.0), fit.value, fit.stderr)
+    # Welch-Satterthwaite is an approximation; with 12 groups it is good to a per cent in the p-value.
+    assert stats.kstest(p_values(t, fit.dof), "uniform").statistic < 0.02
+    # negative control: the weights and errors of one width for all
+    wrong = extrapolate(WIDTHS, y, np.broadcast_to(s[:1], s.shape), groups=np.full(3, groups))
+    t = sigmas(np.full(columns, 5.0), wrong.value, wrong.stderr)
+    assert stats.kstest(p_values(t, wrong.dof), "uniform").statistic > 0.1
+
+
+def test_log_log_slope_would_fail_where_the_extrapolation_is_right():
+    """n Var = 20 + 150/n + ...: the exact law (1 + 5/n)^4 - 1 of critical ReLU has intercept 20; its log-log slope is not -1."""
+    n = np.array([64.0, 128.0, 256.0, 512.0])
+    exact = n * ((1 + 5 / n) ** 4 - 1)
+    fit = extrapolate(n, exact[:, None], np.full((4, 1), 0.08), groups=np.full(4, 48.0))
+    assert abs(fit.value[0] - 20) < 0.1
+    slope = np.polyfit(np.log(n), np.log(exact / n), 1)[0]
+    assert abs(slope + 1) > 0.02
+
+
+def test_numbers_without_noise_are_compared_to_rounding():
+    predicted = np.array([1.0, 0.0, 2.0])
+    assert sigmas(predicted, predicted + 1e-13, np.full(3, 1e-16)).tolist() == [0.0, 0.0, 0.0]
+    assert np.isinf(sigmas(predicted, predicted + 1e-3, np.zeros(3))).all()
+
+
+@pytest.mark.parametrize("m", [1, 10, 1000])
+def test_bonferroni_holds_the_family_wise_rate(m, rng):
+    alarms = np.mean([not judge(rng.random(m), 0.1).passed for _ in range(4000)])
+    # binomial, 4.5 standard deviations
+    assert alarms < 0.1 + 4.5 * np.sqrt(0.09 / 4000)
+    assert alarms > 0.06
+
+
+@pytest.mark.parametrize("alpha", [0, 1, -0.1, 2])
+def test_alpha_is_a_probability(alpha):
+    with pytest.raises(InvalidArgument, match="alpha="):
+        judge(np.array([0.5]), alpha)
+
+
+NET = ww.MLP("linear", depth=3, C_W=1, C_b=0, lambda_W=1, lambda_b=0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (dict(widths=(8,)), "at least two different widths"),
+        (dict(widths=(8, 8)), "at least two different widths"),
+        (dict(widths=((8, 16), (16, 16))), "not in proportion"),
+        (dict(widths=(8, 16), networks=(10, 10, 10)), "3 entries for 2 widths"),
+        (dict(widths=(8, 16), networks=1), "at least 2"),
+        (dict(widths=(8, 16), alpha=0), "alpha=0"),
+        (dict(widths=(8, 16), quantities="G"), "quantity='G'"),
+    ],
+)
+def test_wrong_arguments_of_validate(arguments, message):
+    with pytest.raises(ww.errors.WidthwiseError, match=message):
+        ww.validate(NET, [[1.0, 0.5]], **({"networks": 16} | arguments))
+
+
+def test_a_network_of_one_layer_needs_no_extrapolation():
+    net = ww.MLP("tanh", depth=1, C_W=1, C_b=0.1, lambda_W=1, lambda_b=0.5)
+    assert ww.validate(net, [[1.0, 0.5]], widths=((),), networks=2000, quantities=("K", "Theta", "V")).passed
