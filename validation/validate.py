@@ -19,7 +19,7 @@ from ..theory.errors import ExpansionWarning, InvalidArgument
 from ..theory.quantities import QUANTITIES, quantity, symmetries
 from .report import Report
 from .simulate import simulate
-from .verdict import extrapolate, judge, p_values, sigmas
+from .verdict import check_alpha, extrapolate, judge, p_values, sigmas
 
 DEFAULT_WIDTHS = (32, 64, 128)
 DEFAULT_ALPHA = 0.01
@@ -54,6 +54,7 @@ def validate(
     Errors
         Those of ``predict`` and ``simulate``; ``InvalidArgument`` for widths that are too few or out of proportion.
     """
+    check_alpha(alpha)
     inputs = check_inputs(X)
     nets = _family(net, widths)
     counts = _counts(networks, len(nets))

@@ -117,9 +117,14 @@ class Verdict:
         )
 
 
-def judge(p: Array, alpha: float) -> Verdict:
-    """The verdict on comparisons with p-values ``p`` at the family-wise false-alarm rate ``alpha``."""
+def check_alpha(alpha: float) -> None:
+    """A false-alarm rate is a probability."""
     if not 0 < alpha < 1:
         raise InvalidArgument(f"alpha={alpha!r} is a probability of false alarm; allowed: 0 < alpha < 1")
+
+
+def judge(p: Array, alpha: float) -> Verdict:
+    """The verdict on comparisons with p-values ``p`` at the family-wise false-alarm rate ``alpha``."""
+    check_alpha(alpha)
     threshold = alpha / max(p.size, 1)
     return Verdict(alpha, int(p.size), threshold, int((p < threshold).sum()))

@@ -171,8 +171,8 @@ def test_wrong_width_ratio_is_caught():
 def test_false_alarm_rate_of_the_verdict_is_what_it_states():
     """For linear networks of depth 2 theory is exact at every order that the fit keeps: how often does it alarm?
 
-    200 independent validations at alpha = 0.2; Bonferroni over correlated comparisons alarms at most as often as stated. The bound on the
-    count, 57, is passed by a rate of 0.2 with probability 0.5 % (binomial).
+    200 independent validations at alpha = 0.2; Bonferroni over correlated comparisons alarms at most as often as
+    stated. The bound on the count, 57, is passed by a rate of 0.2 with probability 0.5 % (binomial).
     """
     net = ww.MLP("linear", depth=2, C_W=1, C_b=0.2, lambda_W=1, lambda_b=0.5)
     X = np.array([[1.0, 0.5]])
