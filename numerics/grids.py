@@ -289,18 +289,22 @@ def _averages(base: Grid, rows: Array, n: Ints, step: float) -> Array:
 
 def _fixed_plan(base: Grid, T: Array, level: int, n: Ints, max_points: int) -> tuple[Array, Array]:
     """Rows (half width, nodes on each axis, no panels) of trapezoid rules, and the points of each grid."""
-    # On an axis with slope s the nearest singularity of tanh(s u) is d = (pi/2)/s away. With spacing h the trapezoid
-    # rule errs by exp(-2 pi y/h + y^2/2), where the contour may be moved by any y <= d: y = min(d, 2 pi/h). For an error
-    # exp(-E) that asks for the h below. (Gauss-Hermite, though exact for polynomials, gains only exp(-d sqrt(2 n)): at
-    # s = 1 it needs 120 nodes for 1e-8 instead of 30.) Another sigma is worth another E: hence the levels.
     E = (26.0 if base.rank < 3 else 14.0) * math.sqrt(2) ** level
-    s = np.abs(base.L[n]).max(axis=1)
-    d = math.pi / 2 / s
-    h = np.where(d < math.sqrt(2 * E), 2 * math.pi * d / (E + d**2 / 2), math.pi * math.sqrt(2 / E))
-    counts = np.ceil(2 * T[:, None] / h) + 1
+    counts = np.ceil(2 * T[:, None] / spacing(np.abs(base.L[n]).max(axis=1), E)) + 1
     limit = _affordable(base, level, max_points)
     counts = np.where((counts.prod(axis=1) > limit**base.rank)[:, None], np.minimum(counts, max(limit, 3)), counts)
     return np.column_stack([T, counts, np.zeros(len(n))]), _work(base, counts)
+
+
+def spacing(slope: Array, E: float) -> Array:
+    """Spacing of a trapezoid rule for tanh(slope u), with a relative error of exp(-E)."""
+    # On an axis with slope s the nearest singularity of tanh(s u) is d = (pi/2)/s away. With spacing h the trapezoid
+    # rule errs by exp(-2 pi y/h + y^2/2), where the contour may be moved by any y <= d: y = min(d, 2 pi/h). For an error
+    # exp(-E) that asks for the h below. (Gauss-Hermite, though exact for polynomials, gains only exp(-d sqrt(2 n)): at
+    # s = 1 it needs 120 nodes for 1e-8 instead of 30.) Another sigma is worth another E: hence the levels of refinement.
+    d = math.pi / 2 / slope
+    h = np.where(d < math.sqrt(2 * E), 2 * math.pi * d / (E + d**2 / 2), math.pi * math.sqrt(2 / E))
+    return np.asarray(h)
 
 
 def _work(base: Grid, counts: Array) -> Array:

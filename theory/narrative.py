@@ -27,16 +27,19 @@ class Step:
     title: str
     reason: str
     equations: tuple[sp.Eq, ...]
+    terms: tuple[sp.Expr, ...] = ()  #: the summands of a single equation in the order of print, if it matters
 
     def latex(self) -> str:
         """A heading, the reason and an ``align*``."""
-        rows = [row for eq in self.equations for row in latex.equation_lines(eq.lhs, sp.Add.make_args(eq.rhs))]
+        rows = [row for eq in self.equations for row in latex.equation_lines(eq.lhs, self.terms or [eq.rhs])]
         return (
             rf"\paragraph{{{self.title}.}} {self.reason}" "\n\\begin{align*}\n" + latex.join(rows) + "\n\\end{align*}"
         )
 
     def _repr_latex_(self) -> str:
-        return latex.aligned(row for eq in self.equations for row in latex.equation_lines(eq.lhs, [eq.rhs]))
+        return latex.aligned(
+            row for eq in self.equations for row in latex.equation_lines(eq.lhs, self.terms or [eq.rhs])
+        )
 
     def __str__(self) -> str:
         lines = [f"    {eq.lhs} = {eq.rhs}" for eq in self.equations]
@@ -63,7 +66,8 @@ def steps_of(system: MeanFieldSystem, row: Quantity, labels: tuple[str, ...], la
         steps.append(_price(system, pairs))
     steps.append(_isserlis(system, row, pairs))
     result = sp.Eq(law.left, law.right, evaluate=False)
-    steps.append(Step("Result", "All parts put together; averages are over the kernel of the layer below.", (result,)))
+    reason = "All parts put together; averages are over the kernel of the layer below."
+    steps.append(Step("Result", reason, (result,), law.terms))
     return tuple(steps)
 
 
@@ -111,6 +115,7 @@ def _jets(system: MeanFieldSystem, pairs: tuple[Pair, ...]) -> Step:
     reason = (
         r"The Leibniz rule: each parameter moves along its direction, $p\to p+\sum_r s_r\sqrt\lambda\,\epsilon^r$, so that "
         r"$d_r b_i$ and $d_r W_{ij}$ are independent Gaussians with variances $\lambda_b$ and $\lambda_W/n_\ell$. "
+        "On the right $\\sigma$ and $z$ are those of the neuron $j$. "
         "Given the layer below, the jets are linear in independent Gaussians."
     )
     return Step("Layer map of the jets", reason, tuple(equations))
@@ -216,10 +221,16 @@ def _jacobian_name(pair: Pair, by: Pair) -> Named:
     return Named(f"J[{pair[0]},{pair[1]}; {by[0]},{by[1]}]", rf"J_{{{a};\,{c}}}")
 
 
+#: How the mathematics of the reasons reads without its markup.
+_PLAIN = {
+    "$": "", r"\,": " ", r"\to": " -> ", r"\sum": "sum", r"\sqrt": " sqrt ", r"\lambda": "lambda", r"\epsilon": "eps",
+    r"\sigma": "sigma", r"\langle ": "<", r"\langle": "<", r"\rangle": ">", r"\partial": "d", r"\mathrm": "", r"\ell": "l",
+    r"\infty": "oo", r"\Theta": "Theta", "{": "", "}": "",
+}  # fmt: skip
+
+
 def _plain(text: str) -> str:
     """A reason without its mathematics markup, for a terminal."""
-    for old, new in (("$", ""), (r"\,", " "), (r"\to", "->"), (r"\sum", "sum"), (r"\sqrt", "sqrt "), (r"\lambda", "lambda"),
-                     (r"\epsilon", "eps"), (r"\langle", "<"), (r"\rangle", ">"), (r"\partial", "d"), (r"\mathrm", ""),
-                     (r"\ell", "l"), (r"\infty", "oo"), (r"\Theta", "Theta"), ("{", ""), ("}", "")):  # fmt: skip
+    for old, new in _PLAIN.items():
         text = text.replace(old, new)
     return text
