@@ -156,6 +156,7 @@ def write(derivations: tuple[Derivation, ...]) -> str:
         kinks=tuple(float(k) for k in activation.kinks),
         single=_single(derivations),
         numeric=[t for t in by_name.values() if t.closed is None or activation.kinks],
+        closed_names=tuple(t.name for t in by_name.values() if t.closed is not None),
         closed=_closed_groups(by_name.values()),
         kinked=bool(activation.kinks),
         functions=[_function(d, law, found) for d, law in zip(derivations, laws, strict=True)],

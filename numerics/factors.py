@@ -175,7 +175,9 @@ class _Sites:
 
     grid: Grid  # in the noise
     stretch: Array  # (N, sites)
-    rows: tuple[int, ...]  # which of the grid's sums each wanted product needs
+    rows: tuple[int, ...]  # the grid's sums: of every key, and perhaps of its tail
+    keys: int  # number of different products of orders
+    which: tuple[int, ...]  # the key of each term
 
     def smoothed(self, n: Ints, m: Array, reach: Array, step: Array) -> Array:
         """The sums (sums, n, P) at m, (n, P), with |m| < reach, (n,), from panels shorter than step, (n,)."""
@@ -201,7 +203,8 @@ class _Sites:
 
     def _exact(self, grid: Grid, n: Ints, m: Array) -> Array:
         means = {s: (c[:, None] * m).ravel() for s, c in enumerate(self.stretch[n].T)}
-        return grid.sum_over(0, means, np.repeat(np.arange(len(n)), m.shape[1])).reshape(-1, *m.shape)
+        sums = grid.sum_over(0, means, np.repeat(np.arange(len(n)), m.shape[1]))
+        return np.asarray(sums[list(self.rows)].reshape(-1, *m.shape))
 
 
 @dataclass(frozen=True)
@@ -209,6 +212,7 @@ class _Model:
     """Groups of parallel sites, independent given the factors f: y = U f + noise, variance of y = 1."""
 
     groups: tuple[_Sites, ...]
+    measures: tuple[_Sites, ...]  # the same with their tails
     constant: Array  # (terms, 1): the factors of sites without variance
     D: Array  # (N, groups); nan: not decomposed
     U: Array  # (N, groups, factors)
@@ -218,12 +222,12 @@ class _Model:
         # A shift of f by i y along a principal axis makes the weight grow by exp(y^2/2) and G_i, a function smoothed by
         # noise, by exp((U_i y)^2/2 D_i), together exp(A y^2/2), A = 1 + the eigenvalue of U^T D^-1 U. The rule errs by
         # exp(-2 pi y/h + A y^2/2), least at y = 2 pi/(A h): E = 2 pi^2/(A h^2). A smooth sigma has a scale of its own.
-        A = 1 + (self.U**2 / self.D[:, :, None]).sum(axis=1)
+        A = 1 + (self.U**2 / self.D[:, :, None]).sum(axis=1)  # nan where not decomposed
         h = math.pi * np.sqrt(2 / (E * A))
         if not self.groups[0].grid.kinks:
             stretch = np.stack([np.abs(g.stretch).max(axis=1) for g in self.groups], axis=1)
             h = np.maximum(h, spacing((np.abs(self.U) * stretch[:, :, None]).max(axis=1), E))
-        return np.where(A < 1 + 1e-18, np.inf, h)
+        return np.where(A == 1, np.inf, h)
 
     def counts(self, E: float) -> Ints:
         """Nodes on each axis, in steps of a fifth so that many covariances share a grid, (N, factors)."""
@@ -236,16 +240,121 @@ class _Model:
 
     def averages(self, n: Ints, E: float) -> Array:
         """The averages, (terms, n)."""
-        out = self._integrals(tuple(self._noise(g, E) for g in self.groups), n, E)
-        return self.constant * out[0]
+        groups = [replace(g, grid=_resolved(g.grid, n, E)) for g in self.groups]
+        return np.asarray(self.constant * self._integrals(groups, n, E)[0])
 
     def magnitudes(self, n: Ints) -> tuple[Array, Array]:
         """E|product| and how much of it lies outside of the grids, (terms, n)."""
-        groups = []
-        for g in self.groups:
-            spaced = 2 * _NOISE / 34
-            grid = replace(g.grid, magnitude=True, half_width=_NOISE, counts=(35,))
-            groups.append(replace(g, grid=grid))
-        inside, shell, all_noise = self._integrals(tuple(groups), n, _COARSE, ends=2 / (_NOISE * spaced))
-        tail = all_noise - inside + 2 * shell / math.expm1(_REACH - 0.5)
+        nodes = 35
+        coarse = {"magnitude": True, "half_width": _NOISE, "counts": (nodes,)}
+        groups = [replace(g, grid=replace(g.grid, **coarse)) for g in self.measures]
+        # A Gaussian tail is its density over its place; twice that, for integrands that grow.
+        inside, shell, both = self._integrals(groups, n, _COARSE, 2 / (_NOISE * 2 * _NOISE / (nodes - 1)))
+        tail = both - inside + 2 * shell / math.expm1(_REACH - 0.5)
         return np.abs(self.constant) * inside, np.abs(self.constant) * tail
+
+    def _integrals(self, groups: Sequence[_Sites], n: Ints, E: float, end: float = 0.0) -> Array:
+        """Over the factors, (1, terms, n); with ``end``, also over their outer shell, and with the tails of the noise."""
+        out = np.zeros((3 if end else 1, len(self.constant), len(n)))
+        kinds, kind = np.unique(self.counts(E)[n], axis=0, return_inverse=True)
+        for k, counts in enumerate(kinds.tolist()):
+            some = np.flatnonzero(kind.ravel() == k)
+            f, w, shell = _ball(counts)
+            size = max(1, BLOCK // len(w))
+            for here in (some[i : i + size] for i in range(0, len(some), size)):
+                tables = [self._table(g, i, n[here], f, E) for i, g in enumerate(groups)]
+                weights = [w, w * shell] if end else [w]
+                inside = [t[: g.keys] for g, t in zip(groups, tables, strict=True)]
+                for j, sums in enumerate(_contracted(weights, inside, [g.which for g in groups])):
+                    out[j][:, here] = sums
+                if end:
+                    both = [t[: g.keys] + end * t[g.keys :] for g, t in zip(groups, tables, strict=True)]
+                    out[2][:, here] = _contracted([w], both, [g.which for g in groups])[0]
+        return out
+
+    def _table(self, g: _Sites, i: int, n: Ints, f: Array, E: float) -> Array:
+        """The functions of group i at the factors f, (keys, n, P); then their tails, if the grid has them."""
+        U, noise = self.U[n, i], np.sqrt(self.D[n, i])
+        # A smoothed kink has the scale of the noise, a smooth sigma one of its own.
+        step = 6 * noise if g.grid.kinks else 3.2 * np.maximum(noise, 1 / np.abs(g.stretch[n]).max(axis=1))
+        reach = 1.001 * _REACH * np.linalg.norm(U, axis=1) + 1e-300
+        return g.smoothed(n, U @ f, reach, step / math.sqrt(E))
+
+
+def _contracted(weights: Sequence[Array], tables: Sequence[Array], which: Sequence[tuple[int, ...]]) -> list[Array]:
+    """For each weight, the sums (terms, n) over all points of the products tables[0][which[0][term]] ..."""
+    half = len(tables) // 2
+    products: dict[object, Array] = {}
+    out = [np.empty((len(which[0]), tables[0].shape[1])) for _ in weights]
+    for term, keys in enumerate(zip(*which, strict=True)):
+        for part in (slice(half), slice(half, None)):
+            if (part.start, keys[part]) not in products:
+                factors = [t[k] for t, k in zip(tables[part], keys[part], strict=True)]
+                products[part.start, keys[part]] = math.prod(factors[1:], start=factors[0])
+        left, right = products[None, keys[:half]], products[half, keys[half:]]
+        for w, total in zip(weights, out, strict=True):
+            total[term] = np.einsum("p,np,np->n", w, left, right)
+    return out
+
+
+def _ball(counts: Sequence[int]) -> tuple[Array, Array, Array]:
+    """Points f (factors, P) of a grid within a ball, their weights, and which of them form its outer shell of width 1."""
+    axes = [np.linspace(-_REACH, _REACH, c) if c > 1 else np.zeros(1) for c in counts]
+    f = np.stack(np.meshgrid(*axes, indexing="ij")).reshape(len(counts), -1)
+    radius = np.linalg.norm(f, axis=0)
+    f, radius = f[:, radius < _REACH + 1e-9], radius[radius < _REACH + 1e-9]
+    w = math.prod(density(x) * (2 * _REACH / (c - 1)) for x, c in zip(f, counts, strict=True) if c > 1)
+    return f, w * np.ones(len(radius)), (radius > _REACH - 1).astype(float)
+
+
+def _resolved(grid: Grid, n: Ints, E: float) -> Grid:
+    """The grid of a site's noise with a relative error of exp(-E) or so."""
+    if grid.kinks:
+        order, panels = math.ceil(0.55 * E), 4
+        pieces = panels + len(grid.kinks) * len(grid.last)
+        return replace(grid, half_width=_NOISE, order=order, uniform=(panels,), counts=(pieces * order,))
+    h = float(spacing(np.abs(grid.L[n]).max(), E + 4))
+    return replace(grid, half_width=_NOISE, counts=(math.ceil(2 * _NOISE / h) + 1,))
+
+
+def _model(sigma: Sigma, kinks: tuple[float, ...], L: Array, last: tuple[int, ...], terms: Sequence[Term]) -> _Model:
+    rank, orders = L.shape[2], [orders for orders, _ in terms]
+    still = [tuple(o if at < 0 else () for o, at in zip(sites, last, strict=True)) for sites in orders]
+    tree, index = tree_of_sums([((), sites) for sites in still], (-1,) * len(last))
+    constant = Grid(sigma, kinks, np.zeros((1, len(last), 0)), (-1,) * len(last), tree).averages()[index]
+    members = [[i for i, at in enumerate(last) if at == axis] for axis in range(rank)]
+    # The first site of a group sets the direction, and the others are multiples of it, up to rounding.
+    first = L[:, [m[0] for m in members]]
+    direction = first / np.linalg.norm(first, axis=2, keepdims=True)
+    stretch = [np.einsum("nsk,nk->ns", L[:, m], direction[:, axis]) for axis, m in enumerate(members)]
+    parallel = np.ones(len(L), dtype=bool)
+    for axis, (m, c) in enumerate(zip(members, stretch, strict=True)):
+        apart = np.linalg.norm(L[:, m] - c[:, :, None] * direction[:, None, axis], axis=2)
+        parallel &= (apart <= _PARALLEL * np.abs(c)).all(axis=1)
+    D, U = decomposed(direction @ direction.swapaxes(1, 2))
+    D[~parallel] = np.nan
+    groups, measures = (
+        tuple(
+            _sites(sigma, kinks, c, np.sqrt(D[:, axis]), [tuple(o[i] for i in m) for o in orders], ends)
+            for axis, (m, c) in enumerate(zip(members, stretch, strict=True))
+        )
+        for ends in (False, True)
+    )
+    return _Model(groups, measures, constant, D, U)
+
+
+def _sites(
+    sigma: Sigma,
+    kinks: tuple[float, ...],
+    c: Array,
+    noise: Array,
+    orders: Sequence[tuple[tuple[int, ...], ...]],
+    ends: bool,
+) -> _Sites:
+    keys = sorted(set(orders))
+    wanted = [((weight,), key) for weight in ((0, ~0) if ends else (0,)) for key in keys]
+    last = (0,) * c.shape[1]
+    tree, index = tree_of_sums(wanted, last)
+    rows = tuple(tree[0][i][2] for i in index)  # nothing multiplies the sums of the only axis
+    grid = Grid(sigma, kinks, (c * noise[:, None])[:, :, None], last, tree)
+    return _Sites(grid, c, rows, len(keys), tuple(keys.index(o) for o in orders))

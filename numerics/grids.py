@@ -165,7 +165,9 @@ class Grid:
         size = max(1, BLOCK // math.prod(self.counts[axis : -1 if self.table else None]))
         if len(n) > size:
             blocks = [slice(k, k + size) for k in range(0, len(n), size)]
-            return np.concatenate([self.sum_over(axis, {s: m[b] for s, m in mean.items()}, n[b]) for b in blocks], axis=1)
+            return np.concatenate(
+                [self.sum_over(axis, {s: m[b] for s, m in mean.items()}, n[b]) for b in blocks], axis=1
+            )
         u, w = self.nodes(axis, mean, n)
         z = {s: m[:, None] + self.L[n, s, axis][:, None] * u for s, m in mean.items()}
         shape = (len(n), u.shape[1])

@@ -59,11 +59,18 @@ def gaussian_averages(
     for g, pattern in enumerate(patterns):
         n = np.flatnonzero(group.ravel() == g)
         rank = int(pattern.max()) + 1
-        base = Grid(sigma, tuple(sorted(map(float, kinks))), L[n][:, :, :rank], tuple(map(int, pattern)))
+        cuts, last = tuple(sorted(map(float, kinks))), tuple(map(int, pattern))
         # Steps see the rounding of a correlation through its arc cosine, hence 1/pivot.
         floor = EPS * (16 + (2 / smallest[n] if kinks else np.zeros(len(n))))
         with np.errstate(all="ignore"):
-            values[:, n], errors[:, n] = refine(base, terms, floor, rtol, atol, max_points)
+            if rank > 2 and terms:
+                values[:, n], errors[:, n], settled = factored(
+                    sigma, cuts, L[n][:, :, :rank], last, terms, floor, rtol, atol, max_points
+                )
+                n, floor = n[~settled], floor[~settled]
+            if len(n):
+                base = Grid(sigma, cuts, L[n][:, :, :rank], last)
+                values[:, n], errors[:, n] = refine(base, terms, floor, rtol, atol, max_points)
     return values, errors
 
 
