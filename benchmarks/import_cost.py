@@ -14,7 +14,10 @@ CASES = {
     "import sympy": "import sympy",
     "import widthwise": "import widthwise",
     "import widthwise; derive V": "import widthwise as ww; ww.derive(ww.MLP('tanh'), 'V').latex()",
-    "import widthwise; predict": "import widthwise as ww; ww.predict(ww.MLP('tanh', depth=3, C_W=1, C_b=0, lambda_W=1, lambda_b=0), [[1.0]])",
+    "import widthwise; predict": """
+import widthwise as ww
+ww.predict(ww.MLP("tanh", depth=3, C_W=1, C_b=0, lambda_W=1, lambda_b=0), [[1.0]])
+""",
 }
 
 
