@@ -18,15 +18,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import gammaincc
 
-from .grids import BLOCK, CHEBYSHEV, LOOSE, Array, Grid, Ints, Sigma, Term, density, estimated, spacing, tree_of_sums
+from .grids import BLOCK, CHEBYSHEV, LOOSE, Array, Grid, Ints, Sigma, Term, density, spacing, tree_of_sums
 
 #: Half widths of the rules for the factors and for the noise of a site.
-_REACH, _NOISE = 7.0, 8.5
+_REACH, _NOISE = 7.5, 8.5
 #: Most points of a grid of factors: beyond, the sites are so close to dependent that nested grids are cheaper.
-_MOST = 60_000
+_MOST = 100_000
 #: Accuracy exp(-E) aimed at by the grid that measures E|product|, and by the first one of the others, [kinked].
-_COARSE, _FIRST = 9.0, (21.0, 18.0)
+_COARSE, _FIRST = 9.0, (19.5, 16.0)
 #: Most refinements.
 _REFINEMENTS = 6
 #: Covariances decomposed together.
@@ -53,15 +54,12 @@ def factored(
     Sites complete on the axes ``last`` of L, (N, d, rank), as in ``Grid``. floor: rounding relative to E|product|, (N,).
     """
     model = _model(sigma, kinks, L, last, terms)
-    values, errors, before = np.zeros((len(terms), len(L))), np.zeros((len(terms), len(L))), np.zeros(len(L))
+    values, errors, size, rounding, tolerance = np.zeros((5, len(terms), len(L)))
     settled, limit = np.zeros(len(L), dtype=bool), min(_MOST, max_points)
-    pending = np.flatnonzero(model.points(_FIRST[bool(kinks)]) <= limit)
+    pending = np.flatnonzero(model.points(_FIRST[bool(kinks)] * math.sqrt(2)) <= limit)  # two levels at least
     scale, tail = model.magnitudes(pending)
-    rounding = np.zeros_like(values)
     rounding[:, pending] = floor[pending] * scale + tail
-    tolerance = np.zeros_like(values)
     tolerance[:, pending] = np.maximum(atol, LOOSE[bool(kinks)][L.shape[2]] * scale) + 1.5 * floor[pending] * scale
-    size = np.zeros_like(values)
     size[:, pending] = scale
     for level in range(_REFINEMENTS):
         E = _FIRST[bool(kinks)] * math.sqrt(2) ** level
@@ -69,9 +67,10 @@ def factored(
         if not len(pending):
             break
         new = model.averages(pending, E)
-        errors[:, pending], before[pending] = estimated(
-            new - values[:, pending], size[:, pending], before[pending], rounding[:, pending], level, tables=True
-        )
+        # Twice the change: the error falls much faster, but a sum may have come close to the truth by chance.
+        change = np.abs(new - values[:, pending])
+        worst = np.divide(change, size[:, pending], out=np.zeros_like(change), where=size[:, pending] > 0).max(axis=0)
+        errors[:, pending] = 2 * np.maximum(change, worst / 10 * size[:, pending]) + rounding[:, pending]
         values[:, pending] = new
         allowed = np.maximum(rtol * np.abs(new), tolerance[:, pending])
         settled[pending] = (errors[:, pending] <= allowed).all(axis=0) & (level > 0)
@@ -187,11 +186,11 @@ class _Sites:
             return self._exact(grid, n, m)
         y = (np.arange(panels)[:, None] + CHEBYSHEV).ravel() * (2 / panels) - 1
         samples = self._exact(grid, n, reach[:, None] * y)
-        c = np.linalg.solve(np.vander(CHEBYSHEV), samples.reshape(-1, k).T)
+        c = np.linalg.solve(np.vander(CHEBYSHEV - 0.5), samples.reshape(-1, k).T)
         c = c.reshape(k, len(samples), -1)
         x = ((m / reach[:, None] + 1) * (panels / 2)).ravel()
         panel = np.clip(x.astype(np.int64), 0, panels - 1)
-        x -= panel
+        x -= panel + 0.5
         panel += np.repeat(np.arange(len(n)) * panels, m.shape[1])
         out = np.empty((len(samples), x.size))
         for i, total in enumerate(out):
@@ -246,11 +245,12 @@ class _Model:
     def magnitudes(self, n: Ints) -> tuple[Array, Array]:
         """E|product| and how much of it lies outside of the grids, (terms, n)."""
         nodes = 35
-        coarse = {"magnitude": True, "half_width": _NOISE, "counts": (nodes,)}
-        groups = [replace(g, grid=replace(g.grid, **coarse)) for g in self.measures]
+        groups = [
+            replace(g, grid=replace(g.grid, magnitude=True, half_width=_NOISE, counts=(nodes,))) for g in self.measures
+        ]
         # A Gaussian tail is its density over its place; twice that, for integrands that grow.
         inside, shell, both = self._integrals(groups, n, _COARSE, 2 / (_NOISE * 2 * _NOISE / (nodes - 1)))
-        tail = both - inside + 2 * shell / math.expm1(_REACH - 0.5)
+        tail = both - inside + shell
         return np.abs(self.constant) * inside, np.abs(self.constant) * tail
 
     def _integrals(self, groups: Sequence[_Sites], n: Ints, E: float, end: float = 0.0) -> Array:
@@ -259,26 +259,30 @@ class _Model:
         kinds, kind = np.unique(self.counts(E)[n], axis=0, return_inverse=True)
         for k, counts in enumerate(kinds.tolist()):
             some = np.flatnonzero(kind.ravel() == k)
-            f, w, shell = _ball(counts)
-            size = max(1, BLOCK // len(w))
+            f, w = _ball(counts)
+            weights = [w]
+            if end:
+                edge, outside = _shell(counts)
+                weights = [np.append(w, 0 * outside), np.append(0 * w, outside)]
+                f = np.append(f, edge, axis=1)
+            size = max(1, BLOCK // f.shape[1])
             for here in (some[i : i + size] for i in range(0, len(some), size)):
                 tables = [self._table(g, i, n[here], f, E) for i, g in enumerate(groups)]
-                weights = [w, w * shell] if end else [w]
                 inside = [t[: g.keys] for g, t in zip(groups, tables, strict=True)]
                 for j, sums in enumerate(_contracted(weights, inside, [g.which for g in groups])):
                     out[j][:, here] = sums
                 if end:
                     both = [t[: g.keys] + end * t[g.keys :] for g, t in zip(groups, tables, strict=True)]
-                    out[2][:, here] = _contracted([w], both, [g.which for g in groups])[0]
+                    out[2][:, here] = _contracted(weights[:1], both, [g.which for g in groups])[0]
         return out
 
     def _table(self, g: _Sites, i: int, n: Ints, f: Array, E: float) -> Array:
         """The functions of group i at the factors f, (keys, n, P); then their tails, if the grid has them."""
         U, noise = self.U[n, i], np.sqrt(self.D[n, i])
         # A smoothed kink has the scale of the noise, a smooth sigma one of its own.
-        step = 6 * noise if g.grid.kinks else 3.2 * np.maximum(noise, 1 / np.abs(g.stretch[n]).max(axis=1))
+        step = 24 * noise if g.grid.kinks else 14 * np.maximum(noise, 1 / np.abs(g.stretch[n]).max(axis=1))
         reach = 1.001 * _REACH * np.linalg.norm(U, axis=1) + 1e-300
-        return g.smoothed(n, U @ f, reach, step / math.sqrt(E))
+        return g.smoothed(n, U @ f, reach, step / E)
 
 
 def _contracted(weights: Sequence[Array], tables: Sequence[Array], which: Sequence[tuple[int, ...]]) -> list[Array]:
@@ -297,14 +301,28 @@ def _contracted(weights: Sequence[Array], tables: Sequence[Array], which: Sequen
     return out
 
 
-def _ball(counts: Sequence[int]) -> tuple[Array, Array, Array]:
-    """Points f (factors, P) of a grid within a ball, their weights, and which of them form its outer shell of width 1."""
+def _ball(counts: Sequence[int]) -> tuple[Array, Array]:
+    """Points f (factors, P) of a grid within a ball, and their weights."""
     axes = [np.linspace(-_REACH, _REACH, c) if c > 1 else np.zeros(1) for c in counts]
     f = np.stack(np.meshgrid(*axes, indexing="ij")).reshape(len(counts), -1)
-    radius = np.linalg.norm(f, axis=0)
-    f, radius = f[:, radius < _REACH + 1e-9], radius[radius < _REACH + 1e-9]
-    w = math.prod(density(x) * (2 * _REACH / (c - 1)) for x, c in zip(f, counts, strict=True) if c > 1)
-    return f, w * np.ones(len(radius)), (radius > _REACH - 1).astype(float)
+    f = f[:, np.linalg.norm(f, axis=0) < _REACH + 1e-9]
+    w = np.ones(f.shape[1])
+    for x, c in zip(f, counts, strict=True):
+        w *= density(x) * (2 * _REACH / (c - 1)) if c > 1 else 1.0
+    return f, w
+
+
+def _shell(counts: Sequence[int]) -> tuple[Array, Array]:
+    """Points (factors, P) close to the surface of the ball, and weights that bound the integral outside of it."""
+    # Outside lies the chance of a radius so large; twice the mean over many directions, for integrands that grow.
+    active = sum(c > 1 for c in counts)
+    if not active:
+        return np.zeros((len(counts), 0)), np.zeros(0)
+    axes = [np.arange(-2.0, 3.0) if c > 1 else np.zeros(1) for c in counts]
+    f = np.stack(np.meshgrid(*axes, indexing="ij")).reshape(len(counts), -1)
+    f = f[:, f.any(axis=0)]
+    chance = gammaincc(active / 2, _REACH**2 / 2)
+    return (_REACH - 0.5) * f / np.linalg.norm(f, axis=0), np.full(f.shape[1], 2 * chance / f.shape[1])
 
 
 def _resolved(grid: Grid, n: Ints, E: float) -> Grid:

@@ -220,6 +220,7 @@ def _blame(z: Array, values: Sequence[Array], orders: tuple[int, ...]) -> None:
 
 
 def density(u: Array) -> Array:
+    """Density of a standard normal variable."""
     return np.asarray(np.exp(-(u**2) / 2) / math.sqrt(2 * math.pi))
 
 
@@ -248,28 +249,20 @@ def refine(
             break
         sums = _averages(base, rows, pending, 0.7 / math.sqrt(2) ** level)[index]
         new, size = combine @ (C[:, pending] * sums), scale[:, pending]
-        errors[:, pending], before[pending] = estimated(
-            new - values[:, pending], size, before[pending], rounding[:, pending], level, tables=base.rank > 2
-        )
+        change = np.abs(new - values[:, pending])
         values[:, pending] = new
+        # Resolution grows geometrically and the error falls exponentially with it, so each step gains more digits than
+        # the one before: error < change * (change / previous change). Safety 3; the first change counts in full.
+        worst = np.divide(change, size, out=np.zeros_like(size), where=size > 0).max(axis=0, initial=0.0)
+        # Tables gain five bits at each step, whatever the grid does.
+        faster = (level > 1) & (before[pending] > 3 * worst)
+        gain = np.divide(3 * worst, before[pending], out=np.ones_like(worst), where=faster)
+        gain = np.maximum(gain, 2.0**-5 if base.rank > 2 else 0.0)
+        errors[:, pending] = np.maximum(change, worst / 10 * size) * gain + rounding[:, pending]
+        before[pending] = worst
         allowed = np.maximum(rtol * np.abs(new), tolerance[:, pending])
         pending = pending[(errors[:, pending] > allowed).any(axis=0) | (level == 0)]
     return values, errors
-
-
-def estimated(
-    change: Array, size: Array, before: Array, rounding: Array, level: int, *, tables: bool
-) -> tuple[Array, Array]:
-    """Errors (terms, N) after a refinement by ``change``, and the worst relative change (N,), for the next ``before``."""
-    # Resolution grows geometrically and the error falls exponentially with it, so each step gains more digits than
-    # the one before: error < change * (change / previous change). Safety 3; the first change counts in full.
-    change = np.abs(change)
-    worst = np.divide(change, size, out=np.zeros_like(size), where=size > 0).max(axis=0, initial=0.0)
-    faster = (level > 1) & (before > 3 * worst)
-    gain = np.divide(3 * worst, before, out=np.ones_like(worst), where=faster)
-    # Tables gain five bits at each step, whatever the grid does.
-    gain = np.maximum(gain, 2.0**-5 if tables else 0.0)
-    return np.maximum(change, worst / 10 * size) * gain + rounding, worst
 
 
 def _averages(base: Grid, rows: Array, n: Ints, step: float) -> Array:

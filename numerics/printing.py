@@ -53,7 +53,8 @@ def staged(expressions: Sequence[sp.Expr], prefix: str = "x") -> list[tuple[list
     done: set[sp.Symbol] = set()
     stages = []
     for expression in reduced:
-        needed, todo = set(), [expression]
+        needed: set[sp.Symbol] = set()
+        todo = [expression]
         while todo:
             new = {s for s in todo.pop().free_symbols if s in values} - needed - done
             needed |= new

@@ -5,7 +5,6 @@ This module and its two helpers are copied into generated programs: they import 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,8 +12,12 @@ import numpy as np
 from .factors import factored
 from .grids import EPS, Array, Grid, Ints, Sigma, Term, refine
 
+__all__ = ["Sigma", "Term", "gaussian_averages"]
+
 #: Conditional variance, relative to the site's own, below which a site counts as a function of the earlier ones.
 _SINGULAR = 16 * EPS
+#: Independent sites from which on factor analysis pays.
+_BY_FACTORS = 3
 #: Most negative eigenvalue, relative to the largest, that is taken for rounding.
 _NEGATIVE = 1e-12
 
@@ -49,7 +52,8 @@ def gaussian_averages(
         ``ValueError`` for a covariance that is not positive semi-definite, a product that is not finite where the
         average needs it (with z and the order), and terms that do not fit d.
     Source
-        Trefethen and Weideman (2014) for the trapezoid rule on the line; otherwise derived in the comments.
+        Trefethen and Weideman, The Exponentially Convergent Trapezoidal Rule, SIAM Review 56 (2014) 385-458, for the
+        trapezoid rule on the line; otherwise derived in the comments.
     """
     K = _checked(covariance, terms)
     L, last, smallest = _cholesky(K)
@@ -59,17 +63,17 @@ def gaussian_averages(
     for g, pattern in enumerate(patterns):
         n = np.flatnonzero(group.ravel() == g)
         rank = int(pattern.max()) + 1
-        cuts, last = tuple(sorted(map(float, kinks))), tuple(map(int, pattern))
+        cuts, sites = tuple(sorted(map(float, kinks))), tuple(map(int, pattern))
         # Steps see the rounding of a correlation through its arc cosine, hence 1/pivot.
         floor = EPS * (16 + (2 / smallest[n] if kinks else np.zeros(len(n))))
         with np.errstate(all="ignore"):
-            if rank > 2 and terms:
+            if rank >= _BY_FACTORS and terms:
                 values[:, n], errors[:, n], settled = factored(
-                    sigma, cuts, L[n][:, :, :rank], last, terms, floor, rtol, atol, max_points
+                    sigma, cuts, L[n][:, :, :rank], sites, terms, floor, rtol, atol, max_points
                 )
                 n, floor = n[~settled], floor[~settled]
             if len(n):
-                base = Grid(sigma, cuts, L[n][:, :, :rank], last)
+                base = Grid(sigma, cuts, L[n][:, :, :rank], sites)
                 values[:, n], errors[:, n] = refine(base, terms, floor, rtol, atol, max_points)
     return values, errors
 

@@ -282,6 +282,16 @@ def test_parallel_inputs_are_the_limit_of_nearly_parallel_ones(name):
             assert off[n] <= 2 * angle, (n, angle, off[n])
 
 
-@pytest.mark.xfail(strict=True, reason="terms of size 1/angle^3 in Theta1 cancel, and their rounding stays")
-def test_correction_to_the_ntk_is_accurate_for_nearly_parallel_inputs():
-    assert distance_from_parallel("relu", 1e-5)["Theta1"] <= 2e-5
+def test_lost_digits_of_nearly_parallel_inputs_are_reported():
+    """Terms of size 1/angle^3 cancel in Theta1 of relu, and their rounding stays: the prediction says so."""
+    net = MLP("relu", depth=3, C_W=1.5, C_b=0, lambda_W=1, lambda_b=0.5)
+
+    def prediction(angle):
+        return predict(net, np.array([[1.0, 0.0], [1.5 * np.cos(angle), 1.5 * np.sin(angle)]]))
+
+    exact = prediction(0.0).Theta1.values
+    assert float(prediction(1e-2).average_error[-1]) < 1e-8
+    for angle in (1e-4, 1e-5):
+        with pytest.warns(AccuracyWarning, match="average_error"):
+            near = prediction(angle)
+        assert abs(near.Theta1.values - exact).max() <= 10 * float(near.average_error[-1]) + 2 * angle

@@ -11,6 +11,7 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy.special import erf, expit, roots_hermitenorm, roots_legendre
 
+from widthwise.numerics import quadrature
 from widthwise.numerics.quadrature import gaussian_averages
 
 # ------------------------------------------------------------------------------------------- activations, by hand
@@ -345,7 +346,10 @@ def test_three_steps_are_an_orthant_probability(correlation):
     assert abs(values[0, 0] - exact) <= errors[0, 0] < 1e-6
 
 
-def test_a_point_budget_is_respected_and_reported():
+def test_a_point_budget_is_respected_and_reported(monkeypatch):
+    monkeypatch.setattr(
+        quadrature, "_BY_FACTORS", 5
+    )  # nested grids only: a grid of factors needs 20 000 points at most
     K = np.array([equicorrelated(50.0, 0.3)])
     values, errors = average(tanh, K, plain(*[(0,)] * 4), max_points=20_000)
     better, tight = average(tanh, K, plain(*[(0,)] * 4), max_points=4_000_000)
