@@ -162,7 +162,7 @@ def write(derivations: tuple[Derivation, ...]) -> str:
         functions=[_function(d, law, found) for d, law in zip(derivations, laws, strict=True)],
         first=[_first(d) for d in derivations],
         parameters=PARAMETERS,
-        legend={t.name: str(t.node) for t in by_name.values()},
+        legend={t.name: t.node.operator_text() for t in by_name.values()},
     )
     text = render(special="")
     # SciPy's special functions are imported where the text calls one of them.

@@ -70,7 +70,12 @@ class Average(sp.Expr):
         shown = self._shown()
         if shown is not None:
             return f"<{printer._print(shown)}>"
-        return f"<d[{','.join(map(str, self.derivatives))}]({printer._print(self.body)})>"
+        return self.operator_text()
+
+    def operator_text(self) -> str:
+        """Plain text with the derivatives as operators in front, which tells averages apart that print alike."""
+        front = f"d[{','.join(map(str, self.derivatives))}]" if self.derivatives else ""
+        return f"<{front}({self.body})>" if front else f"<{self.body}>"
 
     def _latex(self, printer: Any, exp: Any = None) -> str:
         shown = self._shown()
