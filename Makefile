@@ -4,6 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml README.md LICENSE $(shell find widthwise theory numerics validation -name '*.py' -o -name '*.jinja')
 
+# What is installed is run and tested, not the folders of this tree: keep the current folder off the module path.
+export PYTHONSAFEPATH := 1
+
 .PHONY: demo test test-all lint benchmarks figures clean
 
 demo: $(VENV)/.installed
@@ -19,7 +22,7 @@ test-all: $(VENV)/.tested lint
 lint: $(VENV)/.tested
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy -p widthwise
+	cd $(VENV) && bin/mypy --config-file ../pyproject.toml -p widthwise
 
 benchmarks: $(VENV)/.installed
 	for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script; done

@@ -11,6 +11,7 @@ The names below are loaded when they are first used, so that ``import widthwise`
 from __future__ import annotations
 
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -30,6 +31,12 @@ if TYPE_CHECKING:
     from .validation.validate import validate as validate
 
 __version__ = "0.1.0"
+
+# In a checkout the folders theory, numerics and validation lie beside this one instead of in it; Python started there
+# finds this folder first, installed or not.
+_here = Path(__file__).parent
+if not (_here / "theory").is_dir() and (_here.parent / "theory").is_dir():
+    __path__.append(str(_here.parent))
 
 #: Where each public name lives.
 _HOME = {
