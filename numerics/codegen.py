@@ -86,6 +86,10 @@ class Compiled:
         """The tensors of the first layer, from the inputs."""
         return dict(self.namespace["first_layer"](X, **parameters))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A pickle holds the text, and loads it again."""
+        return _load, (self.names, self.source, self.single)
+
     def save(self, path: str | Path) -> Path:
         """Write the source to a file that runs with NumPy and SciPy alone."""
         path = Path(path)
@@ -117,14 +121,17 @@ def compile(derivation: Derivation | System) -> Compiled:
 
 @lru_cache(maxsize=64)
 def _compile(derivations: tuple[Derivation, ...]) -> Compiled:
-    source = write(derivations)
+    return _load(tuple(d.name for d in derivations), write(derivations), _single(derivations))
+
+
+def _load(names: tuple[str, ...], source: str, single: bool) -> Compiled:
     # A registered module, as an import would make it: dataclasses and tracebacks look their module up by name.
     module = types.ModuleType(f"widthwise_generated_{next(_NUMBERS)}")
     sys.modules[module.__name__] = module
     filename = f"<{module.__name__}>"
     linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
     exec(builtins.compile(source, filename, "exec"), module.__dict__)
-    return Compiled(tuple(d.name for d in derivations), source, _single(derivations), module.__dict__)
+    return Compiled(names, source, single, module.__dict__)
 
 
 _NUMBERS = itertools.count(1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -21,7 +21,7 @@ Array = NDArray[np.float64]
 
 #: The largest 1/n correction, relative to the leading order, that passes without a warning.
 EXPANSION_LIMIT = 0.5
-#: The largest estimated absolute error of a Gaussian average that passes without a warning.
+#: The largest estimated error of a Gaussian average, relative above one, that passes without a warning.
 ACCURACY_LIMIT = 1e-6
 
 AXES = ("a", "b", "c", "d")
@@ -39,8 +39,8 @@ def predict(net: MLP, X: ArrayLike, quantities: str | Sequence[str] | None = Non
         the correlator: F[a,b,c,d] pairs z_a with H's index c and z_b with d; B[a,b,c,d] pairs a with c and b with d.
         ``layer`` = 1 ... depth.
     Units
-        Tensors of layer l multiply 1/n_(l-1). ``average_error`` (layer) is the largest estimated absolute error of
-        the Gaussian averages taken to reach that layer.
+        Tensors of layer l multiply 1/n_(l-1). ``average_error`` (layer) is the largest estimated error of the
+        Gaussian averages taken to reach that layer: absolute for averages up to one, relative for larger ones.
     Valid
         Leading order of each quantity in 1/n; ``order=0`` gives K and Theta only. Without ``width=`` all hidden widths
         count as equal. Warns (``ExpansionWarning``) when the next order is not small at the given width.
@@ -68,6 +68,7 @@ def iterate(net: MLP, X: Array, names: tuple[str, ...]) -> list[dict[str, Array]
     compiled = compiled_system(net.activation, single, names)
     values = {p: net.per_layer(p) for p in HYPERPARAMETERS}
     layers = [compiled.first_layer(X, **{p: v[0] for p, v in values.items()})]
+    _check(layers[0], 1)
     for i, ratio in enumerate(net.ratios, start=1):
         layers.append(compiled(layers[-1], rho=ratio, **{p: v[i] for p, v in values.items()}))
         _check(layers[-1], i + 1)
@@ -88,6 +89,8 @@ def _names(quantities: str | Sequence[str] | None, order: int) -> tuple[str, ...
         )
     if quantities is None:
         return tuple(q.name for q in QUANTITIES if order == 1 or q.kind is Kind.MEAN)
+    if not isinstance(quantities, str | Iterable):
+        raise InvalidArgument(f"quantities={quantities!r}; allowed: None (all), a name, or a sequence of names")
     names = (quantities,) if isinstance(quantities, str) else tuple(quantities)
     for name in names:
         if quantity(name).kind is not Kind.MEAN and order == 0:
@@ -131,11 +134,11 @@ def _dataset(net: MLP, X: Array, names: tuple[str, ...], layers: list[dict[str, 
     variables["average_error"] = (
         ("layer",),
         worst,
-        {"long_name": "largest estimated absolute error of a Gaussian average"},
+        {"long_name": "largest estimated error of a Gaussian average, relative above one"},
     )
     if worst[-1] > ACCURACY_LIMIT:
         warnings.warn(
-            f"a Gaussian average has an estimated absolute error of {worst[-1]:.1e} (limit {ACCURACY_LIMIT:.0e}); "
+            f"a Gaussian average has an estimated error of {worst[-1]:.1e} (limit {ACCURACY_LIMIT:.0e}); "
             "see the variable average_error",
             AccuracyWarning,
             stacklevel=3,

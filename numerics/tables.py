@@ -32,7 +32,8 @@ def tables(
         that are ``closed`` have a closed form at regular pairs: they are integrated at singular pairs only, and hold
         numbers without meaning elsewhere (see ``where_regular``).
     Errors
-        Those of ``gaussian_averages``. The second value returned is the largest estimated absolute error.
+        Those of ``gaussian_averages``. The second value returned is the largest estimated error, relative to
+        averages above one.
     """
     values: dict[str, Array] = {}
     worst = 0.0
@@ -59,7 +60,7 @@ def _one_site(
 ) -> tuple[dict[str, Array], float]:
     variances = np.asarray(K, dtype=float)
     found, errors = gaussian_averages(sigma, variances.reshape(-1, 1, 1), list(group.values()), kinks=kinks)
-    return {name: found[i].reshape(variances.shape) for i, name in enumerate(group)}, float(errors.max(initial=0.0))
+    return {name: found[i].reshape(variances.shape) for i, name in enumerate(group)}, _largest(errors, found)
 
 
 def _many_sites(
@@ -84,6 +85,11 @@ def _many_sites(
             values |= found
             worst = max(worst, error)
     return values, worst
+
+
+def _largest(errors: Array, values: Array) -> float:
+    """The largest error, absolute for averages up to one and relative for larger ones."""
+    return float((errors / np.maximum(1.0, np.abs(values))).max(initial=0.0))
 
 
 def regular(K: Array) -> Array:
@@ -125,7 +131,7 @@ def _fill(
         by = np.argsort(every, axis=0, kind="stable")
         row = _arrangement_numbers(orders, derivatives, by, arrangements)
         values[name] = found[row, number[tuple(np.take_along_axis(every, by, axis=0))]].reshape((m,) * d)
-    return values, float(errors.max(initial=0.0))
+    return values, _largest(errors, found)
 
 
 def _permutations(orders: tuple[tuple[int, ...], ...]) -> list[tuple[tuple[int, ...], ...]]:
@@ -169,5 +175,5 @@ def where_regular(formula: Callable[..., Array], K: Array, singular: Array) -> t
     values = np.broadcast_to(formula(K_aa, K_ab, K_bb), K.shape)
     # The values are inverse powers of the angle between the samples, which cancel in the tensors. Measured for the 1/n
     # correction to relu's tangent kernel between angles of 1e-3 and 1e-6: right to a factor of ten.
-    rounding = 8 * float(np.finfo(float).eps * np.abs(values[good]).max(initial=0.0))
+    rounding = 8 * float(np.finfo(float).eps * np.abs(values[good]).max(initial=0.0)) / max(1.0, float(variance.max()))
     return np.where(good, values, singular), rounding

@@ -12,13 +12,15 @@ from typing import Any
 
 import mpmath
 import sympy as sp
-from sympy.core.function import UndefinedFunction
+from sympy.core.function import AppliedUndef, UndefinedFunction
 
 from .errors import InvalidArgument, NotIntegrable, unknown_name
 from .symbols import z
 
 #: Far enough out for log|sigma(z)|/z^2 to show whether sigma grows like a Gaussian.
 _FAR = 10**6
+#: How far from a kink its sides are looked at.
+KINK_STEP = sp.Rational(1, 10**10)
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,9 @@ class Activation:
 
     def __post_init__(self) -> None:
         if self.expr is not None:
+            _check_elementary(self.name, self.expr)
             _check_integrable(self.name, self.expr)
+            _check_continuous(self)
 
     @property
     def specified(self) -> bool:
@@ -108,6 +112,35 @@ def _branch(expr: sp.Expr, sign: int) -> sp.Expr:
     return sp.simplify(expr.subs(z, sign * side)).subs(side, sign * z)
 
 
+def _check_elementary(name: str, expr: sp.Expr) -> None:
+    """Raise for functions that have no derivative or no NumPy text."""
+    refused = (sp.floor, sp.ceiling, sp.frac, sp.Mod, sp.DiracDelta, sp.Integral, sp.Derivative, sp.Sum, AppliedUndef)
+    found = expr.atoms(*refused)
+    if found:
+        raise InvalidArgument(
+            f"activation={name!r} holds {', '.join(sorted(map(str, found)))}; allowed: elementary functions, erf, Max, Min, "
+            "Abs and Piecewise, or sympy.Function('sigma') itself for the unspecified activation"
+        )
+
+
+def _check_continuous(activation: Activation) -> None:
+    """Raise for a jump or an unbounded slope at a kink: the tangent kernel has an infinite mean there."""
+    for kink in activation.kinks:
+        left, at, right = (float(activation(kink + h).evalf()) for h in (-KINK_STEP, 0, KINK_STEP))
+        slopes = [abs(float(activation(kink + h, 1).evalf())) for h in (-KINK_STEP, KINK_STEP)]
+        scale = 1 + abs(at)
+        if max(abs(left - at), abs(right - at)) > 1e-4 * scale:
+            what = f"jumps at z={kink} (from {left:.6g} by {at:.6g} to {right:.6g})"
+        elif max(slopes) > 1e4 * scale:
+            what = f"has an unbounded slope at z={kink}"
+        else:
+            continue
+        raise NotIntegrable(
+            f"activation={activation.name!r} {what}: <sigma'^2>, and with it the tangent kernel, is infinite; "
+            "allowed: continuous functions with bounded slopes (kinks are fine)"
+        )
+
+
 def _check_integrable(name: str, expr: sp.Expr) -> None:
     """Raise unless sigma is real and finite on a grid, and o(exp(eps z^2)) at both ends."""
     f = sp.lambdify(z, expr, "mpmath")
@@ -119,9 +152,10 @@ def _check_integrable(name: str, expr: sp.Expr) -> None:
                     f"activation={name!r} is not real and finite at z={float(x):g}; "
                     "its Gaussian averages need a function that is finite on the whole real line"
                 )
-        for x in (mpmath.mpf(_FAR), mpmath.mpf(-_FAR)):
-            value = _evaluate(f, x)
-            if value is None or (value != 0 and mpmath.log(abs(value)) / x**2 > 1e-4):
+        # Nearer points first: there a function that grows out of all bounds shows it before its digits fill the memory.
+        for x, limit in ((50, 1), (-50, 1), (_FAR, 1e-4), (-_FAR, 1e-4)):
+            value = _evaluate(f, mpmath.mpf(x))
+            if value is None or (value != 0 and mpmath.log(abs(value)) / x**2 > limit):
                 raise NotIntegrable(
                     f"activation={name!r} is not finite under a Gaussian: it grows like exp(c z^2) or faster as "
                     f"z -> {'+' if x > 0 else '-'}oo, so <sigma^2>_K diverges for large K; "

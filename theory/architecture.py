@@ -168,6 +168,8 @@ def _widths(width: Any, depth: int | None) -> int | tuple[int, ...] | None:
 def _nonnegative(name: str, value: Any, depth: int | None) -> Value:
     if value is None:
         return None
+    if getattr(value, "ndim", None) == 0:
+        value = value.item()
     if isinstance(value, Real | sp.Expr) and not isinstance(value, bool):
         return _one(name, value)
     if isinstance(value, str | bool) or not isinstance(value, Iterable):

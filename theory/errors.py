@@ -52,4 +52,4 @@ def unknown_name(kind: str, name: str, allowed: Iterable[str]) -> UnknownName:
     near = difflib.get_close_matches(name.lower(), {o.lower(): o for o in options}, n=2, cutoff=0.5)
     by_lower = {o.lower(): o for o in options}
     hint = f"; did you mean {' or '.join(repr(by_lower[n]) for n in near)}?" if near else ""
-    return UnknownName(f"{kind}={name!r} is not known{hint} Allowed: {', '.join(options)}.")
+    return UnknownName(f"{kind}={name!r} is not known{hint or '.'} Allowed: {', '.join(options)}.")

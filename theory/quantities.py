@@ -11,7 +11,7 @@ from enum import StrEnum
 from functools import cache
 from itertools import permutations
 
-from .errors import unknown_name
+from .errors import InvalidArgument, unknown_name
 from .symbols import Entry, Jet
 
 
@@ -91,6 +91,8 @@ register(QUANTITIES)
 
 def quantity(name: str) -> Quantity:
     """The row called ``name``; ``UnknownName`` with the nearest names if there is none."""
+    if not isinstance(name, str):
+        raise InvalidArgument(f"quantity={name!r} is a {type(name).__name__}; allowed: one of {', '.join(BY_NAME)}")
     if name not in BY_NAME:
         raise unknown_name("quantity", name, BY_NAME)
     return BY_NAME[name]

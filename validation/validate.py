@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from itertools import product
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from ..numerics.inputs import check_inputs
 from ..numerics.predict import predict
 from ..theory.architecture import MLP
 from ..theory.errors import ExpansionWarning, InvalidArgument
-from ..theory.quantities import QUANTITIES, quantity, symmetries
+from ..theory.quantities import QUANTITIES, Quantity, quantity, symmetries
 from .report import Report
 from .simulate import simulate
 from .verdict import check_alpha, extrapolate, judge, p_values, sigmas
@@ -55,6 +56,8 @@ def validate(
         Those of ``predict`` and ``simulate``; ``InvalidArgument`` for widths that are too few or out of proportion.
     """
     check_alpha(alpha)
+    if isinstance(seed, bool) or not isinstance(seed, Integral) or seed < 0:
+        raise InvalidArgument(f"seed={seed!r}; allowed: integers from 0")
     inputs = check_inputs(X)
     nets = _family(net, widths)
     counts = _counts(networks, len(nets))
@@ -100,7 +103,7 @@ def compare(
         # A network of one layer has no width, and nothing to extrapolate.
         powers = (0,) if net.depth == 1 else (0, -1)
         fit = extrapolate(widths, measured.reshape(flat), errors.reshape(flat), groups=groups, powers=powers)
-        sigma = sigmas(predicted.ravel(), fit.value, fit.stderr)
+        sigma = sigmas(predicted.ravel(), fit.value, fit.stderr, scale=_natural_scale(row, theory))
         columns = {
             "measured": fit.value,
             "standard_error": fit.stderr,
@@ -123,6 +126,13 @@ def compare(
     return Report(net, np.asarray(X, dtype=float), table, verdict, data)
 
 
+def _natural_scale(row: Quantity, theory: xr.Dataset) -> float:
+    """The size of the products of kernels that a cumulant is a difference of: K for z, Theta for d_r z."""
+    size = {name: float(np.abs(theory[name]).max()) if name in theory else 0.0 for name in ("K", "Theta")}
+    jets = [directions for pair in row.pairs for directions, _ in pair]
+    return float(np.prod([np.sqrt(size["Theta" if directions else "K"]) for directions in jets]))
+
+
 def _family(net: MLP, widths: Sequence[int | Sequence[int]] | None) -> list[MLP]:
     """The networks of different widths and one shape."""
     if widths is None:
@@ -131,6 +141,8 @@ def _family(net: MLP, widths: Sequence[int | Sequence[int]] | None) -> list[MLP]
             widths = DEFAULT_WIDTHS
         else:
             widths = [base * k if isinstance(base, int) else [n * k for n in base] for k in (1, 2, 4)]
+    if not isinstance(widths, Sequence | np.ndarray) or isinstance(widths, str):
+        raise InvalidArgument(f"widths={widths!r}; allowed: a sequence of at least two widths, e.g. (32, 64, 128)")
     nets = [net.at_width(w) for w in widths]
     shapes = [np.array(n.hidden_widths or (1,), dtype=float) for n in nets]
     if any(not np.allclose(s / s[0], shapes[0] / shapes[0][0]) for s in shapes):
@@ -143,7 +155,9 @@ def _family(net: MLP, widths: Sequence[int | Sequence[int]] | None) -> list[MLP]
 
 
 def _counts(networks: int | Sequence[int], number: int) -> list[int]:
-    counts = [networks] * number if isinstance(networks, int) else list(networks)
+    if not isinstance(networks, Integral | Sequence):
+        raise InvalidArgument(f"networks={networks!r}; allowed: an integer from 2, or one for each width")
+    counts = [int(networks)] * number if isinstance(networks, Integral) else list(networks)
     if len(counts) != number:
         raise InvalidArgument(
             f"networks={counts} has {len(counts)} entries for {number} widths; allowed: one number, or one for each width"

@@ -70,13 +70,13 @@ def extrapolate(
     )
 
 
-def sigmas(predicted: Array, measured: Array, stderr: Array) -> Array:
+def sigmas(predicted: Array, measured: Array, stderr: Array, *, scale: float = 0.0) -> Array:
     """(measured - predicted) / stderr; where there is no noise but rounding, 0 for equal numbers and infinity for others.
 
-    All entries belong to one quantity, whose largest value sets the scale of rounding: the NTK of the first layer, say, is
-    deterministic, and its variance is computed as a difference of equal numbers.
+    All entries belong to one quantity. Its largest value, or ``scale``, the size of what it is computed from, sets the
+    scale of rounding: the NTK of the first layer, say, is deterministic, and its variance a difference of equal numbers.
     """
-    floor = ROUNDING * max(np.abs(predicted).max(initial=0.0), np.abs(measured).max(initial=0.0))
+    floor = ROUNDING * max(scale, np.abs(predicted).max(initial=0.0), np.abs(measured).max(initial=0.0))
     difference = measured - predicted
     exact = np.where(np.abs(difference) <= floor, 0.0, np.copysign(np.inf, difference))
     noisy = stderr > floor
@@ -119,7 +119,7 @@ class Verdict:
 
 def check_alpha(alpha: float) -> None:
     """A false-alarm rate is a probability."""
-    if not 0 < alpha < 1:
+    if not isinstance(alpha, int | float) or not 0 < alpha < 1:
         raise InvalidArgument(f"alpha={alpha!r} is a probability of false alarm; allowed: 0 < alpha < 1")
 
 

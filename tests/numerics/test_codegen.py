@@ -245,3 +245,14 @@ def test_known_hyperparameters_are_not_arguments_of_the_laws():
 def test_what_cannot_be_compiled_is_refused(what):
     with pytest.raises(InvalidArgument, match=r"activation='sigma'|allowed: what derive"):
         compile(what)
+
+
+def test_compiled_code_can_be_pickled():
+    """A pickle holds the text, and loads it again."""
+    import pickle
+
+    compiled = compile(derive(MLP("sin"), "K"))
+    again = pickle.loads(pickle.dumps(compiled))
+    assert again == compiled
+    state = {"K": np.array([[0.5, 0.2], [0.2, 0.4]])}
+    assert_array_equal(again(state, C_W=1.0)["K"], compiled(state, C_W=1.0)["K"])

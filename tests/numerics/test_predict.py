@@ -84,6 +84,8 @@ def test_narrow_network_is_warned_about_with_the_size_of_the_next_order():
         ((NET, np.zeros((0, 3))), InvalidInput, "m >= 1"),
         ((NET, [[1.0]], "G"), UnknownName, "quantity='G'"),
         ((NET, [[1.0]], ()), InvalidArgument, "empty"),
+        ((NET, [[1.0]], 5), InvalidArgument, "quantities=5"),
+        ((NET, [[1e200]]), NotConverged, "not finite in layer 1"),
         ((ww.MLP(depth=2), [[1.0]]), InvalidArgument, "unspecified"),
         ((ww.MLP("tanh", C_W=1), [[1.0]]), InvalidNetwork, "depth=None"),
         (("tanh", [[1.0]]), InvalidArgument, "allowed: an MLP"),

@@ -37,6 +37,13 @@ BAD_NETWORKS = [
     (dict(activation=sp.log(x)), NotIntegrable, "not real and finite"),
     (dict(activation=x * sp.Symbol("y")), InvalidArgument, "exactly one symbol; its free symbols are: x, y"),
     (dict(activation=sp.Integer(3)), InvalidArgument, "its free symbols are: none"),
+    (dict(activation=sp.Piecewise((0, x < 0), (1 + x, True))), NotIntegrable, "jumps at z=0"),
+    (dict(activation=sp.Heaviside(x)), NotIntegrable, "jumps at z=0"),
+    (dict(activation=sp.sign(x)), NotIntegrable, "jumps at z=0"),
+    (dict(activation=sp.sqrt(sp.Abs(x))), NotIntegrable, "unbounded slope at z=0"),
+    (dict(activation=sp.exp(sp.exp(x))), NotIntegrable, "not finite under a Gaussian"),
+    (dict(activation=sp.floor(x)), InvalidArgument, "floor"),
+    (dict(activation=sp.Function("f")(x)), InvalidArgument, "unspecified activation"),
     (dict(activation=7), InvalidArgument, "activation=7 is a int"),
 ]
 

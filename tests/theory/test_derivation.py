@@ -121,6 +121,7 @@ def test_sin_at_one_input_is_elementary():
     ("arguments", "error", "message"),
     [
         ((ww.MLP(), "G"), UnknownName, "quantity='G' is not known"),
+        ((ww.MLP(), ["K"]), InvalidArgument, "quantity=.*is a list"),
         ((ww.MLP(), "thta"), UnknownName, "did you mean 'Theta'"),
         (("tanh", "K"), InvalidArgument, "net='tanh' is a str; allowed: an MLP"),
     ],

@@ -78,6 +78,10 @@ NET = ww.MLP("linear", depth=3, C_W=1, C_b=0, lambda_W=1, lambda_b=0)
         (dict(widths=((8, 16), (16, 16))), "not in proportion"),
         (dict(widths=(8, 16), networks=(10, 10, 10)), "3 entries for 2 widths"),
         (dict(widths=(8, 16), networks=1), "at least 2"),
+        (dict(widths=(8, 16), networks=2.5), "networks=2.5"),
+        (dict(widths=8), "widths=8"),
+        (dict(widths=(8, 16), seed="a"), "seed='a'"),
+        (dict(widths=(8, 16), alpha="a"), "alpha='a'"),
         (dict(widths=(8, 16), alpha=0), "alpha=0"),
         (dict(widths=(8, 16), quantities="G"), "quantity='G'"),
     ],
@@ -89,4 +93,4 @@ def test_wrong_arguments_of_validate(arguments, message):
 
 def test_a_network_of_one_layer_needs_no_extrapolation():
     net = ww.MLP("tanh", depth=1, C_W=1, C_b=0.1, lambda_W=1, lambda_b=0.5)
-    assert ww.validate(net, [[1.0, 0.5]], widths=((),), networks=2000, quantities=("K", "Theta", "V")).passed
+    assert ww.validate(net, [[1.0, 0.5], [0.2, -0.3]], widths=((),), networks=2000).passed
