@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import sympy as sp
 
 import widthwise as ww
 from widthwise.theory.errors import (
@@ -118,3 +119,12 @@ def test_deep_and_many_input_predictions_agree_with_single_ones():
         for name in ("K", "V", "D", "F", "A", "B", "Theta1"):
             axes = (slice(None),) + (i,) * (many[name].ndim - 1)
             assert many[name].values[axes] == pytest.approx(one[name].values.ravel(), rel=1e-8, abs=1e-13), name
+
+
+def test_high_powers_are_integrated():
+    """sigma = z^7: V = C_W^2 (27!! - (13!!)^2) K^14 in layer 2, though no closed form is written out at four samples."""
+    net = ww.MLP(sp.Symbol("x") ** 7, depth=2, C_W=0.01, C_b=0, lambda_W=1, lambda_b=0)
+    V = ww.predict(net, [[3.0, 2.0], [1.0, -2.0]], "V")["V"].values[1]
+    K = 0.01 * 13 / 2
+    odd = lambda n: float(sp.factorial2(n))  # noqa: E731
+    assert V[0, 0, 0, 0] == pytest.approx(1e-4 * (odd(27) - odd(13) ** 2) * K**14, rel=1e-6)
