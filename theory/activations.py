@@ -44,6 +44,7 @@ class Activation:
     def __post_init__(self) -> None:
         if self.expr is not None:
             _check_elementary(self.name, self.expr)
+            _check_poles(self.name, self.expr)
             _check_integrable(self.name, self.expr)
             _check_continuous(self)
 
@@ -120,6 +121,20 @@ def _check_elementary(name: str, expr: sp.Expr) -> None:
         raise InvalidArgument(
             f"activation={name!r} holds {', '.join(sorted(map(str, found)))}; allowed: elementary functions, erf, Max, Min, "
             "Abs and Piecewise, or sympy.Function('sigma') itself for the unspecified activation"
+        )
+
+
+def _check_poles(name: str, expr: sp.Expr) -> None:
+    """Raise for a pole on the real line: tan and its relatives, and rational functions by the roots of the denominator."""
+    periodic = expr.atoms(sp.tan, sp.cot, sp.sec, sp.csc)
+    poles = [f"the poles of {f}" for f in sorted(map(str, periodic))]
+    if expr.is_rational_function(z):
+        denominator = sp.fraction(sp.together(expr))[1]
+        poles += [f"z={root}" for root in (sp.real_roots(denominator) if denominator.has(z) else [])]
+    if poles:
+        raise NotIntegrable(
+            f"activation={name!r} is not real and finite at {poles[0]}; "
+            "its Gaussian averages need a function that is finite on the whole real line"
         )
 
 

@@ -34,6 +34,8 @@ BAD_NETWORKS = [
     (dict(activation=sp.exp(x**2)), NotIntegrable, "not finite under a Gaussian"),
     (dict(activation=sp.exp(x**2 / 100)), NotIntegrable, "not finite under a Gaussian"),
     (dict(activation=1 / x), NotIntegrable, "not real and finite at z=0"),
+    (dict(activation=1 / (x - sp.Rational(1, 3))), NotIntegrable, "not real and finite at z=1/3"),
+    (dict(activation=sp.tan(x)), NotIntegrable, "poles of tan"),
     (dict(activation=sp.log(x)), NotIntegrable, "not real and finite"),
     (dict(activation=x * sp.Symbol("y")), InvalidArgument, "exactly one symbol; its free symbols are: x, y"),
     (dict(activation=sp.Integer(3)), InvalidArgument, "its free symbols are: none"),
