@@ -18,7 +18,7 @@ from .layers import Bias, LayerMap, Weights
 
 Value = float | tuple[float, ...] | None
 
-#: Ensembles of hidden weights; a new one is a new entry here and its cumulants in `ensembles`.
+#: Ensembles of weights that the engine holds.
 WEIGHTS = ("gaussian",)
 
 HYPERPARAMETERS = ("C_W", "C_b", "lambda_W", "lambda_b")

@@ -218,11 +218,6 @@ class Entry(Atom):
         obj.structure = (name, obj.labels, shift)
         return obj
 
-    @property
-    def next(self) -> Entry:
-        """The same entry one layer up."""
-        return Entry(self.name, self.labels, self.shift + 1)
-
     def _plain(self) -> str:
         index = f"[{','.join(self.labels)}]" if any(self.labels) else ""
         return f"{self.name}{chr(39) * self.shift}{index}"
