@@ -72,6 +72,12 @@ QUANTITIES: tuple[Quantity, ...] = (
         "B", Kind.COVARIANCE, ((("r", 0), ("s", 2)), (("r", 1), ("s", 3))), "B", "0213",
         "variance of the NTK between different neurons",
     ),
+    Quantity("P", Kind.COVARIANCE, ((("rs", 0), ("", 3)), (("r", 1), ("s", 2))), "P", "0123", "dNTK-preactivation correlator, Hessian with preactivation"),
+    Quantity("Q", Kind.COVARIANCE, ((("rs", 0), ("r", 1)), (("s", 2), ("", 3))), "Q", "0123", "dNTK-preactivation correlator, Hessian with gradient"),
+    Quantity("R", Kind.COVARIANCE, ((("rst", 0), ("r", 1)), (("s", 2), ("t", 3))), "R", "0123", "mean of the first ddNTK"),
+    Quantity("S", Kind.COVARIANCE, ((("rs", 0), ("rt", 1)), (("s", 2), ("t", 3))), "S", "0123", "mean of the second ddNTK, Hessian with Hessian"),
+    Quantity("T", Kind.COVARIANCE, ((("rs", 0), ("s", 2)), (("rt", 1), ("t", 3))), "T", "0213", "mean of the second ddNTK, each Hessian with the gradient that it meets"),
+    Quantity("U", Kind.COVARIANCE, ((("rs", 0), ("t", 3)), (("rt", 1), ("s", 2))), "U", "0312", "mean of the second ddNTK, each Hessian with the other's gradient"),
     Quantity("K1", Kind.CORRECTION, (_K,), r"K^{\{1\}LAYER}", "01", "1/n correction to the mean kernel"),
     Quantity("Theta1", Kind.CORRECTION, (_H,), r"\Theta^{\{1\}LAYER}", "01", "1/n correction to the mean NTK"),
 )  # fmt: skip
