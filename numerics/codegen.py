@@ -28,16 +28,19 @@ from numpy.typing import NDArray
 from ..theory.activations import Activation
 from ..theory.closed_forms import closed_form
 from ..theory.derivation import Derivation, System
-from ..theory.errors import InvalidArgument
+from ..theory.errors import InvalidArgument, NotAvailable
 from ..theory.gaussian import Average
 from ..theory.quantities import quantity
+from ..theory.regularity import prepared
 from ..theory.symbols import Entry, Jet, Overlap, Sigma
 from . import tables
 from .embedding import embed
 from .printing import assignments, numpy_text, staged
 
-PARAMETERS = ("C_b", "C_W", "lambda_b", "lambda_W", "rho")
+PARAMETERS = ("C_b", "C_W", "lambda_b", "lambda_W", "rho", "tau", "kappa_4")
 AXES = "abcdefgh"
+#: The number of different samples that quadrature can couple.
+MOST_SITES = 4
 State = Mapping[str, NDArray[np.float64]]
 
 
@@ -144,7 +147,7 @@ def _single(derivations: tuple[Derivation, ...]) -> bool:
 def write(derivations: tuple[Derivation, ...]) -> str:
     """The text of the module."""
     activation = derivations[0].net.activation
-    laws = [_prepare(d.law.right, activation) for d in derivations]
+    laws = [prepared(d.law.right, activation) for d in derivations]
     found = {node: _table(node, activation) for law in laws for node in sorted(law.atoms(Average), key=str)}
     by_name = {table.name: table for table in found.values()}
     order = max(
@@ -168,6 +171,7 @@ def write(derivations: tuple[Derivation, ...]) -> str:
         kinked=bool(activation.kinks),
         functions=[_function(d, law, found) for d, law in zip(derivations, laws, strict=True)],
         first=[_first(d) for d in derivations],
+        quartic=any(len(o.labels) == 4 for d in derivations for o in d.first.rhs.atoms(Overlap)),
         parameters=PARAMETERS,
         legend={t.name: t.node.operator_text() for t in by_name.values()},
     )
@@ -175,13 +179,6 @@ def write(derivations: tuple[Derivation, ...]) -> str:
     # SciPy's special functions are imported where the text calls one of them.
     text = render(special="import scipy.special") if "scipy.special." in text else text
     return re.sub(r"\n{4,}", "\n\n\n", text)
-
-
-def _prepare(expr: sp.Expr, activation: Activation) -> sp.Expr:
-    """The averages in the form in which they are integrated: products for smooth activations, operators for kinked ones."""
-    if activation.kinks:
-        return expr
-    return expr.xreplace({node: node.explicit() for node in expr.atoms(Average)})
 
 
 def _sites(node: Average) -> list[Jet]:
@@ -199,7 +196,14 @@ def _table(node: Average, activation: Activation) -> Table:
     if any(derivatives):
         name += "_d" + "".join(map(str, derivatives))
     standard = _standard(sites, orders, derivatives)
-    return Table(name, orders, derivatives, standard, closed_form(standard, activation))
+    closed = closed_form(standard, activation)
+    if closed is None and len(sites) > MOST_SITES:
+        raise NotAvailable(
+            f"the average {node.operator_text()} couples {len(sites)} inputs and has no closed form for "
+            f"activation={activation.name!r}; quadrature goes up to {MOST_SITES}; allowed: one input, or an activation such as "
+            "sin or a polynomial"
+        )
+    return Table(name, orders, derivatives, standard, closed)
 
 
 def _orders(body: sp.Expr, site: sp.Expr) -> Iterable[int]:
@@ -291,8 +295,17 @@ def _closed_groups(found: Iterable[Table]) -> list[dict[str, Any]]:
 
 def _first(derivation: Derivation) -> tuple[str, int, str]:
     right = derivation.first.rhs
-    names = {o: sp.Symbol("overlap") for o in right.atoms(Overlap)}
-    return derivation.name, derivation.quantity.rank, numpy_text(right.xreplace(names))
+    axes = _axis(derivation.labels)
+
+    def gathered(overlap: Overlap) -> sp.Symbol:
+        index = "" if _single((derivation,)) else f"[{', '.join(axes[a] for a in overlap.labels)}]"
+        return sp.Symbol(f"overlap{len(overlap.labels)}{index}")
+
+    return (
+        derivation.name,
+        derivation.quantity.rank,
+        numpy_text(right.xreplace({o: gathered(o) for o in right.atoms(Overlap)})),
+    )
 
 
 def _title(derivations: tuple[Derivation, ...]) -> str:

@@ -10,10 +10,13 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
+from ..theory.activations import Activation
 from ..theory.architecture import HYPERPARAMETERS, MLP
-from ..theory.derivation import derive
+from ..theory.derivation import System, check_order, dependency_order, derive, derive_layer, labels_for
 from ..theory.errors import AccuracyWarning, ExpansionWarning, InvalidArgument, NotAvailable, NotConverged
-from ..theory.quantities import QUANTITIES, Kind, quantity
+from ..theory.layers import LayerMap
+from ..theory.quantities import QUANTITIES, quantity
+from ..theory.regularity import prepared
 from .codegen import Compiled, compile
 from .inputs import check_inputs
 
@@ -24,7 +27,7 @@ EXPANSION_LIMIT = 0.5
 #: The largest estimated error of a Gaussian average, relative above one, that passes without a warning.
 ACCURACY_LIMIT = 1e-6
 
-AXES = ("a", "b", "c", "d")
+AXES = tuple("abcdefgh")
 
 
 def predict(net: MLP, X: ArrayLike, quantities: str | Sequence[str] | None = None, *, order: int = 1) -> xr.Dataset:
@@ -35,28 +38,32 @@ def predict(net: MLP, X: ArrayLike, quantities: str | Sequence[str] | None = Non
             \mathrm E[z_az_b] = K_{ab} + \tfrac1{n_{\ell-1}}K^{\{1\}}_{ab},\qquad
             \mathrm{Cov}(z_{1;a}z_{1;b},\,z_{2;c}z_{2;d}) = \tfrac1{n_{\ell-1}}V_{(ab)(cd)},\ \dots
     Shapes
-        X: (m, n_0). K, Theta, K1, Theta1: dims (layer, a, b). V, D, F, A, B: dims (layer, a, b, c, d), in the order of
-        the correlator: F[a,b,c,d] pairs z_a with H's index c and z_b with d; B[a,b,c,d] pairs a with c and b with d.
-        ``layer`` = 1 ... depth.
+        X: (m, n_0). K, Theta, K1, Theta1, K2, Theta2: dims (layer, a, b). V, D, F, A, B, P, Q, R, S, T, U, V1, D1, F1: dims
+        (layer, a, b, c, d), in the order of the correlator: F[a,b,c,d] pairs z_a with H's index c and z_b with d; B[a,b,c,d]
+        pairs a with c and b with d; P, Q are of dNTK_abc z_d, R of the first ddNTK_abcd, S, T, U of the second, whose index c
+        is attached to the Hessian of a and d to that of b. V6, D6, F6: six indices. ``layer`` = 1 ... depth.
     Units
-        Tensors of layer l multiply 1/n_(l-1). ``average_error`` (layer) is the largest estimated error of the
-        Gaussian averages taken to reach that layer: absolute for averages up to one, relative for larger ones.
+        Tensors of layer l multiply 1/n_(l-1) (K2, Theta2, V1, D1, F1 and six-index ones its square). ``average_error``
+        (layer) is the largest estimated error of the Gaussian averages taken to reach that layer: absolute for averages
+        up to one, relative for larger ones.
     Valid
-        Leading order of each quantity in 1/n; ``order=0`` gives K and Theta only. Without ``width=`` all hidden widths
-        count as equal. Warns (``ExpansionWarning``) when the next order is not small at the given width.
+        ``order=0``: K and Theta; 1: the leading fluctuations; 2: the next order, for Gaussian weights (several inputs only
+        where the averages over six preactivations have a closed form); 3: the eight-point function V8 too. Without ``width=``
+        all widths count as equal, n_0 included. Quantities that an activation's kinks make infinite are left out. Warns
+        (``ExpansionWarning``) when the next order is not small at the given width.
     Errors
         ``InvalidInput`` for X; ``InvalidNetwork`` for a missing depth or hyperparameter; ``UnknownName`` for a quantity;
-        ``NotAvailable`` for order > 1.
+        ``NotAvailable`` for a quantity that is infinite, or has no rule.
     Source
         Derived; see ``derive(net)``.
     """
-    names = _names(quantities, order)
     if not isinstance(net, MLP):
         raise InvalidArgument(f"net={net!r} is a {type(net).__name__}; allowed: an MLP")
     if not net.activation.specified:
         raise InvalidArgument("activation='sigma' is unspecified: numbers need a concrete one, e.g. MLP('tanh')")
     inputs = check_inputs(X)
-    layers = iterate(net, inputs, _closure(names))
+    names = _names(net, len(inputs) == 1, quantities, order)
+    layers = iterate(net, inputs, _closure(net, names))
     dataset = _dataset(net, inputs, names, layers)
     _warn_about_expansion(net, dataset)
     return dataset
@@ -65,46 +72,70 @@ def predict(net: MLP, X: ArrayLike, quantities: str | Sequence[str] | None = Non
 def iterate(net: MLP, X: Array, names: tuple[str, ...]) -> list[dict[str, Array]]:
     """The tensors of the layers 1 ... depth, by the generated ``step``."""
     single = len(X) == 1
-    compiled = compiled_system(net.activation, single, names)
+    compiled = compiled_system(net.activation, net.layer_map, single, names)
     values = {p: net.per_layer(p) for p in HYPERPARAMETERS}
-    layers = [compiled.first_layer(X, **{p: v[0] for p, v in values.items()})]
+    parameters = [{p: v[i] for p, v in values.items()} | scale for i, scale in enumerate(net.scales(X.shape[1]))]
+    del parameters[0]["rho"]  # there is no layer below the first
+    layers = [compiled.first_layer(X, **parameters[0])]
     _check(layers[0], 1)
-    for i, ratio in enumerate(net.ratios, start=1):
-        layers.append(compiled(layers[-1], rho=ratio, **{p: v[i] for p, v in values.items()}))
-        _check(layers[-1], i + 1)
+    for i, given in enumerate(parameters[1:], start=2):
+        layers.append(compiled(layers[-1], **given))
+        _check(layers[-1], i)
     return layers
 
 
 @lru_cache(maxsize=64)
-def compiled_system(activation: object, single: bool, names: tuple[str, ...]) -> Compiled:
+def compiled_system(activation: Activation, layer: LayerMap, single: bool, names: tuple[str, ...]) -> Compiled:
     """The code for an activation; hyperparameters are its arguments, so that one text serves all layers and networks."""
-    system = derive(MLP(activation), samples=1 if single else None)
-    return compile(system.restrict(names))
+    net = MLP(activation)
+    rows = [quantity(name) for name in names]
+    return compile(
+        System(net, tuple(derive_layer(layer, row, labels_for(row, 1 if single else None), net) for row in rows))
+    )
 
 
-def _names(quantities: str | Sequence[str] | None, order: int) -> tuple[str, ...]:
-    if order not in (0, 1):
-        raise NotAvailable(
-            f"order={order!r} is not available; allowed: 0 (K, Theta) and 1 (all of the leading fluctuations)"
-        )
+def _names(net: MLP, single: bool, quantities: str | Sequence[str] | None, order: int) -> tuple[str, ...]:
+    known = dependency_order(net.layer_map, check_order(order))
+    finite = tuple(q.name for q in QUANTITIES if q.name in known and _missing(net, q.name, single) is None)
     if quantities is None:
-        return tuple(q.name for q in QUANTITIES if order == 1 or q.kind is Kind.MEAN)
+        return finite
     if not isinstance(quantities, str | Iterable):
         raise InvalidArgument(f"quantities={quantities!r}; allowed: None (all), a name, or a sequence of names")
     names = (quantities,) if isinstance(quantities, str) else tuple(quantities)
     for name in names:
-        if quantity(name).kind is not Kind.MEAN and order == 0:
+        row = quantity(name)
+        if row.order > order:
             raise InvalidArgument(
-                f"quantities={names} asks for {name}, which is of order 1; use order=1, or K and Theta only"
+                f"quantities={names} asks for {name}, which is of order {row.order} in 1/n, with order={order}; "
+                f"use order={row.order}, or only {', '.join(known)}"
             )
+        if name not in known:
+            raise InvalidArgument(f"quantities={names} asks for {name}, which vanishes for weights={net.weights}")
+        if name not in finite:
+            raise NotAvailable(f"{name}: {_missing(net, name, single)}; still available: {', '.join(finite)}")
     if not names:
         raise InvalidArgument("quantities=() is empty; allowed: None (all) or names such as 'K', 'V'")
     return names
 
 
-def _closure(names: tuple[str, ...]) -> tuple[str, ...]:
+@lru_cache(maxsize=1024)
+def _missing(net: MLP, name: str, single: bool) -> str | None:
+    """Why a quantity does not exist for the network's activation; None if it does."""
+    if net.activation.smooth:
+        return None
+    for needed in _closure(net, (name,)):
+        row = quantity(needed)
+        try:
+            prepared(derive_layer(net.layer_map, row, labels_for(row, 1 if single else None)).law.right, net.activation)
+        except NotAvailable as error:
+            return str(error)
+    return None
+
+
+def _closure(net: MLP, names: tuple[str, ...]) -> tuple[str, ...]:
     """The names and all that their recursions need."""
-    system = derive(MLP(), samples=1)
+    order = max(quantity(name).order for name in names)
+    system = derive(MLP(weights=net.weights, depth=net.depth), samples=1, order=order)
     needed: set[str] = set()
     todo = set(names)
     while todo:
@@ -143,7 +174,7 @@ def _dataset(net: MLP, X: Array, names: tuple[str, ...], layers: list[dict[str, 
             AccuracyWarning,
             stacklevel=3,
         )
-    attributes: dict[str, object] = {"activation": net.activation.name, "source": "theory", "weights": net.weights}
+    attributes: dict[str, object] = {"activation": net.activation.name, "source": "theory", "weights": str(net.weights)}
     if net.hidden_widths is not None:
         attributes["width"] = list(net.hidden_widths)
     coordinates = {"layer": np.arange(1, len(layers) + 1)} | {axis: np.arange(m) for axis in AXES}

@@ -13,13 +13,11 @@ import sympy as sp
 from . import symbols
 from .activations import Activation
 from .activations import activation as as_activation
-from .errors import InvalidNetwork, unknown_name
+from .ensembles import Ensemble, as_ensembles
+from .errors import InvalidNetwork
 from .layers import Bias, LayerMap, Weights
 
 Value = float | tuple[float, ...] | None
-
-#: Ensembles of weights that the engine holds.
-WEIGHTS = ("gaussian",)
 
 HYPERPARAMETERS = ("C_W", "C_b", "lambda_W", "lambda_b")
 
@@ -33,11 +31,13 @@ class MLP:
             z^{(1)}_{i;a} = b^{(1)}_i + \sum_{j=1}^{n_0} W^{(1)}_{ij} x_{j;a},\qquad
             z^{(\ell+1)}_{i;a} = b^{(\ell+1)}_i + \sum_{j=1}^{n_\ell} W^{(\ell+1)}_{ij}\,\sigma(z^{(\ell)}_{j;a}),
 
-        with :math:`b_i\sim N(0,C_b)`, :math:`W_{ij}\sim N(0,C_W/n_\ell)`, and learning-rate tensor :math:`\lambda_b`
-        for biases, :math:`\lambda_W/n_\ell` for weights.
+        with :math:`b_i\sim N(0,C_b)`, :math:`E[W_{ij}W_{kl}]=\delta_{ik}\delta_{jl}C_W/n_\ell`, and learning-rate tensor
+        :math:`\lambda_b` for biases, :math:`\lambda_W/n_\ell` for weights.
     Shapes
         ``depth`` L counts weight layers, z^(1) ... z^(L); ``width`` is one int or the L-1 hidden widths
-        n_1 ... n_(L-1); each hyperparameter is one number or L numbers, for the layers 1 ... L.
+        n_1 ... n_(L-1); each hyperparameter is one number or L numbers, for the layers 1 ... L. ``weights`` is
+        "gaussian", "orthogonal" (Haar; orthonormal rows or columns), "uniform", "rademacher", "truncated_normal", an
+        ``independent(excess_kurtosis)``, or one of these for each layer.
     Units
         ``C_W``, ``C_b`` are variances, never standard deviations; ``C_W`` and ``lambda_W`` are of order one, the
         1/n is added. ``lambda = 0`` freezes a layer.
@@ -57,7 +57,7 @@ class MLP:
     C_b: Value
     lambda_W: Value
     lambda_b: Value
-    weights: str
+    weights: Ensemble | tuple[Ensemble, ...]
     output_width: int | None
 
     def __init__(
@@ -70,7 +70,7 @@ class MLP:
         C_b: float | Sequence[float] | None = None,
         lambda_W: float | Sequence[float] | None = None,
         lambda_b: float | Sequence[float] | None = None,
-        weights: str = "gaussian",
+        weights: str | Ensemble | Sequence[str | Ensemble] = "gaussian",
         output_width: int | None = None,
     ) -> None:
         put = lambda name, value: object.__setattr__(self, name, value)  # noqa: E731  a frozen value sets itself once
@@ -79,15 +79,16 @@ class MLP:
         put("width", _widths(width, self.depth))
         for name, value in zip(HYPERPARAMETERS, (C_W, C_b, lambda_W, lambda_b), strict=True):
             put(name, _nonnegative(name, value, self.depth))
-        if weights not in WEIGHTS:
-            raise unknown_name("weights", str(weights), WEIGHTS)
-        put("weights", weights)
+        put("weights", as_ensembles(weights, self.depth))
         put("output_width", None if output_width is None else _positive_int("output_width", output_width))
 
     @property
     def layer_map(self) -> LayerMap:
         """The map from one layer to the next, as the sum of terms that the engine differentiates."""
-        return LayerMap((Bias(), Weights()))
+        kinds = self.weights if isinstance(self.weights, tuple) else (self.weights,)
+        crossed = -symbols.tau if any(w.crossed != 0 for w in kinds) else sp.Integer(0)
+        excess = symbols.kappa_4 if any(w.excess != 0 for w in kinds) else sp.Integer(0)
+        return LayerMap((Bias(), Weights(crossed=crossed, excess=excess)))
 
     @property
     def hidden_widths(self) -> tuple[int, ...] | None:
@@ -110,10 +111,30 @@ class MLP:
         return value if isinstance(value, tuple) else (value,) * self.depth
 
     @property
-    def ratios(self) -> tuple[float, ...]:
-        """n_l / n_(l-1) for l = 1 ... L-1, with 1 at l = 1 (a Gaussian layer propagates nothing) and for widths not given."""
-        n = self.hidden_widths or (1,) * ((self.depth or 1) - 1)
-        return tuple(1.0 if i == 0 else n[i] / n[i - 1] for i in range(len(n)))
+    def ensembles(self) -> tuple[Ensemble, ...]:
+        """The weight ensembles of the layers 1 ... L."""
+        return self.weights if isinstance(self.weights, tuple) else (self.weights,) * (self.depth or 1)
+
+    def all_widths(self, features: int) -> tuple[int, ...]:
+        """n_0 ... n_L for inputs of that many features; widths not given count as n_0, an output width not given as n_(L-1)."""
+        hidden = self.hidden_widths or (features,) * ((self.depth or 1) - 1)
+        return (features, *hidden, self.output_width or (hidden or (features,))[-1])
+
+    def scales(self, features: int) -> tuple[dict[str, float], ...]:
+        r"""What the shapes and ensembles of the weights put into the recursions of the layers 1 ... L.
+
+        ``rho`` is n_l/n_(l-1) for the map to layer l+1 (1 for the first layer, below which there is none), ``tau`` and ``kappa_4``
+        are the fourth cumulants of its weights.
+        """
+        n = self.all_widths(features)
+        return tuple(
+            {
+                "rho": n[k] / n[k - 1] if k else 1.0,
+                "tau": w.tau(n[k], n[k + 1]),
+                "kappa_4": float(w.excess),
+            }
+            for k, w in enumerate(self.ensembles)
+        )
 
     @property
     def known(self) -> dict[sp.Symbol, sp.Expr]:
@@ -123,8 +144,12 @@ class MLP:
             for name in HYPERPARAMETERS
             if isinstance(value := getattr(self, name), float)
         }
+        if isinstance(self.weights, Ensemble) and self.weights.excess != 0:
+            fixed[symbols.kappa_4] = self.weights.excess
         if isinstance(self.width, int):
             fixed[symbols.rho] = sp.Integer(1)
+            if self.output_width in (None, self.width):
+                fixed[symbols.tau] = sp.Integer(1)
         return fixed
 
     def at_width(self, width: int | Sequence[int]) -> MLP:
@@ -139,8 +164,12 @@ class MLP:
     def __repr__(self) -> str:
         given = [repr(self.activation.name)]
         given += [
-            f"{f}={v}" for f in self.__dataclass_fields__ if f != "activation" and (v := getattr(self, f)) is not None
+            f"{f}={v}"
+            for f in self.__dataclass_fields__
+            if f not in ("activation", "weights") and (v := getattr(self, f)) is not None
         ]
+        if isinstance(self.weights, tuple) or not self.weights.gaussian:
+            given.append(f"weights={self.weights}")
         return f"MLP({', '.join(given)})"
 
 

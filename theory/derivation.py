@@ -20,12 +20,12 @@ from .errors import InvalidArgument
 from .expansion import Recursion, recursion
 from .gaussian import Average
 from .layers import LayerMap
-from .meanfield import MeanFieldSystem
+from .meanfield import MeanFieldSystem, crossed, local
 from .narrative import Step, steps_of
 from .quantities import QUANTITIES, Kind, Quantity, quantity
 from .symbols import Entry, Jet, Overlap, Sigma
 
-DEFAULT_LABELS = "1234"
+DEFAULT_LABELS = "12345678"
 
 
 @dataclass(frozen=True)
@@ -164,14 +164,15 @@ class System(Mapping[str, Derivation]):
     __repr__ = __str__
 
 
-def derive(net: MLP, name: str | None = None, *, samples: int | Sequence[str] | None = None) -> Any:
+def derive(net: MLP, name: str | None = None, *, samples: int | Sequence[str] | None = None, order: int = 1) -> Any:
     r"""Derive the recursion of a quantity, or the closed system of all of them.
 
     Equation
         .. math:: \mathrm{tensor}^{(\ell+1)} = \mathrm{function}(\mathrm{tensors}^{(\ell)},\ \langle\cdots\rangle_{K^{(\ell)}})
     Shapes
         ``samples=None``: as many different samples as the quantity has indices. ``samples=1``: one input, no index.
-        A sequence of labels, one for each index, chooses them; labels may repeat: ``samples="aabb"``.
+        A sequence of labels, one for each index, chooses them; labels may repeat: ``samples="aabb"``. Without a name:
+        the system of all quantities up to ``order`` in 1/n.
     Units
         A tensor of layer :math:`\ell` multiplies :math:`1/n_{\ell-1}`; K1 and Theta1 are the corrections to the mean.
     Valid
@@ -186,7 +187,8 @@ def derive(net: MLP, name: str | None = None, *, samples: int | Sequence[str] | 
     if name is None:
         if samples not in (None, 1):
             raise InvalidArgument(f"samples={samples!r} with all quantities; allowed: None (different samples) or 1")
-        return System(net, tuple(derive(net, n, samples=samples) for n in dependency_order(net.layer_map)))
+        names = dependency_order(net.layer_map, check_order(order))
+        return System(net, tuple(derive(net, n, samples=samples) for n in names))
     row = quantity(name)
     return derive_layer(net.layer_map, row, labels_for(row, samples), net)
 
@@ -218,38 +220,53 @@ def _recursion(layer: LayerMap, row: Quantity, labels: tuple[str, ...]) -> Recur
     return recursion(MeanFieldSystem(layer), row, labels)
 
 
+def check_order(order: int) -> int:
+    """The power of 1/n up to which a system is asked for."""
+    if isinstance(order, bool) or order not in (0, 1, 2, 3):
+        raise InvalidArgument(
+            f"order={order!r}; allowed: 0 (K, Theta), 1 (the leading fluctuations), 2 (the next order in 1/n), 3 (V8)"
+        )
+    return order
+
+
 @lru_cache(maxsize=64)
-def dependency_order(layer: LayerMap) -> tuple[str, ...]:
-    """The names of the closed system, each after those of the layer below that it needs."""
+def dependency_order(layer: LayerMap, order: int = 1) -> tuple[str, ...]:
+    """The names of the closed system up to an order in 1/n, each after those of the layer below that it needs."""
     graph = {}
     for row in QUANTITIES:
-        law = _recursion(layer, row, ("",) * row.rank)
-        graph[row.name] = {e.name for e in law.right.atoms(Entry)} - {row.name} | ({"K"} - {row.name})
+        if row.order <= order and (layer.excess or row.kind is not Kind.LOCAL):
+            law = _recursion(layer, row, ("",) * row.rank)
+            graph[row.name] = {e.name for e in law.right.atoms(Entry)} - {row.name} | ({"K"} - {row.name})
     return tuple(TopologicalSorter(graph).static_order())
 
 
 def _first(layer: LayerMap, row: Quantity, labels: tuple[str, ...], known: Mapping[sp.Symbol, sp.Expr]) -> sp.Eq:
-    """The first layer: it is exactly Gaussian, its neurons below are the inputs, which have no jets and do not fluctuate."""
+    """The first layer: its neurons below are the inputs, which have no jets and do not fluctuate; only the weights do."""
     left = Entry(row.name, row.entry(labels).labels, 0)
-    if len(row.pairs) > 1 or row.kind is Kind.CORRECTION:
-        return sp.Eq(left, sp.Integer(0), evaluate=False)
-    (pair,) = row.at(labels)
-    observable = layer.observable(pair)
-    return sp.Eq(left, input_average(observable.constant, observable.site).xreplace(dict(known)), evaluate=False)
+    pairs = row.at(labels)
+    right = sp.Integer(0)
+    if row.kind is Kind.MEAN:
+        observable = layer.observable(*pairs)
+        right = observable.constant + input_average(observable.site)
+    elif row.kind is Kind.COVARIANCE:
+        right = crossed(layer, *pairs, input_average)
+    elif row.kind is Kind.LOCAL:
+        right = local(layer, *pairs, input_average)
+    return sp.Eq(left, right.xreplace(dict(known)), evaluate=False)
 
 
-def input_average(constant: sp.Expr, site: sp.Expr) -> sp.Expr:
-    r""":math:`\mathrm{const}+\frac1{n_0}\sum_k f(x_k)`: the identity replaces the activation, and inputs have no jets."""
+def input_average(site: sp.Expr) -> sp.Expr:
+    r""":math:`\frac1{n_0}\sum_k f(x_k)`: the identity replaces the activation, and inputs have no jets."""
     site = site.xreplace({jet: sp.Integer(0) for jet in site.atoms(Jet) if jet.directions})
     sigmas = sorted(site.atoms(Sigma), key=str)
     if not sigmas:
-        return constant
-    terms = [constant]
+        return sp.Integer(0)
+    terms = []
     for powers, coefficient in sp.Poly(site, *sigmas).terms():
-        terms.append(
-            coefficient
-            * Overlap(tuple(s.args[0].sample for s, k in zip(sigmas, powers, strict=True) for _ in range(k)))
-        )
+        labels = (s.args[0].sample for s, k in zip(sigmas, powers, strict=True) for _ in range(k))
+        # the slope of the identity is 1, and its higher derivatives vanish
+        factor = coefficient if all(s.order == 0 for s, k in zip(sigmas, powers, strict=True) if k) else sp.Integer(0)
+        terms.append(factor * Overlap(tuple(labels)))
     return sp.Add(*terms)
 
 

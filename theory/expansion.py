@@ -1,9 +1,19 @@
 r"""Orders of 1/n: the law of total cumulance and the Taylor expansion in the fluctuation of the order parameters.
 
-With :math:`\varrho=n_\ell/n_{\ell-1}`, for every quantity alike,
+The cumulant of r pairs of different neurons is a sum over set partitions of the pairs. The pairs of a block B meet at
+the same neurons below, which gives :math:`n_\ell^{-(|B|-1)}\kappa_B(q)`; the functions :math:`\kappa_B` of the fluctuating q
+have a joint cumulant of their own, expanded in the cumulants of q:
 
 .. math::
-    q'_A = F_A,\qquad
+    \kappa(q'_{A_1},\dots,q'_{A_r}) = \sum_\pi\kappa\bigl(n_\ell^{-(|B|-1)}\kappa_B(q):B\in\pi\bigr),\qquad
+    \kappa\bigl(G_1(q),\dots,G_p(q)\bigr) =
+        \sum\ \prod_i\frac{G_i^{(m_i)}}{m_i!}\ \prod_{\rm blocks}\kappa(\delta q,\dots,\delta q),
+
+the last sum over numbers :math:`m_i` of derivatives and over all partitions of the :math:`\sum m_i` fluctuations into blocks that
+connect the functions. A block of b fluctuations is :math:`n_{\ell-1}^{-(b-1)}` times a tensor of the layer below and its
+corrections; :math:`\varrho=n_\ell/n_{\ell-1}` puts all on the same power of :math:`n_\ell`. Two cases that everybody knows:
+
+.. math::
     M'_{AB} = S_{AB} + \varrho\sum_{cd} J_{Ac}\,M_{cd}\,J_{Bd},\qquad
     q^{\{1\}\prime}_A = \varrho\Big[\sum_c J_{Ac}\,q^{\{1\}}_c + \tfrac12\sum_{cd} H_{Acd}\,M_{cd}\Big].
 
@@ -13,22 +23,31 @@ A cumulant vanishes when a direction occurs in it an odd number of times, since 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
+from itertools import product
+from math import factorial, prod
 
 import sympy as sp
+from sympy.utilities.iterables import multiset_partitions
 
-from .meanfield import MeanFieldSystem
+from .errors import NotAvailable
+from .meanfield import MeanFieldSystem, Pairs
 from .quantities import Kind, Pair, Quantity, lookup
 from .symbols import Entry, rho
+
+#: A partition of fluctuations: the members of each block, and the order of its correction.
+Blocks = tuple[tuple[tuple[int, ...], int], ...]
 
 
 @dataclass(frozen=True)
 class Recursion:
-    """One layer of a tensor entry: what is born in the layer, and the factor of each entry inherited from below."""
+    """One layer of a tensor entry: what is born in the layer, and the factor of each entry (or product) from below."""
 
     left: Entry
     born: sp.Expr
-    inherited: tuple[tuple[Entry, sp.Expr], ...]
+    inherited: tuple[tuple[sp.Expr, sp.Expr], ...]
 
     @property
     def terms(self) -> tuple[sp.Expr, ...]:
@@ -48,14 +67,17 @@ class Recursion:
         return Recursion(self.left, change(self.born), inherited)
 
 
-def cumulant(kind: Kind, *pairs: Pair) -> Entry | None:
+def cumulant(pairs: Pairs, correction: int = 0) -> Entry | None:
     """The tensor entry of the layer below that a cumulant is; None when it vanishes."""
     counts = Counter(d for pair in pairs for jet in pair for d in jet.directions)
     if any(n % 2 for n in counts.values()):
         return None
-    entry = lookup(kind, pairs)
+    entry = lookup(pairs, correction)
     if entry is None:
-        raise NotImplementedError(f"the recursion needs the {kind} of {pairs}, for which no quantity is registered")
+        order = f" at order {correction} beyond the leading one" if correction else ""
+        raise NotImplementedError(
+            f"the recursion needs the cumulant of {pairs}{order}, which is no registered quantity"
+        )
     return entry
 
 
@@ -65,33 +87,91 @@ def recursion(system: MeanFieldSystem, quantity: Quantity, labels: tuple[str, ..
     left = quantity.entry(labels, shift=1)
     if quantity.kind is Kind.MEAN:
         return Recursion(left, system.mean(*pairs), ())
-    law = _covariance if quantity.kind is Kind.COVARIANCE else _correction
-    return law(system, left, *pairs)
+    if quantity.kind is Kind.LOCAL:
+        return Recursion(left, system.local(*pairs), ())
+    return _law(system, left, pairs, quantity.order)
 
 
-def _covariance(system: MeanFieldSystem, left: Entry, a: Pair, b: Pair) -> Recursion:
-    # Law of total covariance. Given the layer below, different neurons are independent, so only the conditional
-    # means q'_A, q'_B fluctuate: the noise of the n neurons (S) and the noise of q carried over by J.
-    factors: defaultdict[Entry, sp.Expr] = defaultdict(lambda: sp.Integer(0))
-    for c, J_c in system.jacobian(a).items():
-        for d, J_d in system.jacobian(b).items():
-            if (entry := cumulant(Kind.COVARIANCE, c, d)) is not None:
-                factors[entry] += J_c * J_d
-    return Recursion(left, system.source(a, b), _inherited(factors))
+def _law(system: MeanFieldSystem, left: Entry, pairs: Pairs, order: int) -> Recursion:
+    """The law of total cumulance at the power ``order`` of 1/n."""
+    if order > 1 and not system.layer.gaussian:
+        raise NotAvailable(
+            f"{left.name}: the order 1/n^2 is derived for layers of Gaussian weights without skips; allowed: "
+            "weights='gaussian', or quantities of the first order"
+        )
+    factors: defaultdict[sp.Expr, sp.Expr] = defaultdict(lambda: sp.Integer(0))
+    for partition in multiset_partitions(list(range(len(pairs)))):
+        blocks = tuple(tuple(pairs[i] for i in block) for block in partition)
+        below = order - sum(len(block) - 1 for block in blocks)
+        for entries, factor in _joint(system, blocks, below):
+            factors[entries] += rho**below * factor
+    if order == 1 and len(pairs) == 2:
+        factors[sp.Integer(1)] += system.crossed(*pairs)
+    if order == 1 and len(pairs) == 1 and system.layer.excess:
+        for jets, factor in _local(system, pairs[0]):
+            factors[jets] += rho * factor
+    born = factors.pop(sp.Integer(1), sp.Integer(0))
+    return Recursion(left, born, tuple((entries, factor) for entries, factor in factors.items() if factor != 0))
 
 
-def _correction(system: MeanFieldSystem, left: Entry, a: Pair) -> Recursion:
-    # E F(q) to first order: the shift of the mean of q through J, and its variance through half of H. The sum over
-    # unordered (c, d) counts c != d once, so the half stays only for c == d.
-    factors: defaultdict[Entry, sp.Expr] = defaultdict(lambda: sp.Integer(0))
-    for c, J_c in system.jacobian(a).items():
-        if (entry := cumulant(Kind.CORRECTION, c)) is not None:
-            factors[entry] += J_c
-    for (c, d), H_cd in system.hessian(a).items():
-        if (entry := cumulant(Kind.COVARIANCE, c, d)) is not None:
-            factors[entry] += H_cd * sp.Rational(1, 2 if c == d else 1)
-    return Recursion(left, sp.Integer(0), _inherited(factors))
+def _joint(system: MeanFieldSystem, functions: tuple[Pairs, ...], order: int) -> Iterator[tuple[sp.Expr, sp.Expr]]:
+    """The joint cumulant of the site cumulants kappa_B(q), at the given power of 1/n of the layer below."""
+    for counts, blocks in _diagrams(len(functions), order):
+        choices = [system.derivatives(f, m).items() for f, m in zip(functions, counts, strict=True)]
+        for chosen in product(*choices):
+            by = [c for derivatives, _ in chosen for c in derivatives]
+            entries = sp.Integer(1)
+            for members, correction in blocks:
+                entry = cumulant(tuple(by[i] for i in members), correction)
+                if entry is None:
+                    break
+                entries *= entry
+            else:
+                # All labelled partitions of the fluctuations are summed over, so a set of derivatives counts once, in one
+                # order: its m! orders against 1/m! leave 1/(multiplicities!).
+                repeats = prod(factorial(n) for derivatives, _ in chosen for n in Counter(derivatives).values())
+                yield entries, sp.Mul(*(value for _, value in chosen)) / repeats
 
 
-def _inherited(factors: dict[Entry, sp.Expr]) -> tuple[tuple[Entry, sp.Expr], ...]:
-    return tuple((entry, rho * factor) for entry, factor in factors.items() if factor != 0)
+@cache
+def _diagrams(functions: int, order: int) -> tuple[tuple[tuple[int, ...], Blocks], ...]:
+    """Numbers of derivatives of each function, with the partitions of the fluctuations that connect them at this order."""
+    if functions == 1 and order == 0:
+        return (((0,), ()),)
+    least = 1 if functions > 1 or order > 0 else 0
+    found = []
+    # A block of b fluctuations and correction k costs b - 1 + k, and at least b/2.
+    for counts in product(range(least, 2 * order + 1), repeat=functions):
+        if sum(counts) <= 2 * order:
+            owner = [i for i, m in enumerate(counts) for _ in range(m)]
+            found += [
+                (counts, blocks) for blocks in _partitions(sum(counts), order) if _connects(owner, blocks, functions)
+            ]
+    return tuple(found)
+
+
+def _partitions(size: int, order: int) -> Iterator[Blocks]:
+    """Partitions of fluctuations with corrections that cost exactly ``order``; a single fluctuation has no leading mean."""
+    for partition in multiset_partitions(list(range(size))):
+        for corrections in product(range(order + 1), repeat=len(partition)):
+            cost = sum(len(block) - 1 + k for block, k in zip(partition, corrections, strict=True))
+            if cost == order and all(len(block) > 1 or k for block, k in zip(partition, corrections, strict=True)):
+                yield tuple((tuple(block), k) for block, k in zip(partition, corrections, strict=True))
+
+
+def _connects(owner: list[int], blocks: Blocks, functions: int) -> bool:
+    """Whether the blocks join all functions."""
+    groups = [{i} for i in range(functions)]
+    for members, _ in blocks:
+        touched = {owner[i] for i in members}
+        joined = [g for g in groups if g & touched]
+        groups = [g for g in groups if not g & touched] + [set().union(*joined)]
+    return len(groups) == 1
+
+
+def _local(system: MeanFieldSystem, pair: Pair) -> Iterator[tuple[Entry, sp.Expr]]:
+    # E f(x_j) for a neuron whose jets have a fourth cumulant X/n of their own: (1/4!) sum <d_x d_y d_u d_v f> X_xyuv over ordered
+    # jets, which for an unordered set is 1/(multiplicities!).
+    for jets, value in system.quartic(pair).items():
+        if (entry := cumulant((jets,))) is not None:
+            yield entry, value / prod(factorial(n) for n in Counter(jets).values())

@@ -19,7 +19,7 @@ from typing import Any
 
 import sympy as sp
 
-from .quantities import Kind, lookup
+from .quantities import lookup
 from .symbols import Jet, label_latex
 
 
@@ -138,7 +138,7 @@ def saddle(first: Jet, second: Jet) -> sp.Expr:
     """The covariance of two jets of one neuron at infinite width: zero unless their directions agree."""
     if first.directions != second.directions:
         return sp.Integer(0)
-    entry = lookup(Kind.MEAN, ((first, second),))
+    entry = lookup(((first, second),))
     if entry is None:
         raise NotImplementedError(f"no quantity is registered for the mean of {first} {second}")
     return entry
@@ -180,7 +180,8 @@ def expectation(expr: sp.Expr, derivatives: Iterable[Jet] = ()) -> sp.Expr:
     return sp.Add(*terms)
 
 
-def price(expr: sp.Expr, pair: tuple[Jet, Jet], derivatives: Iterable[Jet] = ()) -> sp.Expr:
-    r""":math:`\partial\langle f\rangle/\partial q_{xy}` for ``pair`` = (x, y), after the ``derivatives`` already taken."""
-    x, y = pair
-    return sp.Rational(1, 2 if x == y else 1) * expectation(expr, (*derivatives, x, y))
+@lru_cache(maxsize=16384)
+def price(expr: sp.Expr, *pairs: tuple[Jet, ...]) -> sp.Expr:
+    r""":math:`\langle f\rangle_q` differentiated by the order parameters :math:`q_{xy}` of all ``pairs`` (x, y)."""
+    halves = sum(x == y for x, y in pairs)
+    return sp.Rational(1, 2**halves) * expectation(expr, [jet for pair in pairs for jet in pair])

@@ -35,6 +35,8 @@ class Field:
     direction: Directions
     variance: sp.Expr
     summed: bool  #: one for each neuron below, with variance / n, so that products average over neurons
+    crossed: sp.Expr = sp.S.Zero  #: of crossed contractions in the fourth cumulant of the matrix (``ensembles``)
+    excess: sp.Expr = sp.S.Zero  #: excess kurtosis of an independent entry
 
 
 @dataclass(frozen=True)
@@ -113,12 +115,17 @@ class Weights:
     rate: sp.Expr = symbols.lambda_W
     order: int = 0  #: which derivative of sigma is multiplied
     name: str = "W"
+    crossed: sp.Expr = sp.S.Zero
+    excess: sp.Expr = sp.S.Zero
 
     def fields(self, jet: Jet) -> Iterator[tuple[Field, sp.Expr]]:
         """W d_R g + sum over r in R of (direction of W along r) d_(R without r) g."""
         for on_weight, on_function in splits(jet.directions):
             coefficient = along_all(Sigma(Jet(jet.sample), self.order), on_function)
-            yield Field(self.name, on_weight, self.rate if on_weight else self.variance, True), coefficient
+            if on_weight:  # the random directions are Gaussian whatever the weights are
+                yield Field(self.name, on_weight, self.rate, True), coefficient
+            else:
+                yield Field(self.name, (), self.variance, True, self.crossed, self.excess), coefficient
 
     def own(self, jet: Jet) -> sp.Expr:
         """Nothing."""
@@ -161,6 +168,19 @@ class LayerMap:
             for gaussian, coefficient in term.fields(jet):
                 form[gaussian] = form.get(gaussian, sp.Integer(0)) + coefficient
         return form
+
+    @property
+    def gaussian(self) -> bool:
+        """Whether the layer is exactly Gaussian given the one below: no skip, no other weight ensemble."""
+        return all(
+            isinstance(term, Bias) or (isinstance(term, Weights) and term.crossed == 0 and term.excess == 0)
+            for term in self.terms
+        )
+
+    @property
+    def excess(self) -> bool:
+        """Whether entries of the weights have a fourth cumulant of their own."""
+        return any(isinstance(term, Weights) and term.excess != 0 for term in self.terms)
 
     def own(self, jet: Jet) -> sp.Expr:
         """The part of the jet that is handed on by the same neuron."""

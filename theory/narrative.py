@@ -61,10 +61,14 @@ class Bracket(sp.Expr):
 def steps_of(system: MeanFieldSystem, row: Quantity, labels: tuple[str, ...], law: Recursion) -> tuple[Step, ...]:
     """The whole derivation of one recursion."""
     pairs = row.at(labels)
-    steps = [_definition(row, pairs, law), _jets(system, pairs), _observables(system, pairs), _cumulance(row, pairs)]
-    if row.kind is not Kind.MEAN:
+    steps = [_definition(row, pairs, law), _jets(system, pairs)]
+    if row.kind is not Kind.LOCAL:
+        steps.append(_observables(system, pairs))
+    steps.append(_cumulance(row, pairs))
+    if row.kind not in (Kind.MEAN, Kind.LOCAL):
         steps.append(_price(system, pairs))
-    steps.append(_isserlis(system, row, pairs))
+    if row.kind is not Kind.LOCAL:
+        steps.append(_isserlis(system, row, pairs))
     result = sp.Eq(law.left, law.right, evaluate=False)
     reason = "All parts put together; averages are over the kernel of the layer below."
     steps.append(Step("Result", reason, (result,), law.terms))
@@ -72,31 +76,29 @@ def steps_of(system: MeanFieldSystem, row: Quantity, labels: tuple[str, ...], la
 
 
 def _definition(row: Quantity, pairs: tuple[Pair, ...], law: Recursion) -> Step:
-    q = [order_parameter(pair) for pair in pairs]
-    plain, tex = (f(law.left) for f in (str, latex.tex))
-    if row.kind is Kind.MEAN:
-        left, right = (
-            Named(plain, tex),
-            Named(f"lim E[{q[0]}]", rf"\lim_{{n\to\infty}} \mathrm{{E}}\left[{q[0].tex}\right]"),
-        )
-    elif row.kind is Kind.CORRECTION:
-        left = Named(plain, tex)
-        right = Named(
-            f"lim n (E[{q[0]}] - lim E)",
-            rf"\lim_{{n\to\infty}} n_{{\ell}}\left(\mathrm{{E}}\left[{q[0].tex}\right]"
-            rf" - \lim \mathrm{{E}}\left[{q[0].tex}\right]\right)",
-        )
-    else:
-        left = Named(plain, tex)
-        right = Named(
-            f"lim n Cov({q[0]}, {q[1]})",
-            rf"\lim_{{n\to\infty}} n_{{\ell}}\,\mathrm{{Cov}}\left({q[0].tex},\, {q[1].tex}\right)",
-        )
+    left = Named(*(f(law.left) for f in (str, latex.tex)))
+    plain, tex = _cumulant_of(row, pairs)
+    power, power_tex = {0: ("", ""), 1: ("n ", r"n_{\ell}\,")}.get(
+        row.order, (f"n^{row.order} ", rf"n_{{\ell}}^{{{row.order}}}\,")
+    )
+    if row.correction:
+        plain, tex = f"({plain} - lower orders)", rf"\left({tex} - \text{{lower orders}}\right)"
+    right = Named(f"lim {power}{plain}", rf"\lim_{{n\to\infty}} {power_tex}{tex}")
     reason = (
         f"{row.name} is the {row.meaning}. Here $q'_{{xy}}$ is the covariance, given the layer below, of the jets $x$ and $y$ "
         r"of one neuron; $d_r z$ is the derivative of $z$ along the random direction $r$ in parameter space."
     )
     return Step("Definition", reason, (sp.Eq(left, right, evaluate=False),))
+
+
+def _cumulant_of(row: Quantity, pairs: tuple[Pair, ...]) -> tuple[str, str]:
+    """E[q], Cov(q, q), a joint cumulant of several q, or of four jets of one neuron; plain and in LaTeX."""
+    letters = [primed(jet) for jet in pairs[0]] if row.kind is Kind.LOCAL else [order_parameter(pair) for pair in pairs]
+    plain, tex = ", ".join(map(str, letters)), r",\, ".join(q.tex for q in letters)
+    if len(letters) == 1:
+        return f"E[{plain}]", rf"\mathrm{{E}}\left[{tex}\right]"
+    name, head = ("Cov", r"\mathrm{Cov}") if len(letters) == 2 else ("kappa", r"\kappa")
+    return f"{name}({plain})", rf"{head}\left({tex}\right)"
 
 
 def _jets(system: MeanFieldSystem, pairs: tuple[Pair, ...]) -> Step:
@@ -143,6 +145,13 @@ def _cumulance(row: Quantity, pairs: tuple[Pair, ...]) -> Step:
         reason = (
             r"The neurons below are independent with covariance $q$ as $n_\ell\to\infty$: the law of large numbers."
         )
+    elif row.kind is Kind.LOCAL:
+        left = Named("X'_xyuv", "X'_{xyuv}")
+        right = Named("kappa_4 C_W^2 <x y u v>", r"\kappa_4\, C_W^2 \left\langle x\,y\,u\,v \right\rangle")
+        reason = (
+            r"Four entries of one row of $W$ in one column: their fourth cumulant is $\kappa_4 C_W^2/n_\ell^2$, and the sum over "
+            r"columns averages the products of what $W$ multiplies in the jets."
+        )
     elif row.kind is Kind.COVARIANCE:
         left = Named("M'_AB", r"M'_{AB}")
         right = Named(
@@ -152,6 +161,17 @@ def _cumulance(row: Quantity, pairs: tuple[Pair, ...]) -> Step:
             r"The law of total covariance for $M=n\,\mathrm{Cov}(q,q)$: the noise of the $n_\ell$ neurons, "
             r"$S_{AB}=\langle f_Af_B\rangle-\langle f_A\rangle\langle f_B\rangle$, and the noise of $q$ below, handed on by "
             r"$J_{Ac}=\partial\langle f_A\rangle/\partial q_c$."
+        )
+    elif row.order > 1:
+        left = Named("kappa(q'_A1, ..., q'_Ar)", r"\kappa\left(q'_{A_1},\dots,q'_{A_r}\right)")
+        right = Named(
+            "sum_pi kappa(n^-(|B|-1) kappa_B(q) : B in pi)",
+            r"\sum_{\pi} \kappa\left(n_{\ell}^{-(|B|-1)} \kappa_B(q) : B\in\pi\right)",
+        )
+        reason = (
+            r"Set partitions $\pi$ of the pairs: those in one block $B$ meet at the same neurons, with the site "
+            r"cumulant $\kappa_B(q)$ of their $f$. The joint cumulant of these functions of the fluctuating $q$ is expanded in "
+            r"the cumulants of $q$, all connected terms of the order $n_\ell^{-" + str(row.order) + "}$ together."
         )
     else:
         left = Named("q1'_A", r"q^{\{1\}\prime}_{A}")

@@ -17,11 +17,18 @@ lambda_b = sp.Symbol("lambda_b", nonnegative=True)
 lambda_W = sp.Symbol("lambda_W", nonnegative=True)
 #: n_l / n_(l-1): a tensor of layer l multiplies 1/n_(l-1), one of layer l+1 multiplies 1/n_l.
 rho = sp.Symbol("rho", positive=True)
+#: Cumulants of weights beyond the second (``ensembles``): n_l / max(n_l, n_(l+1)) for orthogonal weights, 0 for independent
+#: ones; and the excess kurtosis of independent entries.
+tau = sp.Symbol("tau", nonnegative=True)
+kappa_4 = sp.Symbol("kappa_4", real=True)
 
 #: The argument in which an activation is written.
 z = sp.Symbol("z", real=True)
 
-_SYMBOL_LATEX: dict[sp.Symbol, str] = {rho: r"\tfrac{n_{\ell}}{n_{\ell-1}}"}
+_SYMBOL_LATEX: dict[sp.Symbol, str] = {
+    rho: r"\tfrac{n_{\ell}}{n_{\ell-1}}",
+    tau: r"\tfrac{n_{\ell}}{\max(n_{\ell}, n_{\ell+1})}",
+}
 SYMBOL_NAMES = _SYMBOL_LATEX  # passed to sympy.latex(symbol_names=...)
 
 GREEK = [

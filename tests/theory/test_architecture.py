@@ -73,10 +73,12 @@ def test_what_is_not_given_stays_symbolic():
         ww.predict(ww.MLP("tanh", depth=2, C_W=1), [[1.0]])
 
 
-def test_width_ratios_count_from_the_first_hidden_layer():
-    assert ww.MLP("tanh", depth=4, width=(10, 20, 30)).ratios == (1.0, 2.0, 1.5)
-    assert ww.MLP("tanh", depth=4, width=10).ratios == (1.0, 1.0, 1.0)
-    assert ww.MLP("tanh", depth=1).ratios == ()
+def test_width_ratios_count_from_the_inputs():
+    rho = lambda net, features: [scale["rho"] for scale in net.scales(features)]  # noqa: E731
+    assert rho(ww.MLP("tanh", depth=4, width=(10, 20, 30)), 5) == [1.0, 2.0, 2.0, 1.5]
+    assert rho(ww.MLP("tanh", depth=4, width=10), 10) == [1.0, 1.0, 1.0, 1.0]
+    assert rho(ww.MLP("tanh", depth=4), 3) == [1.0, 1.0, 1.0, 1.0]
+    assert rho(ww.MLP("tanh", depth=1), 3) == [1.0]
 
 
 @pytest.mark.parametrize("row", ACTIVATIONS, ids=lambda a: a.name)

@@ -118,7 +118,7 @@ def test_networks_have_all_that_a_prediction_needs(net):
     assert 1 <= net.depth <= 3
     for name in HYPERPARAMETERS:
         assert len(net.per_layer(name)) == net.depth
-    assert len(net.ratios) == net.depth - 1
+    assert len(net.scales(3)) == net.depth
 
 
 @given(

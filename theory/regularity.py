@@ -1,0 +1,83 @@
+r"""Which derivatives of a kinked activation are functions, and averages in which the others do not appear.
+
+At a kink some derivative jumps, and the next one holds a delta function. An average over one sample may still exist:
+with :math:`u=\sigma^{(k-1)}` and h made of lower derivatives,
+
+.. math::
+    \langle h\,u^p\,\sigma^{(k)}\rangle
+        = \tfrac1{p+1}\bigl[\langle\partial(h\,u^{p+1})\rangle - \langle h'u^{p+1}\rangle\bigr],
+
+in which :math:`\sigma^{(k)}` occurs no more, and the derivative in front, like Price's, needs no derivative of a kink.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import sympy as sp
+
+from .activations import KINK_STEP, Activation
+from .errors import NotAvailable
+from .gaussian import Average, average
+from .symbols import Jet, Sigma
+
+#: The highest derivative whose continuity is looked at.
+HIGHEST = 8
+
+
+@cache
+def singular_order(activation: Activation) -> int | None:
+    """The lowest derivative that is not a function, since the one before it jumps at a kink; None if there is none."""
+    for k in range(HIGHEST):
+        for kink in activation.kinks:
+            left, right = (activation(kink + h, k).evalf(30) for h in (-KINK_STEP, KINK_STEP))
+            if abs(left - right) > 1e-6 * (1 + abs(left)):
+                return k + 1
+    return None
+
+
+def regular(node: Average, activation: Activation) -> sp.Expr:
+    """The average without derivatives that are not functions; ``NotAvailable`` when there is no such form."""
+    limit = singular_order(activation)
+    if limit is None or all(s.order < limit for s in node.body.atoms(Sigma)):
+        return node
+    if len(node.sites) > 1:
+        raise _not_available(node, activation, limit, " at several inputs")
+    (site,) = node.sites
+    return _one_site(node, site, activation, limit)
+
+
+def prepared(expr: sp.Expr, activation: Activation) -> sp.Expr:
+    """Averages in the form in which they are integrated: products for smooth activations, operators for kinked ones."""
+    nodes = expr.atoms(Average)
+    if activation.smooth:
+        return expr.xreplace({node: node.explicit() for node in nodes})
+    return expr.xreplace({node: regular(node, activation) for node in nodes})
+
+
+def _one_site(node: Average, site: Jet, activation: Activation, limit: int) -> sp.Expr:
+    powers = node.body.as_powers_dict()
+    worst = max((s for s in powers if isinstance(s, Sigma)), key=lambda s: s.order)
+    if powers[worst] > 1:
+        raise _not_available(node, activation, limit, "")
+    u = Sigma(site, worst.order - 1)
+    p = powers.get(u, sp.S.Zero)
+    h = node.body / (worst * u**p)
+    derivatives = node.derivatives
+    parts = [
+        (h * u ** (p + 1), (*derivatives, site), sp.S.One),
+        (sp.diff(h, site) * u ** (p + 1), derivatives, -sp.S.One),
+    ]
+    total = sp.S.Zero
+    for body, by, sign in parts:
+        expr = average(body, by) / (p + 1)
+        total += sign * expr.xreplace({n: regular(n, activation) for n in expr.atoms(Average)})
+    return total
+
+
+def _not_available(node: Average, activation: Activation, limit: int, where: str) -> NotAvailable:
+    return NotAvailable(
+        f"the average {node.operator_text()}{where} holds the derivative of order {limit} or higher of "
+        f"activation={activation.name!r}, which is not a function: the derivative of order {limit - 1} jumps at a kink "
+        f"(z = {', '.join(map(str, activation.kinks))})"
+    )
