@@ -3,7 +3,7 @@ r"""Critical points of an activation: where the kernel neither grows nor decays 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any
@@ -16,7 +16,7 @@ from scipy.optimize import brentq
 from ..theory.activations import Activation
 from ..theory.activations import activation as as_activation
 from ..theory.architecture import MLP
-from ..theory.criticality import origin, susceptibilities
+from ..theory.criticality import OriginPoint, exact_half_stable, origin, susceptibilities
 from ..theory.derivation import derive
 from ..theory.errors import InvalidArgument, NotConverged
 from ..theory.expansion import Recursion
@@ -41,9 +41,24 @@ class Universality(StrEnum):
     NONE = "none"
 
 
+class Stability(StrEnum):
+    """What happens to kernels near a fixed point."""
+
+    MARGINAL = "every K stays"
+    STABLE = "stable"
+    UNSTABLE = "unstable"
+    ABOVE = "stable from above, unstable from below"
+    BELOW = "stable from below, unstable from above"
+
+
 @dataclass(frozen=True)
 class CriticalPoint:
-    """Critical hyperparameters of an activation; ``K`` is None where every K is a fixed point, all are None for class none."""
+    """Critical hyperparameters of an activation; ``K`` is None where every K is a fixed point, all are None for class none.
+
+    ``exact`` holds (C_W, C_b, K*) as SymPy expressions where they have a closed form. ``h`` is
+    :math:`\\tfrac12\\,d\\chi_\\perp/dK` at K*; ``bend`` is :math:`a` in :math:`K'-K^*=(K-K^*)+a\\,(K-K^*)^2+\\dots`. Both are None
+    where they diverge or vary with K.
+    """
 
     activation: str
     universality: Universality
@@ -51,6 +66,10 @@ class CriticalPoint:
     C_b: float | None
     K: float | None
     reason: str
+    stability: Stability | None = None
+    exact: tuple[sp.Expr, ...] | None = None
+    h: float | None = None
+    bend: float | None = None
 
     def __str__(self) -> str:
         if self.universality is Universality.NONE:
@@ -68,57 +87,144 @@ def critical(activation: Any) -> CriticalPoint:
     Units
         C_W and C_b are variances.
     Valid
-        One input, infinite width; K* between 1e-4 and 1e4, or 0. If several points are half-stable, that of the smallest K*.
+        One input, infinite width; K* between 1e-4 and 1e4, or 0. Of several points the one that kernels run into: K* = 0 if
+        it is stable, else the half-stable one of the smallest K*; see ``critical_points`` for all of them.
     Errors
         ``UnknownName``, ``NotIntegrable`` for the activation; ``InvalidArgument`` for the unspecified one;
         ``NotConverged`` if the averages are too inaccurate to decide.
     Source
         Roberts, Yaida & Hanin (arXiv:2106.10165), chapter 5.
     """
+    subject = specified(activation)
+    points = _points(subject)
+    attracting = (p for p in points if p.stability is not Stability.UNSTABLE)
+    return next(attracting, None) or _none(subject, bool(points))
+
+
+def critical_points(activation: Any) -> tuple[CriticalPoint, ...]:
+    r"""All critical points of an activation: K* = 0 first, stable or not, then the half-stable ones by K*.
+
+    Equation
+        :math:`\chi_\parallel(K^*)=\chi_\perp(K^*)=1` with :math:`K^*=F(K^*)`: at K* > 0 the zeros of
+        :math:`\langle\sigma\sigma''\rangle_K`, with :math:`C_W=1/\langle\sigma'^2\rangle` and
+        :math:`C_b=K^*-C_W\langle\sigma^2\rangle\ge 0`.
+    Shapes
+        A tuple; one point of class none, with the reason, if there is no other.
+    Units
+        C_W and C_b are variances.
+    Valid
+        As ``critical``. Zeros closer than a tenth of a decade in K may be missed.
+    Errors
+        As ``critical``.
+    Source
+        Roberts, Yaida & Hanin (arXiv:2106.10165), chapter 5.
+    """
+    subject = specified(activation)
+    return _points(subject) or (_none(subject, False),)
+
+
+def specified(activation: Any) -> Activation:
+    """The activation, if it is a concrete one."""
     subject = as_activation(activation)
     if not subject.specified:
         raise InvalidArgument("activation='sigma' is unspecified; allowed: a concrete activation, e.g. 'tanh'")
-    return _critical(subject)
+    return subject
+
+
+@dataclass(frozen=True)
+class Responses:
+    """The susceptibilities of an activation as functions of K, with C_W = 1; ``gap`` is chi_parallel - chi_perp."""
+
+    subject: Activation
+
+    def __post_init__(self) -> None:
+        unit = susceptibilities(MLP(self.subject).layer_map)
+        for name in ("parallel", "perpendicular", "kernel", "h", "bend"):
+            object.__setattr__(self, name, function(self.subject, getattr(unit, name)))
+
+    parallel: Function = field(init=False)
+    perpendicular: Function = field(init=False)
+    kernel: Function = field(init=False)
+    h: Function = field(init=False)
+    bend: Function = field(init=False)
+
+    def gap(self, K: Kernels) -> Kernels:
+        """Zero at critical kernels."""
+        with np.errstate(invalid="ignore"):  # inf - inf, where both outgrow double precision, is no root
+            return self.parallel(K) - self.perpendicular(K)
 
 
 @lru_cache(maxsize=64)
-def _critical(subject: Activation) -> CriticalPoint:
-    unit = susceptibilities(MLP(subject).layer_map)
-    perpendicular, parallel, square = (_function(subject, e) for e in (unit.perpendicular, unit.parallel, unit.kernel))
+def responses(subject: Activation) -> Responses:
+    """The compiled susceptibilities."""
+    return Responses(subject)
 
-    def gap(K: Kernels) -> Kernels:
-        with np.errstate(invalid="ignore"):  # inf - inf, where both outgrow double precision, is no root
-            return parallel(K) - perpendicular(K)
 
-    if subject.slopes is not None:
-        slope = float(perpendicular(np.array(1.0)))
-        return CriticalPoint(
-            subject.name, Universality.SCALE_INVARIANT, 1 / slope, 0.0, None,
-            "chi_parallel = chi_perp = C_W (a_+^2 + a_-^2)/2 for every K",
-        )  # fmt: skip
+@lru_cache(maxsize=64)
+def _points(subject: Activation) -> tuple[CriticalPoint, ...]:
     at_origin = origin(subject)
-    if at_origin is not None and _attracts(float(at_origin[0]), parallel):
-        decay = at_origin[1]
-        how = (
-            f"K decays like 1/({float(-decay):.6g} depth)"
-            if decay is not None and decay < 0
-            else "and chi_parallel < 1 above it"
-        )
-        return CriticalPoint(
-            subject.name, Universality.ORIGIN, float(at_origin[0]), 0.0, 0.0, f"sigma(0) = 0, sigma'(0) != 0; {how}"
-        )  # fmt: skip
-    for K in _roots(gap):
-        weight = 1 / float(perpendicular(np.array(K)))
-        bias = K - weight * float(square(np.array(K)))
-        if bias >= 0:
-            return CriticalPoint(
-                subject.name, Universality.HALF_STABLE, weight, bias, K,
-                "chi_parallel = chi_perp = 1 at a finite K*, stable from one side",
-            )  # fmt: skip
-    return CriticalPoint(subject.name, Universality.NONE, None, None, None, _why_not(at_origin, gap))
+    if subject.slopes is not None:
+        return () if at_origin is None else (_line(subject, at_origin),)
+    first = () if at_origin is None else (_origin(subject, at_origin),)
+    found = (_half_stable(subject, K) for K in _roots(responses(subject).gap))
+    return (*first, *(point for point in found if point is not None))
 
 
-def _function(subject: Activation, expr: sp.Expr) -> Function:
+def _line(subject: Activation, point: OriginPoint) -> CriticalPoint:
+    return CriticalPoint(
+        subject.name, Universality.SCALE_INVARIANT, float(point.C_W), 0.0, None,
+        "chi_parallel = chi_perp = C_W (a_+^2 + a_-^2)/2 for every K",
+        Stability.MARGINAL, (point.C_W, sp.Integer(0)), 0.0, 0.0,
+    )  # fmt: skip
+
+
+def _origin(subject: Activation, point: OriginPoint) -> CriticalPoint:
+    weight = float(point.C_W)
+    stable = point.stable if point.stable is not None else _attracts(weight, responses(subject).parallel)
+    if point.s is None:
+        how = f"chi_parallel {'<' if stable else '>'} 1 above it, by less than every power of K"
+    elif stable:
+        # K' = K + alpha K^(1+s) with chi_parallel - 1 = (1+s) alpha K^s, so K^-s grows by s |alpha| in each layer.
+        rate = float(-point.parallel * point.s / (1 + point.s))
+        base = f"1/({rate:.6g} depth)"
+        how = f"K decays like {base if point.s == 1 else f'({base})^({1 / point.s})'}"
+    else:
+        how = "K* = 0 is unstable (chi_parallel > 1 above it)"
+    return CriticalPoint(
+        subject.name, Universality.ORIGIN, weight, 0.0, 0.0, f"sigma(0) = 0, sigma'(0) != 0; {how}",
+        Stability.STABLE if stable else Stability.UNSTABLE, (point.C_W, sp.Integer(0), sp.Integer(0)),
+        None if point.h is None else float(point.h), None if point.a_1 is None else float(point.a_1),
+    )  # fmt: skip
+
+
+def _half_stable(subject: Activation, root: float) -> CriticalPoint | None:
+    """The point at a zero of the gap; None if it would need a negative variance of the biases."""
+    exact = exact_half_stable(subject, root)
+    K = root if exact is None else float(exact[2])
+    perpendicular, kernel, h, bend = (
+        float(f(np.array(K)))
+        for f in (getattr(responses(subject), n) for n in ("perpendicular", "kernel", "h", "bend"))
+    )
+    weight = 1 / perpendicular
+    bias = K - weight * kernel
+    if bias < 0:
+        return None
+    side = Stability.ABOVE if bend < 0 else Stability.BELOW
+    return CriticalPoint(
+        subject.name, Universality.HALF_STABLE, weight, bias, K,
+        f"chi_parallel = chi_perp = 1 at a finite K*, {side}", side, exact, weight * h, weight * bend / 2,
+    )  # fmt: skip
+
+
+def _none(subject: Activation, unstable_origin: bool) -> CriticalPoint:
+    if subject.slopes is not None:
+        reason = "sigma is zero, so that no C_W makes chi_parallel = 1; <sigma sigma''>_K has no zero of its own"
+    else:
+        reason = _why_not(unstable_origin, responses(subject).gap)
+    return CriticalPoint(subject.name, Universality.NONE, None, None, None, reason)
+
+
+def function(subject: Activation, expr: sp.Expr) -> Function:
     """An expression in averages as a function of K, with C_W = 1 and no bias, through the generated code."""
     base = derive(MLP(subject, C_W=1, C_b=0), "K", samples=1)
     compiled = compile(replace(base, law=Recursion(base.law.left, expr.subs({C_W: 1, C_b: 0}), ())))
@@ -152,11 +258,11 @@ def _attracts(weight: float, parallel: Function) -> bool:
     return next((bool(e < 0) for e in excess if abs(e) > TOLERANCE), False)
 
 
-def _why_not(at_origin: tuple[sp.Expr, sp.Expr | None] | None, gap: Function) -> str:
+def _why_not(unstable_origin: bool, gap: Function) -> str:
     start = (
-        "K = 0 is not a fixed point with C_b = 0 and a slope (sigma(0) != 0, or sigma'(0) = 0 or undefined)"
-        if at_origin is None
-        else "K* = 0 is unstable (chi_parallel > 1 above it)"
+        "K* = 0 is unstable (chi_parallel > 1 above it)"
+        if unstable_origin
+        else "K = 0 is not a fixed point with C_b = 0 and a slope (sigma(0) != 0, or sigma'(0) = 0 or undefined)"
     )
     sign = "positive" if gap(np.array(1.0)) > 0 else "negative"
     return (

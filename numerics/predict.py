@@ -15,9 +15,10 @@ from ..theory.architecture import HYPERPARAMETERS, MLP
 from ..theory.derivation import System, check_order, dependency_order, derive, derive_layer, labels_for
 from ..theory.errors import AccuracyWarning, ExpansionWarning, InvalidArgument, NotAvailable, NotConverged
 from ..theory.layers import LayerMap
-from ..theory.quantities import QUANTITIES, quantity
+from ..theory.quantities import QUANTITIES, Kind, quantity
 from ..theory.regularity import prepared
 from .codegen import Compiled, compile
+from .crosslayer import check, fluctuations, mixing
 from .inputs import check_inputs
 
 Array = NDArray[np.float64]
@@ -59,7 +60,7 @@ def predict(net: MLP, X: ArrayLike, quantities: str | Sequence[str] | None = Non
     """
     if not isinstance(net, MLP):
         raise InvalidArgument(f"net={net!r} is a {type(net).__name__}; allowed: an MLP")
-    if not net.activation.specified:
+    if not all(a.specified for a in net.layer_activations or (net.activation,)):
         raise InvalidArgument("activation='sigma' is unspecified: numbers need a concrete one, e.g. MLP('tanh')")
     inputs = check_inputs(X)
     names = _names(net, len(inputs) == 1, quantities, order)
@@ -71,16 +72,55 @@ def predict(net: MLP, X: ArrayLike, quantities: str | Sequence[str] | None = Non
 
 def iterate(net: MLP, X: Array, names: tuple[str, ...]) -> list[dict[str, Array]]:
     """The tensors of the layers 1 ... depth, by the generated ``step``."""
-    single = len(X) == 1
-    compiled = compiled_system(net.activation, net.layer_map, single, names)
-    values = {p: net.per_layer(p) for p in HYPERPARAMETERS}
-    parameters = [{p: v[i] for p, v in values.items()} | scale for i, scale in enumerate(net.scales(X.shape[1]))]
-    del parameters[0]["rho"]  # there is no layer below the first
-    layers = [compiled.first_layer(X, **parameters[0])]
+    if net.residual:
+        return _residual(net, X, names)
+    values = _parameters(net, X.shape[1])
+    layers = [_system(net, 1, X, names).first_layer(X, **values[0])]
     _check(layers[0], 1)
-    for i, given in enumerate(parameters[1:], start=2):
-        layers.append(compiled(layers[-1], **given))
+    for i, given in enumerate(values[1:], start=2):
+        layers.append(_system(net, i, X, names)(layers[-1], **given))
         _check(layers[-1], i)
+    return layers
+
+
+def _parameters(net: MLP, features: int) -> list[dict[str, float]]:
+    """What the code of each layer is called with."""
+    given = {p: net.per_layer(p) for p in HYPERPARAMETERS}
+    values = [{p: v[i] for p, v in given.items()} | scale for i, scale in enumerate(net.scales(features))]
+    del values[0]["rho"]  # there is no layer below the first
+    return values
+
+
+def _system(net: MLP, layer: int, X: Array, names: tuple[str, ...]) -> Compiled:
+    """The code for the map to a layer."""
+    activations = net.layer_activations or (net.activation,)
+    return compiled_system(activations[max(layer - 2, 0)], net.layer_map, len(X) == 1, names)
+
+
+def _residual(net: MLP, X: Array, names: tuple[str, ...]) -> list[dict[str, Array]]:
+    """A network with skips: the kernels layer by layer, all layers handing on; their fluctuations from all layers at once."""
+    fluctuating = check(net, len(X), names)
+    values = _parameters(net, X.shape[1])
+    squares = mixing(net) ** 2
+    means = ("K", "Theta")
+    plain = net.with_(residual=None)
+    first = _system(plain, 1, X, _closure(plain, names)).first_layer(X, **values[0])
+    fields = [first]
+    layers: list[dict[str, Array]] = []
+    for i in range(len(values)):
+        mixed = {q: sum((squares[i, k] * fields[k][q] for k in range(i + 1)), np.zeros(())) for q in means}
+        layers.append(mixed | {"average_error": fields[i]["average_error"]})
+        _check(layers[-1], i + 1)
+        if i + 1 < len(values):
+            fields.append(_system(plain, i + 2, X, means)(mixed, **values[i + 1]))
+    if fluctuating:
+        q = {name: np.array([float(np.squeeze(f[name])) for f in fields]) for name in means}
+        start = {name: float(np.squeeze(value)) for name, value in first.items()}
+        found, error = fluctuations(net, q, start, fluctuating, X.shape[1])
+        for i, layer in enumerate(layers):
+            layer |= {name: np.full(layer["K"].shape, value[i]) for name, value in found.items()}
+            layer["average_error"] = np.asarray(max(float(layer["average_error"]), error))
+            _check(layer, i + 1)
     return layers
 
 
@@ -95,8 +135,12 @@ def compiled_system(activation: Activation, layer: LayerMap, single: bool, names
 
 
 def _names(net: MLP, single: bool, quantities: str | Sequence[str] | None, order: int) -> tuple[str, ...]:
-    known = dependency_order(net.layer_map, check_order(order))
-    finite = tuple(q.name for q in QUANTITIES if q.name in known and _missing(net, q.name, single) is None)
+    plain = net.with_(residual=None)
+    known = dependency_order(plain.layer_map, check_order(order))
+    if net.residual and quantities is None:
+        kinds = (Kind.MEAN, Kind.COVARIANCE) if single and not net.activations else (Kind.MEAN,)
+        known = tuple(name for name in known if quantity(name).kind in kinds)
+    finite = tuple(q.name for q in QUANTITIES if q.name in known and _missing(plain, q.name, single) is None)
     if quantities is None:
         return finite
     if not isinstance(quantities, str | Iterable):
@@ -112,7 +156,7 @@ def _names(net: MLP, single: bool, quantities: str | Sequence[str] | None, order
         if name not in known:
             raise InvalidArgument(f"quantities={names} asks for {name}, which vanishes for weights={net.weights}")
         if name not in finite:
-            raise NotAvailable(f"{name}: {_missing(net, name, single)}; still available: {', '.join(finite)}")
+            raise NotAvailable(f"{name}: {_missing(plain, name, single)}; still available: {', '.join(finite)}")
     if not names:
         raise InvalidArgument("quantities=() is empty; allowed: None (all) or names such as 'K', 'V'")
     return names
@@ -121,21 +165,20 @@ def _names(net: MLP, single: bool, quantities: str | Sequence[str] | None, order
 @lru_cache(maxsize=1024)
 def _missing(net: MLP, name: str, single: bool) -> str | None:
     """Why a quantity does not exist for the network's activation; None if it does."""
-    if net.activation.smooth:
-        return None
-    for needed in _closure(net, (name,)):
-        row = quantity(needed)
-        try:
-            prepared(derive_layer(net.layer_map, row, labels_for(row, 1 if single else None)).law.right, net.activation)
-        except NotAvailable as error:
-            return str(error)
+    for activation in set(net.layer_activations):
+        for needed in _closure(net, (name,)) if activation.kinks else ():
+            row = quantity(needed)
+            try:
+                prepared(derive_layer(net.layer_map, row, labels_for(row, 1 if single else None)).law.right, activation)
+            except NotAvailable as error:
+                return str(error)
     return None
 
 
 def _closure(net: MLP, names: tuple[str, ...]) -> tuple[str, ...]:
     """The names and all that their recursions need."""
     order = max(quantity(name).order for name in names)
-    system = derive(MLP(weights=net.weights, depth=net.depth), samples=1, order=order)
+    system = derive(MLP(weights=net.weights, depth=net.depth), samples=1, order=order)  # skips hand on what there is
     needed: set[str] = set()
     todo = set(names)
     while todo:

@@ -16,14 +16,21 @@ PARALLEL = 1e-13
 
 
 def tables(
-    sigma: Sigma, K: Array, terms: Mapping[str, Term], kinks: Sequence[float] = (), closed: Collection[str] = ()
+    sigma: Sigma,
+    K: Array,
+    terms: Mapping[str, Term],
+    kinks: Sequence[float] = (),
+    closed: Collection[str] = (),
+    *,
+    diagonal: bool = False,
 ) -> tuple[dict[str, Array], float]:
     r"""Tables of :math:`\langle\partial\cdots\prod_i\sigma^{(k_i)}(z_{a_i})\rangle_K` over index tuples :math:`(a_1, ..., a_d)`.
 
     Equation
         ``tables[name][a, b, ...]`` is the average ``terms[name]`` with site i at sample number i of the index.
     Shapes
-        K: (m, m); a table of d sites: (m,) * d. With one site, K holds independent variances and has any shape.
+        K: (m, m); a table of d sites: (m,) * d. Without ``diagonal``, averages of one site take the entries of K for
+        independent variances, in any shape.
     Units
         Those of the product of activations.
     Valid
@@ -47,7 +54,7 @@ def tables(
             if not group:
                 continue
             if d == 1:
-                found, error = _one_site(sigma, K, group, kinks)
+                found, error = _one_site(sigma, np.diagonal(K) if diagonal else K, group, kinks)
             else:
                 found, error = _many_sites(sigma, K, group, kinks, d, only_singular)
             values |= found

@@ -256,3 +256,18 @@ def activation(source: Any = None) -> Activation:
         f"activation={source!r} is a {type(source).__name__}; allowed: a registered name, "
         "a SymPy expression in one symbol, a sympy.Function without definition, or None"
     )
+
+
+def as_activations(source: Any, depth: int | None) -> tuple[Activation, tuple[Activation, ...] | None]:
+    """One activation for all hidden layers; or, for a sequence, the unspecified one and those of the layers 1 ... L-1."""
+    if not isinstance(source, list | tuple):
+        return activation(source), None
+    several = tuple(activation(item) for item in source)
+    if depth is None or len(several) != depth - 1:
+        raise InvalidArgument(
+            f"activation={[a.name for a in several]} has {len(several)} entries, but depth={depth}: give one, or one for "
+            "each hidden layer 1...L-1"
+        )
+    if len(set(several)) <= 1:
+        return (several[0] if several else SIGMA), None
+    return Activation(", ".join(a.name for a in several), None), several

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
@@ -11,11 +11,11 @@ from typing import Any
 import sympy as sp
 
 from . import symbols
-from .activations import Activation
-from .activations import activation as as_activation
+from .activations import Activation, as_activations
 from .ensembles import Ensemble, as_ensembles
 from .errors import InvalidNetwork
 from .layers import Bias, LayerMap, Weights
+from .skips import as_skips, check_widths, one_layer_skip
 
 Value = float | tuple[float, ...] | None
 
@@ -29,7 +29,8 @@ class MLP:
     Equation
         .. math::
             z^{(1)}_{i;a} = b^{(1)}_i + \sum_{j=1}^{n_0} W^{(1)}_{ij} x_{j;a},\qquad
-            z^{(\ell+1)}_{i;a} = b^{(\ell+1)}_i + \sum_{j=1}^{n_\ell} W^{(\ell+1)}_{ij}\,\sigma(z^{(\ell)}_{j;a}),
+            z^{(\ell+1)}_{i;a} = b^{(\ell+1)}_i + \sum_{j=1}^{n_\ell} W^{(\ell+1)}_{ij}\,\sigma(z^{(\ell)}_{j;a})
+            + \sum_{k\le\ell}\gamma_{\ell+1,k}\,z^{(k)}_{i;a},
 
         with :math:`b_i\sim N(0,C_b)`, :math:`E[W_{ij}W_{kl}]=\delta_{ik}\delta_{jl}C_W/n_\ell`, and learning-rate tensor
         :math:`\lambda_b` for biases, :math:`\lambda_W/n_\ell` for weights.
@@ -37,7 +38,9 @@ class MLP:
         ``depth`` L counts weight layers, z^(1) ... z^(L); ``width`` is one int or the L-1 hidden widths
         n_1 ... n_(L-1); each hyperparameter is one number or L numbers, for the layers 1 ... L. ``weights`` is
         "gaussian", "orthogonal" (Haar; orthonormal rows or columns), "uniform", "rademacher", "truncated_normal", an
-        ``independent(excess_kurtosis)``, or one of these for each layer.
+        ``independent(excess_kurtosis)``, or one of these for each layer. ``activation`` is one, or one for each hidden layer
+        1 ... L-1. ``residual`` is gamma from each hidden layer to the next (one number, or L-1 for the layers 2 ... L), or a
+        mapping ``{(k, l): gamma}`` of skips from layer k to layer l > k over any number of layers.
     Units
         ``C_W``, ``C_b`` are variances, never standard deviations; ``C_W`` and ``lambda_W`` are of order one, the
         1/n is added. ``lambda = 0`` freezes a layer.
@@ -50,7 +53,8 @@ class MLP:
         Roberts, Yaida & Hanin, The Principles of Deep Learning Theory (arXiv:2106.10165).
     """
 
-    activation: Activation
+    activation: Activation  #: that of all hidden layers; unspecified if they differ
+    activations: tuple[Activation, ...] | None  #: of the hidden layers 1 ... L-1, if they differ
     depth: int | None
     width: int | tuple[int, ...] | None
     C_W: Value
@@ -59,6 +63,7 @@ class MLP:
     lambda_b: Value
     weights: Ensemble | tuple[Ensemble, ...]
     output_width: int | None
+    residual: tuple[tuple[int, int, float], ...]  #: (from layer, to layer, gamma)
 
     def __init__(
         self,
@@ -72,15 +77,20 @@ class MLP:
         lambda_b: float | Sequence[float] | None = None,
         weights: str | Ensemble | Sequence[str | Ensemble] = "gaussian",
         output_width: int | None = None,
+        residual: float | Sequence[float] | Mapping[tuple[int, int], float] | None = None,
     ) -> None:
         put = lambda name, value: object.__setattr__(self, name, value)  # noqa: E731  a frozen value sets itself once
-        put("activation", as_activation(activation))
         put("depth", None if depth is None else _positive_int("depth", depth))
+        one, several = as_activations(activation, self.depth)
+        put("activation", one)
+        put("activations", several)
         put("width", _widths(width, self.depth))
         for name, value in zip(HYPERPARAMETERS, (C_W, C_b, lambda_W, lambda_b), strict=True):
             put(name, _nonnegative(name, value, self.depth))
         put("weights", as_ensembles(weights, self.depth))
         put("output_width", None if output_width is None else _positive_int("output_width", output_width))
+        put("residual", as_skips(residual, self.depth))
+        check_widths(self.residual, self.hidden_widths, self.output_width)
 
     @property
     def layer_map(self) -> LayerMap:
@@ -88,7 +98,13 @@ class MLP:
         kinds = self.weights if isinstance(self.weights, tuple) else (self.weights,)
         crossed = -symbols.tau if any(w.crossed != 0 for w in kinds) else sp.Integer(0)
         excess = symbols.kappa_4 if any(w.excess != 0 for w in kinds) else sp.Integer(0)
-        return LayerMap((Bias(), Weights(crossed=crossed, excess=excess)))
+        terms = (Bias(), Weights(crossed=crossed, excess=excess))
+        return LayerMap((*terms, *one_layer_skip(self.residual, self.depth or 1)))
+
+    @property
+    def layer_activations(self) -> tuple[Activation, ...]:
+        """The activations of the hidden layers 1 ... L-1."""
+        return self.activations or (self.activation,) * ((self.depth or 1) - 1)
 
     @property
     def hidden_widths(self) -> tuple[int, ...] | None:
@@ -158,18 +174,22 @@ class MLP:
 
     def with_(self, **changes: Any) -> MLP:
         """A copy with some arguments changed."""
-        fields = {f: getattr(self, f) for f in self.__dataclass_fields__} | changes
-        return MLP(fields.pop("activation"), **fields)
+        fields = {f: getattr(self, f) for f in self.__dataclass_fields__}
+        fields["residual"] = {(k, m): gamma for k, m, gamma in self.residual}
+        several = fields.pop("activations")
+        fields["activation"] = several or self.activation
+        return MLP(**(fields | changes))
 
     def __repr__(self) -> str:
-        given = [repr(self.activation.name)]
+        hidden = ("activation", "activations", "weights", "residual")
+        given = [repr([a.name for a in self.activations] if self.activations else self.activation.name)]
         given += [
-            f"{f}={v}"
-            for f in self.__dataclass_fields__
-            if f not in ("activation", "weights") and (v := getattr(self, f)) is not None
+            f"{f}={v}" for f in self.__dataclass_fields__ if f not in hidden and (v := getattr(self, f)) is not None
         ]
         if isinstance(self.weights, tuple) or not self.weights.gaussian:
             given.append(f"weights={self.weights}")
+        if self.residual:
+            given.append(f"residual={ {(k, m): gamma for k, m, gamma in self.residual} }")
         return f"MLP({', '.join(given)})"
 
 

@@ -17,7 +17,7 @@ from . import latex
 from .architecture import MLP
 from .closed_forms import specialize
 from .errors import InvalidArgument
-from .expansion import Recursion, recursion
+from .expansion import Recursion, not_derived, recursion
 from .gaussian import Average
 from .layers import LayerMap
 from .meanfield import MeanFieldSystem, crossed, local
@@ -37,7 +37,9 @@ class Derivation:
     Units
         A tensor of layer :math:`\ell` multiplies :math:`1/n_{\ell-1}`.
     Valid
-        Leading order in 1/width of the named quantity, any activation, any samples (labels may coincide).
+        Leading order in 1/width of the named quantity, any activation, any samples (labels may coincide). With a skip
+        connection a fluctuation's map from one layer to the next is exact for the second layer only; ``predict`` adds the
+        covariances between all layers.
     Source
         Derived here from the definition of the layer; notation of Roberts, Yaida & Hanin (arXiv:2106.10165).
     """
@@ -234,7 +236,7 @@ def dependency_order(layer: LayerMap, order: int = 1) -> tuple[str, ...]:
     """The names of the closed system up to an order in 1/n, each after those of the layer below that it needs."""
     graph = {}
     for row in QUANTITIES:
-        if row.order <= order and (layer.excess or row.kind is not Kind.LOCAL):
+        if row.order <= order and (layer.excess or row.kind is not Kind.LOCAL) and not_derived(layer, row) is None:
             law = _recursion(layer, row, ("",) * row.rank)
             graph[row.name] = {e.name for e in law.right.atoms(Entry)} - {row.name} | ({"K"} - {row.name})
     return tuple(TopologicalSorter(graph).static_order())

@@ -33,6 +33,7 @@ import sympy as sp
 from sympy.utilities.iterables import multiset_partitions
 
 from .errors import NotAvailable
+from .layers import LayerMap
 from .meanfield import MeanFieldSystem, Pairs
 from .quantities import Kind, Pair, Quantity, lookup
 from .symbols import Entry, rho
@@ -83,6 +84,8 @@ def cumulant(pairs: Pairs, correction: int = 0) -> Entry | None:
 
 def recursion(system: MeanFieldSystem, quantity: Quantity, labels: tuple[str, ...]) -> Recursion:
     """The recursion of one tensor entry, for samples called ``labels`` (which may coincide)."""
+    if (reason := not_derived(system.layer, quantity)) is not None:
+        raise NotAvailable(f"{quantity.name}: {reason}")
     pairs = quantity.at(labels)
     left = quantity.entry(labels, shift=1)
     if quantity.kind is Kind.MEAN:
@@ -92,13 +95,20 @@ def recursion(system: MeanFieldSystem, quantity: Quantity, labels: tuple[str, ..
     return _law(system, left, pairs, quantity.order)
 
 
+def not_derived(layer: LayerMap, quantity: Quantity) -> str | None:
+    """Why there is no recursion of a quantity for a layer; None if there is one."""
+    if quantity.order > 1 and not layer.gaussian:
+        return (
+            "the order 1/n^2 is derived for layers of Gaussian weights without skips; allowed: weights='gaussian', "
+            "residual=None, or quantities of the first order"
+        )
+    if quantity.kind in (Kind.CORRECTION, Kind.LOCAL) and layer.skips:
+        return "corrections to means are not derived for layers with skips; allowed: residual=None"
+    return None
+
+
 def _law(system: MeanFieldSystem, left: Entry, pairs: Pairs, order: int) -> Recursion:
     """The law of total cumulance at the power ``order`` of 1/n."""
-    if order > 1 and not system.layer.gaussian:
-        raise NotAvailable(
-            f"{left.name}: the order 1/n^2 is derived for layers of Gaussian weights without skips; allowed: "
-            "weights='gaussian', or quantities of the first order"
-        )
     factors: defaultdict[sp.Expr, sp.Expr] = defaultdict(lambda: sp.Integer(0))
     for partition in multiset_partitions(list(range(len(pairs)))):
         blocks = tuple(tuple(pairs[i] for i in block) for block in partition)

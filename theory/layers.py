@@ -178,6 +178,11 @@ class LayerMap:
         )
 
     @property
+    def skips(self) -> bool:
+        """Whether neurons hand on to themselves."""
+        return any(isinstance(term, Skip) for term in self.terms)
+
+    @property
     def excess(self) -> bool:
         """Whether entries of the weights have a fourth cumulant of their own."""
         return any(isinstance(term, Weights) and term.excess != 0 for term in self.terms)

@@ -149,7 +149,7 @@ def _cumulant(layer: LayerMap, pairs: Pairs, by: Pairs) -> sp.Expr:
     total = _connected(tuple(sites), by)
     for k, o in enumerate(observables):
         if o.own != 0:
-            total += _connected((o.own, *sites[:k], *sites[k + 1 :]), by)
+            total += sp.expand(_connected((o.own, *sites[:k], *sites[k + 1 :]), by))
     return total
 
 

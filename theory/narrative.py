@@ -71,6 +71,11 @@ def steps_of(system: MeanFieldSystem, row: Quantity, labels: tuple[str, ...], la
         steps.append(_isserlis(system, row, pairs))
     result = sp.Eq(law.left, law.right, evaluate=False)
     reason = "All parts put together; averages are over the kernel of the layer below."
+    if system.layer.skips and row.kind is not Kind.MEAN:
+        reason += (
+            " This is exact in the second layer. A neuron with a skip remembers all layers below, so that deeper layers have "
+            "further terms: the covariances of the neuron averages of different layers, which predict takes into account."
+        )
     steps.append(Step("Result", reason, (result,), law.terms))
     return tuple(steps)
 

@@ -6,6 +6,7 @@ of networks to those means, layer by layer; the second turns the group means int
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
@@ -13,20 +14,30 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
+from ..theory.activations import Activation
 from ..theory.quantities import symmetries
+from .derivatives import missing_derivative
+from .descendants import DERIVATIVES
 from .networks import LiteralNetworks
 
 Array = NDArray[np.float64]
 
 #: What can be estimated, and whether it takes backpropagation.
 NEEDS_NTK = {
-    "K": False, "Theta": True, "V": False, "D": True, "F": True, "A": True, "B": True, "K1": False, "Theta1": True,
+    "K": False, "Theta": True, "V": False, "D": True, "F": True, "A": True, "B": True,
+    "P": True, "Q": True, "R": True, "S": True, "T": True, "U": True, "K1": False, "Theta1": True,
 }  # fmt: skip
 
-#: The two means whose product is subtracted from the mean product. F and B have none: E[H_ij] = 0 for i != j.
+#: The two means whose product is subtracted from the mean product. The others have none: F and B since E[H_ij] = 0 for
+#: i != j, and P to U since each of their pairs of jets holds some direction once and is odd in it.
 FACTORS = {"V": ("K", "K"), "D": ("K", "Theta"), "A": ("Theta", "Theta")}
 
 CORRECTIONS = {"K1": "K", "Theta1": "Theta"}
+
+
+def missing(name: str, activation: Activation) -> str | None:
+    """Why a quantity cannot be measured with this activation, as a clause; None if it can."""
+    return missing_derivative(activation, DERIVATIVES[name]) if name in DERIVATIVES else None
 
 
 @dataclass(frozen=True)
@@ -47,6 +58,11 @@ class Plan:
         return any(NEEDS_NTK[name] for name in self.means)
 
     @property
+    def descendants(self) -> tuple[str, ...]:
+        """Those that take derivatives of the tangent kernel."""
+        return tuple(name for name in self.names if name in DERIVATIVES)
+
+    @property
     def probes(self) -> bool:
         """F alone asks for z^T H with all neurons of z."""
         return "F" in self.names
@@ -57,7 +73,8 @@ class Record:
 
     Shapes
         ``zz`` (L, N, m, m): sum_i z_i;a z_i;b over all neurons; ``zzzz`` (L, m m, m m): sum_i z_i;a z_i;b z_i;c z_i;d
-        summed over networks too; ``z`` (L, N, s, m) and ``ntk`` (L, N, s, m, r, m): the chosen neurons.
+        summed over networks too; ``z`` (L, N, s, m) and ``ntk`` (L, N, s, m, r, m): the chosen neurons;
+        ``descendants``: (L, m, m, m, m) for each of P ... U, summed over networks.
     """
 
     def __init__(self, networks: LiteralNetworks, size: int, plan: Plan) -> None:
@@ -68,9 +85,10 @@ class Record:
         self.zzzz = np.zeros((L, m * m, m * m))
         self.z = np.empty((L, size, s, m))
         self.ntk = np.empty((L, size, *networks.ntk.shape[2:]))
+        self.descendants = {name: np.zeros((L, m, m, m, m)) for name in plan.descendants}
 
-    def add(self, networks: LiteralNetworks) -> None:
-        """Take down the batch that has just been evaluated."""
+    def add(self, networks: LiteralNetworks, descendants: Mapping[str, Array] | None = None) -> None:
+        """Take down the batch that has just been evaluated, and its sums of P ... U if they are wanted."""
         batch, s = networks.batch, networks.neurons
         here = slice(self.filled, self.filled + batch)
         self.filled += batch
@@ -84,6 +102,8 @@ class Record:
                 self.z[k, here] = z[:, :, :s].transpose(1, 2, 0)
         if self.plan.ntk:
             self.ntk[:, here] = networks.ntk
+        for name, total in (descendants or {}).items():
+            self.descendants[name] += total
 
     def means(self) -> dict[str, Array]:
         r"""The mean of every product in the plan over these networks and over neurons i != j.
@@ -91,7 +111,8 @@ class Record:
         Shapes
             (L, m, m) for K and Theta, (L, m, m, m, m) for the others, axes in correlator order.
         """
-        return {name: getattr(self, f"_{name}")() for name in self.plan.means}
+        kept = {name: total / self.size for name, total in self.descendants.items()}
+        return {name: kept[name] if name in kept else getattr(self, f"_{name}")() for name in self.plan.means}
 
     # In each: n all neurons of the layer, s the chosen ones; a sum over i != j is the double sum less that over i = j.
 

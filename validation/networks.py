@@ -8,48 +8,18 @@ contiguous memory, and ``np.matmul`` sees one small matrix for each network with
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import cache
-
 import numpy as np
-import sympy as sp
 from numpy.typing import NDArray
 
-from ..theory.activations import Activation
 from ..theory.architecture import MLP
 from ..theory.errors import InvalidNetwork, NotAvailable
-from ..theory.symbols import z as argument
+from .derivatives import derivatives
+from .ensembles import sampler
 
 Array = NDArray[np.float64]
-ValueAndSlope = Callable[[Array], tuple[Array, ...]]
 
 #: The output width where neither ``output_width`` nor a hidden layer says one.
 OUTPUT_WIDTH = 32
-
-
-@cache
-def value_and_slope(activation: Activation) -> ValueAndSlope:
-    r"""One NumPy function for :math:`\sigma` and :math:`\sigma'`, which share their common subexpressions.
-
-    Equation
-        :math:`x\mapsto(\sigma(x),\sigma'(x))`; at a kink :math:`\sigma'` is what SymPy's Piecewise gives (ReLU: 0).
-    Shapes
-        Any; both results have the shape of the argument.
-    Errors
-        ``InvalidArgument`` for the unspecified activation.
-    """
-    both = [activation.derivative(0), activation.derivative(1)]
-    generated = sp.lambdify(argument, both, modules=["scipy", "numpy"], cse=True)
-
-    def evaluate(x: Array) -> tuple[Array, ...]:
-        with np.errstate(all="ignore"):  # NumPy evaluates all branches of a Piecewise, also those it does not select
-            value, slope = generated(x)
-        return full(value, x.shape), full(slope, x.shape)
-
-    def full(y: Array, shape: tuple[int, ...]) -> Array:  # the slope of a linear function comes as one number
-        return y if np.shape(y) == shape else np.broadcast_to(np.float64(y), shape)
-
-    return evaluate
 
 
 def layer_widths(net: MLP) -> tuple[int, ...]:
@@ -81,17 +51,17 @@ class LiteralNetworks:
         The r columns u are the s neurons themselves, H_ij;ab, and with ``probes`` also the m sums over *all* neurons
         sum_j z_j;c H_ij;ab, which cost one backpropagated vector each.
     Units
-        W ~ N(0, C_W / fan_in), b ~ N(0, C_b); the weights are held as standard normals and their results scaled.
+        W of variance C_W / fan_in, b ~ N(0, C_b); both are held with variance one and their results scaled.
     Valid
-        Gaussian weights; every layer at least s wide. ``neurons=0`` is for the forward pass alone.
+        Every layer at least s wide. ``neurons=0`` is for the forward pass alone.
     Errors
-        ``InvalidNetwork``, ``InvalidArgument`` for what is not given.
+        ``InvalidNetwork``, ``InvalidArgument`` for what is not given; ``NotAvailable`` for weights that cannot be drawn.
     """
 
     def __init__(self, net: MLP, X: Array, batch: int, neurons: int, *, probes: bool = True) -> None:
-        if net.weights != "gaussian":
-            raise NotAvailable(f"weights={net.weights!r} cannot be drawn by this version; allowed: 'gaussian'")
-        self.activation = value_and_slope(net.activation)
+        if getattr(net, "residual", ()):
+            raise NotAvailable("networks with skip connections cannot be drawn by this version; allowed: residual=None")
+        self.net, self.activation = net, derivatives(net.activation, 1)
         self.widths = n = layer_widths(net)
         self.fan_in = (X.shape[1], *n[:-1])
         self.C_b, self.C_W = net.per_layer("C_b"), net.per_layer("C_W")
@@ -99,6 +69,7 @@ class LiteralNetworks:
         self.X, self.batch, self.neurons = X, batch, neurons
         self.columns = neurons + (len(X) if probes and neurons else 0)  # r
         L, m = len(n), len(X)
+        self.samplers = [None if ensemble.gaussian else sampler(ensemble) for ensemble in net.ensembles]
         self._allocate_parameters()
         # vectors[k] holds what backpropagation carries to layer k: one block of (r, m) rows for each layer above it,
         # and in its last m rows z^(k) itself, so that the probes of layer k pass through the same product.
@@ -112,7 +83,7 @@ class LiteralNetworks:
         self.parameters, self.W, self.b = [], [], []
         for n, f, C_b in zip(self.widths, self.fan_in, self.C_b, strict=True):
             weights, biases = self.batch * n * f, self.batch * n if C_b > 0 else 0
-            layer = np.zeros(weights + biases)  # one block, filled by one call
+            layer = np.zeros(weights + biases)  # one block, filled by one call if both are normal
             self.parameters.append(layer)
             self.W.append(layer[:weights].reshape(self.batch, n, f))
             self.b.append(layer[weights:].reshape(self.batch, n if C_b > 0 else 0))
@@ -127,7 +98,7 @@ class LiteralNetworks:
         for k, z in enumerate(self.z):
             scale = np.sqrt(self.C_W[k] / self.fan_in[k])
             if rng is not None:
-                rng.standard_normal(out=self.parameters[k])
+                self._draw(k, rng)
             if k == 0:  # the same inputs for all networks: one product
                 np.matmul(signal, self.W[0].reshape(-1, self.fan_in[0]).T, out=z.reshape(m, -1))
                 gram = signal @ signal.T
@@ -142,6 +113,14 @@ class LiteralNetworks:
             if self.C_b[k] > 0:
                 z += np.sqrt(self.C_b[k]) * self.b[k]
             self.coefficients[k] = self.rates[0][k] + self.rates[1][k] / self.fan_in[k] * gram
+
+    def _draw(self, k: int, rng: np.random.Generator) -> None:
+        draw = self.samplers[k]
+        if draw is None:
+            rng.standard_normal(out=self.parameters[k])
+        else:
+            draw(rng, self.W[k])
+            rng.standard_normal(out=self.b[k])
 
     def backward(self) -> None:
         """Fill ``ntk`` for all layers in one sweep from the top; layer k carries the gradients of all above it."""

@@ -18,11 +18,14 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from ..numerics.inputs import check_inputs
+from ..theory.activations import Activation
 from ..theory.architecture import MLP
 from ..theory.errors import InvalidArgument, NotAvailable
 from ..theory.quantities import quantity
-from .estimators import CORRECTIONS, NEEDS_NTK, Plan, Record, estimate
-from .networks import LiteralNetworks, layer_widths, value_and_slope
+from .derivatives import derivatives
+from .descendants import Descendants, doubles
+from .estimators import CORRECTIONS, NEEDS_NTK, Plan, Record, estimate, missing
+from .networks import LiteralNetworks, layer_widths
 
 Array = NDArray[np.float64]
 Sizes = NDArray[np.int64]
@@ -83,10 +86,17 @@ def simulate(
             A_{abcd}=n\,\mathrm{Cov}(H_{ii;ab},H_{jj;cd}),\quad
             B_{abcd}=n\,E[H_{ij;ab}H_{ij;cd}],
 
+            P_{abcd}=n\,E[\widehat{dH}_{ijj;abc}z_{i;d}],\quad Q_{abcd}=n\,E[\widehat{dH}_{iij;abc}z_{j;d}],\quad
+            R_{abcd}=n\,E[\widehat{dd_IH}_{iijj;abcd}],
+
+            S_{abcd}=n\,E[\widehat{dd_{II}H}_{iijj;abcd}],\quad T_{abcd}=n\,E[\widehat{dd_{II}H}_{ijij;abcd}],\quad
+            U_{abcd}=n\,E[\widehat{dd_{II}H}_{ijji;abcd}],
+
             K1_{ab}=n\,(E[z_{i;a}z_{i;b}]-K^\infty_{ab}),\quad \Theta1_{ab}=n\,(E[H_{ii;ab}]-\Theta^\infty_{ab}).
     Shapes
         X (m, n_0); K, Theta, K1, Theta1 have dims (layer, a, b), the others (layer, a, b, c, d); ``<name>_stderr``
-        beside each. ``limits["K"]`` and ``limits["Theta"]`` (L, m, m) are the infinite-width values.
+        beside each. ``limits["K"]`` and ``limits["Theta"]`` (L, m, m) are the infinite-width values. The first z of dH
+        and of ddI is the one differentiated more than once; in ddII z_a and z_b are, along the gradients of z_c and z_d.
     Units
         Layer l is multiplied by n_(l-1), with n_0 the number of features. The numbers are those of the finite width:
         they differ from the coefficients of the expansion by terms of order 1/width.
@@ -94,19 +104,22 @@ def simulate(
         Any width; every estimate is unbiased. ``attrs["groups"]`` = G groups of networks gave the error: judge
         (value - truth)/error with Student's t, G - 1 degrees of freedom. The same seed gives the same numbers for any
         number of workers. ``neurons`` of each layer enter the quantities made of H (default: 4, if there are so many).
+        ``quantities=None`` measures all that the activation allows, and the corrections if there are ``limits``. P, Q, S,
+        T and U take sigma'' and R takes also sigma''': where these are not functions they are left out. With P to U a
+        network takes two or three times as long for one input, five to eight times for two; without them name the others.
     Errors
         ``InvalidInput``, ``InvalidNetwork``, ``InvalidArgument``, ``UnknownName`` for arguments outside what is
-        allowed; ``NotAvailable`` for quantities without an estimator.
+        allowed; ``NotAvailable`` for quantities without an estimator, or of an activation without the derivatives they take.
     Source
         Roberts, Yaida & Hanin, The Principles of Deep Learning Theory (arXiv:2106.10165), for the definitions.
     """
     X = check_inputs(X)
-    plan = Plan(_names(quantities, limits))
-    value_and_slope(net.activation)  # complains first about what the user most likely forgot
+    derivatives(net.activation, 1)  # complains first about what the user most likely forgot
+    plan = Plan(_names(quantities, limits, net.activation))
     widths = layer_widths(net)
     N = _count("networks", networks, 2, "a standard error needs at least 2")
     s = _neurons(neurons, widths, plan)
-    batch = _batch(widths, X.shape, s if plan.ntk else 0)
+    batch = _batch(widths, X.shape, s if plan.ntk else 0, plan)
     sizes = _split(N, batch, len(widths) * len(X) ** 4 * len(plan.means))
     seeds = np.random.SeedSequence(_count("seed", seed, 0)).spawn(len(sizes))
     task = Task(net, X, plan, s, tuple(seeds), tuple(map(int, sizes)), batch)
@@ -144,35 +157,37 @@ def _group(task: Task, g: int, local: Any, stop: threading.Event, meter: Meter) 
     size, total = task.sizes[g], dict[str, Array]()
     for held in _parts(size, MAX_RECORD):
         batches = _parts(held, task.batch)
-        record = Record(_workspace(task, batches[0], local), held, task.plan)
+        record = Record(_workspace(task, batches[0], local)[0], held, task.plan)
         for batch in batches:
             if stop.is_set():
                 return {}
-            nets = _workspace(task, batch, local)
+            nets, descendants = _workspace(task, batch, local)
             nets.forward(rng)
             if task.plan.ntk:
                 nets.backward()
-            record.add(nets)
+            record.add(nets, descendants.sums() if descendants else None)
             meter.advance(batch)
         for name, mean in record.means().items():
             total[name] = total.get(name, 0.0) + mean * (held / size)
     return total
 
 
-def _workspace(task: Task, batch: int, local: Any) -> LiteralNetworks:
+def _workspace(task: Task, batch: int, local: Any) -> tuple[LiteralNetworks, Descendants | None]:
     """The calling thread's networks of that batch size; allocated once."""
-    store: dict[int, LiteralNetworks] = local.__dict__.setdefault("store", {})
+    store: dict[int, tuple[LiteralNetworks, Descendants | None]] = local.__dict__.setdefault("store", {})
     if batch not in store:
-        neurons = task.neurons if task.plan.ntk else 0
-        store[batch] = LiteralNetworks(task.net, task.X, batch, neurons, probes=task.plan.probes)
+        neurons, names = task.neurons if task.plan.ntk else 0, task.plan.descendants
+        nets = LiteralNetworks(task.net, task.X, batch, neurons, probes=task.plan.probes)
+        store[batch] = nets, Descendants(nets, names) if names else None
     return store[batch]
 
 
-def _batch(widths: tuple[int, ...], shape: tuple[int, ...], neurons: int) -> int:
-    """How many networks at once: their weights, and the vectors of all layers that backpropagation carries."""
+def _batch(widths: tuple[int, ...], shape: tuple[int, ...], neurons: int, plan: Plan) -> int:
+    """How many networks at once: their weights, and the vectors of all layers that differentiation carries."""
     m, features = shape
     weights = sum(n * f for n, f in zip(widths, (features, *widths), strict=False))
     carried = sum(depth * (neurons + m) * m * n for depth, n in enumerate(reversed(widths))) if neurons else 0
+    carried += doubles(widths, m, neurons) if plan.descendants else 0
     return int(np.clip(BATCH_BYTES // (8 * (weights + carried)), 1, MAX_BATCH))
 
 
@@ -212,14 +227,17 @@ def _dataset(
 def _attributes(net: MLP, widths: tuple[int, ...], N: int, seed: int, groups: int, neurons: int) -> dict[str, Any]:
     """Attributes that netCDF can store: numbers, strings and lists that are not empty."""
     attrs = {"networks": N, "seed": seed, "groups": groups, "neurons": neurons, "activation": net.activation.name}
-    attrs |= {"depth": len(widths), "output_width": widths[-1], "weights": net.weights}
+    attrs |= {"depth": len(widths), "output_width": widths[-1], "weights": str(net.weights)}
     attrs |= {name: list(net.per_layer(name)) for name in ("C_W", "C_b", "lambda_W", "lambda_b")}
     return attrs | ({"width": list(widths[:-1])} if len(widths) > 1 else {})
 
 
-def _names(quantities: str | Iterable[str] | None, limits: Mapping[str, Any] | None) -> tuple[str, ...]:
+def _names(
+    quantities: str | Iterable[str] | None, limits: Mapping[str, Any] | None, activation: Activation
+) -> tuple[str, ...]:
+    available = [name for name in NEEDS_NTK if missing(name, activation) is None]
     if quantities is None:
-        return tuple(name for name in NEEDS_NTK if name not in CORRECTIONS or limits is not None)
+        return tuple(name for name in available if name not in CORRECTIONS or limits is not None)
     listed = (quantities,) if isinstance(quantities, str) else tuple(quantities)
     names = tuple(dict.fromkeys(quantity(name).name for name in listed))
     if not names:
@@ -229,6 +247,11 @@ def _names(quantities: str | Iterable[str] | None, limits: Mapping[str, Any] | N
     for name in names:
         if name not in NEEDS_NTK:
             raise NotAvailable(f"quantities: {name} has no estimator in this version; allowed: {', '.join(NEEDS_NTK)}")
+        if name not in available:
+            raise NotAvailable(
+                f"quantities: {name} cannot be measured for {activation.name!r}, as {missing(name, activation)}; "
+                f"available: {', '.join(available)}"
+            )
         if name in CORRECTIONS and limits is None:
             raise InvalidArgument(
                 f"quantities: {name} is measured from its infinite-width value; pass limits= with "

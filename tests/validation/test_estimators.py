@@ -9,12 +9,13 @@ from scipy import stats
 
 from widthwise.theory.architecture import MLP
 from widthwise.theory.quantities import symmetries
+from widthwise.validation.descendants import DERIVATIVES
 from widthwise.validation.estimators import NEEDS_NTK, Plan, Record, estimate, symmetrised
 from widthwise.validation.networks import LiteralNetworks
 from widthwise.validation.simulate import simulate
 
 X = np.array([[1.0, 0.3, -0.5], [-0.4, 0.9, 0.1]])
-ALL = tuple(NEEDS_NTK)
+ALL = tuple(name for name in NEEDS_NTK if name not in DERIVATIVES)  # those have tests of their own
 FALSE_ALARM = 1e-4
 
 
@@ -73,7 +74,7 @@ def test_record_in_two_parts_is_the_record_in_one():
         assert_allclose(whole.means()[name], sum(p.means()[name] for p in parts) / 2, rtol=1e-12, atol=1e-14)
 
 
-@pytest.mark.parametrize("name", ["V", "D", "F", "A", "B"])
+@pytest.mark.parametrize("name", ["V", "D", "F", "A", "B", *DERIVATIVES])
 def test_symmetrised_has_the_symmetries_and_is_a_projection(name, rng):
     tensor = symmetrised(name, rng.standard_normal((4, 3, 3, 3, 3)))
     for p in symmetries(name):
@@ -130,7 +131,7 @@ def test_every_tensor_scatters_as_its_standard_error_says():
     """Literal networks: 120 short runs against their common mean; the mean square score of each tensor is Student's."""
     net = MLP("tanh", depth=2, width=8, C_W=1.5, C_b=0.1, lambda_W=1.0, lambda_b=0.5)
     runs = [simulate(net, X, networks=512, seed=seed, workers=1, progress=False) for seed in range(120)]
-    for name in ("K", "Theta", "V", "D", "F", "A", "B"):
+    for name in ("K", "Theta", "V", "D", "F", "A", "B", *DERIVATIVES):
         values, errors = (
             np.array([run[key].values[1][(0, 1, 0, 1)[: run[key].ndim - 1]] for run in runs])
             for key in (name, f"{name}_stderr")

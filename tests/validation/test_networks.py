@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from widthwise.theory.activations import ACTIVATIONS, activation
 from widthwise.theory.architecture import MLP
-from widthwise.theory.errors import InvalidArgument, InvalidNetwork
-from widthwise.validation.networks import OUTPUT_WIDTH, LiteralNetworks, layer_widths, value_and_slope
+from widthwise.theory.errors import InvalidNetwork
+from widthwise.validation.networks import OUTPUT_WIDTH, LiteralNetworks, layer_widths
 
 X = np.array([[1.0, 0.3, -0.5], [-0.4, 0.9, 0.1]])
 NET = MLP(
@@ -96,25 +95,6 @@ def test_networks_of_a_batch_do_not_mix_and_probes_change_nothing():
     assert_allclose(one.ntk[:, 0], many.ntk[:, 2], rtol=1e-12, atol=1e-14)
 
 
-@pytest.mark.parametrize("act", ACTIVATIONS, ids=lambda act: act.name)
-def test_slope_is_the_derivative_of_value(act):
-    x = np.linspace(-3.03, 3.07, 62).reshape(2, 31)  # off the kinks
-    evaluate, step = value_and_slope(act), 1e-6
-    value, slope = evaluate(x)
-    assert value.shape == slope.shape == x.shape
-    assert value.dtype == slope.dtype == np.float64
-    assert_allclose(slope, (evaluate(x + step)[0] - evaluate(x - step)[0]) / (2 * step), rtol=1e-7, atol=1e-8)
-    assert_allclose(value[0, 3], float(act(x[0, 3])), rtol=1e-12)
-
-
-def test_relu_has_slope_zero_at_its_kink():
-    assert_allclose(value_and_slope(activation("relu"))(np.array([-1.0, 0.0, 2.0])), [[0, 0, 2], [0, 0, 1]])
-
-
-def test_unselected_branches_do_not_warn():
-    assert np.isfinite(value_and_slope(activation("elu"))(np.array([-2000.0, 2000.0]))).all()
-
-
 @pytest.mark.parametrize(
     ("net", "widths"),
     [
@@ -133,5 +113,3 @@ def test_what_is_not_given_cannot_be_drawn():
         layer_widths(MLP("tanh", depth=3))
     with pytest.raises(InvalidNetwork, match="depth=None"):
         layer_widths(MLP("tanh", width=3))
-    with pytest.raises(InvalidArgument, match="unspecified function"):
-        value_and_slope(activation())

@@ -19,7 +19,8 @@ from widthwise.validation.simulate import simulate
 
 X = np.array([[1.0, 0.3, -0.5], [-0.4, 0.9, 0.1]])
 NET = MLP("tanh", depth=3, width=6, C_W=1.5, C_b=0.1, lambda_W=1.0, lambda_b=0.5)
-TENSORS = ("V", "D", "F", "A", "B")
+TENSORS = ("V", "D", "F", "A", "B", "P", "Q", "R", "S", "T", "U")
+BY_NTK = ("K", "Theta", "V", "D", "F", "A", "B")
 FALSE_ALARM = 1e-4
 
 
@@ -34,7 +35,7 @@ def agrees(ds: xr.Dataset, name: str, layer: int, exact: np.ndarray) -> bool:
 
 
 def test_first_layer_is_gaussian():
-    """V = D = F = A = B = 0 at layer 1, the NTK does not fluctuate, K = C_b + C_W x.x / n_0."""
+    """All tensors are 0 at layer 1, the NTK does not fluctuate, K = C_b + C_W x.x / n_0."""
     ds = simulate(MLP("tanh", depth=1, C_W=1.5, C_b=0.1, lambda_W=1.0, lambda_b=0.5), X, networks=2000)
     gram = X @ X.T / 3
     assert agrees(ds, "K", 1, 0.1 + 1.5 * gram)
@@ -50,7 +51,7 @@ LINEAR = MLP("linear", depth=4, width=WIDTHS, C_W=1.0, C_b=0.0, lambda_W=1.0, la
 
 @pytest.fixture(scope="module")
 def linear() -> xr.Dataset:
-    return simulate(LINEAR, X[:1], networks=40_000, seed=3, neurons=4)
+    return simulate(LINEAR, X[:1], networks=40_000, seed=3, neurons=4, quantities=BY_NTK)
 
 
 def test_linear_network_has_no_correction_to_the_kernel(linear):
@@ -91,7 +92,7 @@ def test_one_hidden_linear_layer_has_the_exact_tensors(linear):
 def test_two_inputs_pair_as_the_definitions_say():
     """One hidden linear layer, with G = x.x / n_0: every component, so that no axis may be out of place."""
     net = MLP("linear", depth=2, width=7, C_W=1.0, C_b=0.0, lambda_W=1.0, lambda_b=0.0)
-    ds, G = simulate(net, X, networks=40_000, seed=5), X @ X.T / 3
+    ds, G = simulate(net, X, networks=40_000, seed=5, quantities=BY_NTK), X @ X.T / 3
     wick = np.einsum("ac,bd->abcd", G, G) + np.einsum("ad,bc->abcd", G, G)
     exact = {"V": wick, "D": wick, "A": wick, "F": np.einsum("ab,cd->abcd", G, G), "B": np.einsum("ab,cd->abcd", G, G)}
     for name, value in exact.items():

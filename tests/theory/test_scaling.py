@@ -1,0 +1,155 @@
+"""Learning rates by layer and the ratio of depth to width: what follows from the depth laws."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import sympy as sp
+
+import widthwise as ww
+from widthwise.numerics.asymptotics import asymptotics
+from widthwise.numerics.critical import critical
+from widthwise.theory.activations import activation as as_activation
+from widthwise.theory.asymptotics import residual
+from widthwise.theory.errors import InvalidArgument, NotAvailable
+from widthwise.theory.scaling import depth_scaling, fluctuation_slope, optimal_aspect_ratio
+
+g = sp.Symbol("gamma", real=True)
+x = sp.Symbol("x")
+#: Not odd: Theta decays by the power b_1/a_1 = 28/29.
+NOT_ODD = as_activation(sp.tanh(x) + x**2 / 4)
+
+
+@pytest.mark.parametrize(
+    ("activation", "slope", "ratio"),
+    [
+        ("relu", 5, sp.Rational(4, 115)),
+        ("linear", 2, sp.Rational(2, 23)),
+        ("tanh", sp.Rational(2, 3), sp.Rational(6, 23)),
+    ],
+)
+def test_published_slopes_and_ratios(activation, slope, ratio):
+    found = asymptotics(activation, "V")
+    assert fluctuation_slope(found) == slope
+    assert optimal_aspect_ratio(found) == ratio
+    assert optimal_aspect_ratio(found, output_width=10) == sp.Rational(4, 50) / slope
+
+
+@pytest.mark.parametrize("activation", ["relu", "linear", "leaky_relu", "abs"])
+def test_residual_slope_of_scale_invariant_activations(activation):
+    """nu = (1 - g^2)^2 (3 A_4/A_2^2 - 1) + 4 g^2 (1 - g^2), and C_W A_2 = 1 - g^2."""
+    plus, minus = as_activation(activation).slopes
+    A_2, A_4 = ((plus**n + minus**n) / 2 for n in (2, 4))
+    expected = (1 - g**2) ** 2 * (3 * A_4 / A_2**2 - 1) + 4 * g**2 * (1 - g**2)
+    assert sp.expand(fluctuation_slope(asymptotics(activation, "V", layer=residual())) - expected) == 0
+
+
+@pytest.mark.parametrize("activation", ["tanh", "erf", NOT_ODD], ids=["tanh", "erf", "not odd"])
+def test_residual_slope_of_kernels_that_decay(activation):
+    expected = sp.Rational(2, 3) * (1 - g**4)
+    assert sp.expand(fluctuation_slope(asymptotics(activation, "V", layer=residual())) - expected) == 0
+
+
+@pytest.mark.parametrize(("activation", "C_W"), [("relu", 1.5), ("tanh", 0.75)])
+def test_residual_slope_against_the_iterated_recursion(activation, C_W):
+    """gamma = 1/2: the variance of the kernel by the law of total variance, iterated with averages by quadrature."""
+    layer = residual(0.5)
+    nodes, weights = np.polynomial.hermite_e.hermegauss(120)
+    weights = weights / weights.sum()
+    K, V, depth = 0.5, 0.0, 400
+    s = {
+        "relu": (lambda z: np.maximum(z, 0), lambda z: (z > 0) * 1.0),
+        "tanh": (np.tanh, lambda z: 1 - np.tanh(z) ** 2),
+    }[activation]
+    mean = lambda f: float(weights @ f)  # noqa: E731
+    ratios = []
+    for _ in range(depth):
+        z = np.sqrt(K) * nodes
+        f, d = s[0](z), s[1](z)
+        # chi_parallel = C_W <z sigma sigma'>/K by Stein's identity, as literally as can be
+        response = C_W * mean(z * f * d) / K + 0.25
+        # the neuron's own gamma^2 z^2 meets the average over neurons once at each side
+        own = 2 * 0.25 * C_W * (mean(z**2 * f**2) - K * mean(f**2))
+        V = C_W**2 * (mean(f**4) - mean(f**2) ** 2) + own + response**2 * V
+        K = C_W * mean(f**2) + 0.25 * K
+        ratios.append(V / K**2)
+    nu = float(fluctuation_slope(asymptotics(activation, "V", layer=layer)))
+    slope = (ratios[-1] - ratios[depth // 2 - 1]) / (depth - depth // 2)
+    assert slope == pytest.approx(nu, rel=5e-3)
+    assert slope != pytest.approx(nu * 1.02, rel=5e-3)
+
+
+@pytest.mark.parametrize(
+    ("activation", "limit"), [("linear", 0.5 + 0.5), (NOT_ODD, 0.5 + 16 / 29), ("gelu", None)],
+    ids=["linear", "not odd", "gelu"],
+)  # fmt: skip
+def test_scaled_learning_rates_keep_theta_of_order_one(activation, limit):
+    """Theta^(L) tends to lambda_b + lambda_W <sigma^2>, the latter times l where the kernel decays: K or 1/(-a_1)."""
+    point = critical(activation)
+    laws = asymptotics(activation, ("K", "Theta"))
+    start = point.K if point.K else 0.5
+    features = np.full((1, 4), np.sqrt((start - point.C_b) / point.C_W))
+    theta = {}
+    for depth in (30, 60, 120):
+        rates = depth_scaling(laws, depth, lambda_b=0.5, lambda_W=1.0)
+        net = ww.MLP(
+            activation, depth=depth, C_W=point.C_W, C_b=point.C_b, lambda_b=rates.lambda_b, lambda_W=rates.lambda_W
+        )
+        theta[depth] = ww.predict(net, features, "Theta").Theta.values.ravel()[-1]
+    assert abs(theta[120] - theta[60]) < 0.03 * theta[120]
+    if limit is not None:
+        assert theta[120] == pytest.approx(limit, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("activation", "which"), [("linear", "lambda_W"), (NOT_ODD, "lambda_b")], ids=["linear", "not odd"]
+)
+def test_every_layer_contributes_alike(activation, which):
+    """Learning rates switched on in one layer only: its share of Theta^(L) does not depend on which layer, deep enough."""
+    depth = 240
+    rates = depth_scaling(asymptotics(activation, ("K", "Theta")), depth)
+    C_W = critical(activation).C_W
+    shares = []
+    for layer in (depth // 3, 2 * depth // 3, depth):
+        on = tuple(getattr(rates, which)[i] if i == layer - 1 else 0.0 for i in range(depth))
+        zero = (0.0,) * depth
+        both = {"lambda_b": zero, "lambda_W": zero} | {which: on}
+        net = ww.MLP(activation, depth=depth, C_W=C_W, C_b=0, **both)
+        shares.append(depth * ww.predict(net, np.full((1, 4), 0.7), "Theta").Theta.values.ravel()[-1])
+    assert max(shares) / min(shares) < 1.06
+    assert min(shares) > 0.1
+
+
+def test_published_scalings():
+    """Scale-invariant: lambda/L. K* = 0: lambda_b l^-p L^(p-1) and lambda_W (L/l)^(p-1), here p = 1."""
+    relu = depth_scaling(asymptotics("relu", ("K", "Theta")), 8, lambda_b=2, lambda_W=3)
+    assert relu.lambda_b == pytest.approx([2 / 8] * 8)
+    assert relu.lambda_W == pytest.approx([3 / 8] * 8)
+    tanh = depth_scaling(asymptotics("tanh", ("K", "Theta")), 8, lambda_b=2, lambda_W=3)
+    assert tanh.lambda_b == pytest.approx([2 / layer for layer in range(1, 9)])
+    assert tanh.lambda_W == pytest.approx([3.0] * 8)
+    assert (tanh.p, tanh.q) == (1, 1)
+    assert "contribute alike" in tanh.steps[-1]
+
+
+def test_scaled_rates_of_another_power():
+    """b_1/a_1 = (t_3 + t_2^2)/(t_3 + 3/4 t_2^2) with t_2 = 1/2, t_3 = -2."""
+    rates = depth_scaling(asymptotics(NOT_ODD, ("K", "Theta")), 10)
+    p = sp.Rational(-7, 4) / sp.Rational(-29, 16)
+    assert (rates.p, rates.q) == (p, 1)
+    assert rates.lambda_W[4] == pytest.approx((10 / 5) ** float(p - 1))
+    assert rates.lambda_b[4] == pytest.approx(5 ** float(-p) * 10 ** float(p - 1))
+
+
+def test_bad_arguments():
+    found = asymptotics("tanh", ("K", "Theta", "V"))
+    with pytest.raises(InvalidArgument, match="depth=0; allowed"):
+        depth_scaling(found, 0)
+    with pytest.raises(InvalidArgument, match="lambda_b=-1"):
+        depth_scaling(found, 3, lambda_b=-1)
+    with pytest.raises(InvalidArgument, match="output_width=0; allowed"):
+        optimal_aspect_ratio(found, output_width=0)
+    with pytest.raises(InvalidArgument, match="gamma=1"):
+        residual(1)
+    with pytest.raises(NotAvailable, match="grows by 0 per layer"):
+        optimal_aspect_ratio(asymptotics(ww.MLP("tanh", weights="orthogonal"), "V"))
