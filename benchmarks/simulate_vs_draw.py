@@ -22,6 +22,9 @@ from widthwise.theory.architecture import MLP
 from widthwise.validation.networks import layer_widths
 from widthwise.validation.simulate import simulate
 
+#: What a forward and a backward pass give; P ... U take tangents of both.
+QUANTITIES = ("K", "Theta", "V", "D", "F", "A", "B")
+
 TARGET = 1.5
 BUFFER = 1 << 17  # doubles, 1 MiB
 INPUTS = np.array([[1.0, 0.3, -0.5, 0.2], [-0.4, 0.9, 0.1, 0.7]])
@@ -61,11 +64,12 @@ def main() -> None:
         n = layer_widths(net)
         weights = sum(a * b for a, b in zip(n, (INPUTS.shape[1], *n), strict=False))
         networks = max(2, int(1e5 * options.seconds / seconds(draw, 100_000 * 100, threads)[0] * 100 / weights))
-        seconds(simulate, net, INPUTS, networks=64, workers=threads, progress=False)
+        seconds(simulate, net, INPUTS, networks=64, quantities=QUANTITIES, workers=threads, progress=False)
         drawn, simulated = [], []
         for _ in range(options.repeats):
             drawn.append(seconds(draw, weights * networks, threads))
-            simulated.append(seconds(simulate, net, INPUTS, networks=networks, workers=threads, progress=False))
+            run = {"networks": networks, "quantities": QUANTITIES, "workers": threads, "progress": False}
+            simulated.append(seconds(simulate, net, INPUTS, **run))
         ratios = np.sort(np.array(simulated) / np.array(drawn), axis=0)
         (ratio, cpu), (t_draw, _), (t_sim, _) = (np.median(x, axis=0) for x in (ratios, drawn, simulated))
         print(

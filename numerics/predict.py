@@ -14,6 +14,7 @@ from ..theory.activations import Activation
 from ..theory.architecture import HYPERPARAMETERS, MLP
 from ..theory.derivation import System, check_order, dependency_order, derive, derive_layer, labels_for
 from ..theory.errors import AccuracyWarning, ExpansionWarning, InvalidArgument, NotAvailable, NotConverged
+from ..theory.expansion import not_derived
 from ..theory.layers import LayerMap
 from ..theory.quantities import QUANTITIES, Kind, quantity
 from ..theory.regularity import prepared
@@ -153,6 +154,8 @@ def _names(net: MLP, single: bool, quantities: str | Sequence[str] | None, order
                 f"quantities={names} asks for {name}, which is of order {row.order} in 1/n, with order={order}; "
                 f"use order={row.order}, or only {', '.join(known)}"
             )
+        if (reason := not_derived(plain.layer_map, row)) is not None:
+            raise NotAvailable(f"{name}: {reason}")
         if name not in known:
             raise InvalidArgument(f"quantities={names} asks for {name}, which vanishes for weights={net.weights}")
         if name not in finite:

@@ -13,13 +13,16 @@ import sympy as sp
 from . import symbols
 from .activations import Activation, as_activations
 from .ensembles import Ensemble, as_ensembles
-from .errors import InvalidNetwork
+from .errors import InvalidInput, InvalidNetwork
 from .layers import Bias, LayerMap, Weights
+from .parametrization import HYPERPARAMETERS as HYPERPARAMETERS
+from .parametrization import Choice, Parametrization, as_parametrization, choose, solve
 from .skips import as_skips, check_widths, one_layer_skip
 
 Value = float | tuple[float, ...] | None
 
-HYPERPARAMETERS = ("C_W", "C_b", "lambda_W", "lambda_b")
+#: What the numbers of a network are; of all there is one, or one for each layer.
+_MEANING = {"C_W": "a variance", "C_b": "a variance", "W_std": "a standard deviation", "b_std": "a standard deviation"}
 
 
 @dataclass(frozen=True, init=False)
@@ -41,14 +44,19 @@ class MLP:
         ``independent(excess_kurtosis)``, or one of these for each layer. ``activation`` is one, or one for each hidden layer
         1 ... L-1. ``residual`` is gamma from each hidden layer to the next (one number, or L-1 for the layers 2 ... L), or a
         mapping ``{(k, l): gamma}`` of skips from layer k to layer l > k over any number of layers.
+        ``parametrization`` is "pdlt" (above; takes ``C_W``, ``C_b``, ``lambda_W``, ``lambda_b``), "ntk" (``W_std``, ``b_std``,
+        ``learning_rate``), "standard" (also ``features``, which is n_0), "mean_field", alias "mup" (also ``gamma_0``), or an
+        ``abc(a, b, c)``; C_W, C_b, lambda_W, lambda_b are then what it makes of these at the given widths.
     Units
         ``C_W``, ``C_b`` are variances, never standard deviations; ``C_W`` and ``lambda_W`` are of order one, the
-        1/n is added. ``lambda = 0`` freezes a layer.
+        1/n is added. ``lambda = 0`` freezes a layer. ``W_std``, ``b_std`` are standard deviations.
     Valid
-        Everything that is not given stays symbolic.
+        Everything that is not given stays symbolic. In "standard", "mean_field" and abc, the numbers depend on the width, and
+        tensors of the NTK grow with it; they are derived anew by ``at_width``.
     Errors
-        ``InvalidNetwork`` for an impossible depth, width, variance or rate; ``UnknownName`` for an unknown
-        activation or weight ensemble; ``NotIntegrable`` for an activation without Gaussian averages.
+        ``InvalidNetwork`` for an impossible depth, width, variance or rate; ``UnknownName`` for an unknown activation, weight
+        ensemble or parametrization; ``InvalidArgument`` for a hyperparameter of another parametrization; ``NotIntegrable`` for an
+        activation without Gaussian averages.
     Source
         Roberts, Yaida & Hanin, The Principles of Deep Learning Theory (arXiv:2106.10165).
     """
@@ -64,6 +72,7 @@ class MLP:
     weights: Ensemble | tuple[Ensemble, ...]
     output_width: int | None
     residual: tuple[tuple[int, int, float], ...]  #: (from layer, to layer, gamma)
+    parametrization: Choice  #: with the hyperparameters that were given
 
     def __init__(
         self,
@@ -78,6 +87,12 @@ class MLP:
         weights: str | Ensemble | Sequence[str | Ensemble] = "gaussian",
         output_width: int | None = None,
         residual: float | Sequence[float] | Mapping[tuple[int, int], float] | None = None,
+        parametrization: str | Parametrization = "pdlt",
+        W_std: float | Sequence[float] | None = None,
+        b_std: float | Sequence[float] | None = None,
+        learning_rate: float | Sequence[float] | None = None,
+        gamma_0: float | None = None,
+        features: int | None = None,
     ) -> None:
         put = lambda name, value: object.__setattr__(self, name, value)  # noqa: E731  a frozen value sets itself once
         put("depth", None if depth is None else _positive_int("depth", depth))
@@ -85,7 +100,13 @@ class MLP:
         put("activation", one)
         put("activations", several)
         put("width", _widths(width, self.depth))
-        for name, value in zip(HYPERPARAMETERS, (C_W, C_b, lambda_W, lambda_b), strict=True):
+        given = {"C_W": C_W, "C_b": C_b, "lambda_W": lambda_W, "lambda_b": lambda_b}
+        given |= {"W_std": W_std, "b_std": b_std, "learning_rate": learning_rate}
+        given = {name: _nonnegative(name, value, self.depth) for name, value in given.items()}
+        given["gamma_0"] = None if gamma_0 is None else _positive("gamma_0", gamma_0)
+        given["features"] = None if features is None else _positive_int("features", features)
+        put("parametrization", choose(parametrization, given))
+        for name, value in self.parametrization.numbers(self.depth, self.hidden_widths).items():
             put(name, _nonnegative(name, value, self.depth))
         put("weights", as_ensembles(weights, self.depth))
         put("output_width", None if output_width is None else _positive_int("output_width", output_width))
@@ -121,8 +142,9 @@ class MLP:
             )
         value: Value = getattr(self, name)
         if value is None:
+            needed = self.parametrization.missing(name, self.depth, self.hidden_widths)
             raise InvalidNetwork(
-                f"{name}=None: a number can be computed only for a given {name}; allowed: reals from 0"
+                f"{name}=None: a number can be computed only for a given {' and '.join(needed)}; allowed: reals from 0"
             )
         return value if isinstance(value, tuple) else (value,) * self.depth
 
@@ -133,6 +155,9 @@ class MLP:
 
     def all_widths(self, features: int) -> tuple[int, ...]:
         """n_0 ... n_L for inputs of that many features; widths not given count as n_0, an output width not given as n_(L-1)."""
+        given = self.parametrization.arguments.get("features", features)
+        if given != features:
+            raise InvalidInput(f"X has {features} features, but the network was given features={given}; allowed: {given}")
         hidden = self.hidden_widths or (features,) * ((self.depth or 1) - 1)
         return (features, *hidden, self.output_width or (hidden or (features,))[-1])
 
@@ -169,23 +194,44 @@ class MLP:
         return fixed
 
     def at_width(self, width: int | Sequence[int]) -> MLP:
-        """The same network at another width."""
+        """The same network at another width: the numbers that were given stay as they are."""
         return self.with_(width=width)
 
+    def to(
+        self, parametrization: str | Parametrization, *, gamma_0: float | None = None, features: int | None = None
+    ) -> MLP:
+        """The same network in another parametrization; ``InvalidArgument`` says why if it has none there.
+
+        >>> MLP("relu", depth=3, C_W=2, C_b=0, lambda_W=1, lambda_b=0).to("ntk")
+        MLP('relu', depth=3, parametrization='ntk', W_std=1.4142135623730951, b_std=0.0, learning_rate=0.5)
+        """
+        row = as_parametrization(parametrization)
+        own = self.parametrization.arguments
+        settings = {"gamma_0": gamma_0, "features": features}
+        settings = {k: v or (own.get(k) if k in row.hyperparameters else None) for k, v in settings.items()}
+        numbers = {name: self.per_layer(name) for name in HYPERPARAMETERS}
+        return self.with_(parametrization=row, **solve(row, numbers, self.hidden_widths, settings))
+
     def with_(self, **changes: Any) -> MLP:
-        """A copy with some arguments changed."""
+        """A copy with some arguments changed.
+
+        A change of C_W, C_b, lambda_W or lambda_b takes the others as they are, and leaves any parametrization but "pdlt"; a
+        change of ``parametrization`` starts without hyperparameters (``to`` converts them).
+        """
         fields = {f: getattr(self, f) for f in self.__dataclass_fields__}
+        numbers = {name: fields.pop(name) for name in HYPERPARAMETERS}
         fields["residual"] = {(k, m): gamma for k, m, gamma in self.residual}
-        several = fields.pop("activations")
-        fields["activation"] = several or self.activation
+        fields["activation"] = fields.pop("activations") or self.activation
+        del fields["parametrization"]
+        if "parametrization" not in changes:
+            fields |= numbers if numbers.keys() & changes else self.parametrization.arguments
         return MLP(**(fields | changes))
 
     def __repr__(self) -> str:
-        hidden = ("activation", "activations", "weights", "residual")
         given = [repr([a.name for a in self.activations] if self.activations else self.activation.name)]
-        given += [
-            f"{f}={v}" for f in self.__dataclass_fields__ if f not in hidden and (v := getattr(self, f)) is not None
-        ]
+        shown = {"depth": self.depth, "width": self.width, **self.parametrization.arguments}
+        shown |= {"output_width": self.output_width}
+        given += [f"{name}={value!r}" for name, value in shown.items() if value is not None]
         if isinstance(self.weights, tuple) or not self.weights.gaussian:
             given.append(f"weights={self.weights}")
         if self.residual:
@@ -231,12 +277,19 @@ def _nonnegative(name: str, value: Any, depth: int | None) -> Value:
     return values
 
 
-def _one(name: str, value: Any) -> float:
+def _one(name: str, value: Any) -> Any:
+    """The number; an expression stays exact, so that W_std = sqrt(2) means C_W = 2."""
     try:
         number = float(value)
     except TypeError:
         number = math.nan
     if not math.isfinite(number) or number < 0:
-        kind = "a variance" if name.startswith("C_") else "a learning rate"
+        kind = _MEANING.get(name.partition("[")[0], "a learning rate")
         raise InvalidNetwork(f"{name}={value!r} is {kind}; allowed: finite real numbers from 0")
-    return number
+    return value if isinstance(value, sp.Expr) else number
+
+
+def _positive(name: str, value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, Real | sp.Expr) or not 0 < value < math.inf:
+        raise InvalidNetwork(f"{name}={value!r}; allowed: one finite real number above 0")
+    return value if isinstance(value, sp.Expr) else float(value)

@@ -10,7 +10,9 @@ where :math:`\lambda=\lambda_W^{(k)}/n_{k-1}` and :math:`\sigma=\sigma^{(k-1)}`.
     pi-dot_ia|u = d_u pi_ia      :math:`\dot\pi_{ia|u}=W^\top\dot\delta_{ia|u}+\lambda(\delta_{ia}\!\cdot\delta_u)\,\sigma_c`
     delta-dot_ia|u               :math:`\dot\delta_{ia|u}=\sigma''_a\zeta_{u;a}\pi_{ia}+\sigma'_a\dot\pi_{ia|u}` (one layer below)
 
-z_ia is the stationary value of :math:`z_{ia}+\sum_k\delta^{(k)}\cdot(W\sigma+b-z^{(k)})` over all z and delta. Hence its
+and skips add :math:`\gamma\zeta_{u;a}` of the layer that they leave to zeta, and :math:`\gamma\dot\delta_{ia|u}` of the layer that
+they reach to delta-dot, as they do to z and delta. z_ia is the stationary value of
+:math:`z_{ia}+\sum_k\delta^{(k)}\cdot(W\sigma+b+\sum_j\gamma_{kj}z^{(j)}-z^{(k)})` over all z and delta. Hence its
 second derivatives need the first variations of z alone, and its third those of z and of delta (the 2n+1 rule):
 
     D2 z_ia (u,v)    :math:`\sum_k\pi\cdot\sigma''\zeta_u\zeta_v+\lambda\sum(\delta\cdot\delta_u)(\sigma_u\cdot\dot\sigma_v)`
@@ -36,6 +38,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from ..theory.architecture import MLP
 from .derivatives import derivatives
 from .networks import LiteralNetworks
 
@@ -67,11 +70,21 @@ BRACKETS = {
 }
 
 
-def doubles(widths: tuple[int, ...], inputs: int, neurons: int) -> int:
+#: Arrays in memory that hold what is soon used up, before those of delta-dot.
+SCRATCH = 3
+
+
+def turns(net: MLP) -> int:
+    """How many arrays take turns to hold delta-dot: each stays until the longest skip, or the weights, have passed it on."""
+    return 1 + max((high - low for low, high, _ in net.residual), default=1)
+
+
+def doubles(net: MLP, widths: tuple[int, ...], inputs: int, neurons: int) -> int:
     """Numbers that :class:`Descendants` holds for each network, to choose the size of a batch by."""
     hidden, directions = widths[:-1], neurons * inputs
     scaled, signals = sum(a * b for a, b in pairwise(widths)), directions * inputs * sum(hidden)
-    return scaled + 2 * signals + 5 * directions * max(directions, inputs**2) * max(hidden, default=0)
+    arrays = SCRATCH + turns(net)
+    return scaled + 2 * signals + arrays * directions * max(directions, inputs**2) * max(hidden, default=0)
 
 
 class Descendants:
@@ -96,21 +109,23 @@ class Descendants:
     def __init__(self, networks: LiteralNetworks, names: Iterable[str]) -> None:
         self.networks, self.names = networks, tuple(names)
         self.m, self.s, self.batch = len(networks.X), networks.neurons, networks.batch
-        self.derivatives = derivatives(networks.net.activation, max(DERIVATIVES[name] for name in self.names))
+        order = max(DERIVATIVES[name] for name in self.names)
+        self.derivatives = [derivatives(a, order) for a in networks.net.layer_activations]
         self.squares = [name for name in SQUARES if name in self.names]
         self.pairs = 1.0 - np.eye(self.s)
         hidden, direction = networks.widths[:-1], (self.s, self.m)
         self.zeta, self.sigma_dot = ([np.empty((*direction, self.m, self.batch, n)) for n in hidden] for _ in range(2))
         self.W = [networks.W[0], *map(np.empty_like, networks.W[1:])]  # scaled; of the first the gradients need none
         self.tangents = bool(self.squares) or "R" in self.names
-        # Fresh memory costs as much as the arithmetic: 0 and 1 take turns for delta-dot, 2 to 4 hold what is soon used up.
+        self.turns = turns(networks.net)
+        # Fresh memory costs as much as the arithmetic.
         largest = self.s * self.m * max(self.s * self.m, self.m**2) * self.batch * max(hidden, default=0)
-        self.memory = [np.empty(largest) for _ in range(5)]
+        self.memory = [np.empty(largest) for _ in range(SCRATCH + self.turns)]
 
     def sums(self) -> dict[str, Array]:
         """The sums over the networks that are in memory."""
         nets = self.networks
-        self.jets = [self.derivatives(z) for z in nets.z[:-1]]
+        self.jets = [sigma(z) for sigma, z in zip(self.derivatives, nets.z[:-1], strict=True)]
         self.rates = np.array(nets.rates[1]) / nets.fan_in
         for k in range(1, len(self.W)):
             np.multiply(np.sqrt(nets.C_W[k] / nets.fan_in[k]), nets.W[k], out=self.W[k])
@@ -129,12 +144,14 @@ class Descendants:
     def _signals(self, top: int) -> None:
         """From the bottom up: what the directions of layer ``top`` do to the signals."""
         for k in range(top):
-            zeta, own = self.zeta[k], self._room(2, k, self.s, self.m, self.m)
+            zeta, own = self.zeta[k], self._room(0, k, self.s, self.m, self.m)
             coefficients = self.networks.coefficients[k].transpose(1, 2, 0)[..., None]
             np.multiply(coefficients, self._delta(top, k)[:, :, None], out=own if k > 0 else zeta)
             if k > 0:
                 _per_network(self.sigma_dot[k - 1], self.W[k].transpose(0, 2, 1), zeta)
                 zeta += own
+            for below, gamma in self.networks.into[k]:
+                zeta += gamma * self.zeta[below]
             np.multiply(self.jets[k][1], zeta, out=self.sigma_dot[k])
 
     def _gradients(self, top: int) -> None:
@@ -142,6 +159,7 @@ class Descendants:
         z = self.networks.z[top][:, :, : self.s].transpose(2, 0, 1)  # (i, d, network)
         delta: Array | None = None  # those of layer ``top`` itself are unit vectors, which do not change
         delta_dot: Array | None = None
+        kept: dict[int, Array] = {}  # delta-dot of the layers passed
         for k in range(top, 0, -1):
             below, zeta, (sigma, first, second, *rest) = self._delta(top, k - 1), self.zeta[k - 1], self.jets[k - 1]
             if delta is None:
@@ -156,8 +174,11 @@ class Descendants:
                 if "R" in self.names:
                     self._third(top, k - 1, rest[0] * pi, pi_dot)
                 pi_dot *= first
-                pi_dot += np.multiply(bend, zeta[:, :, None], out=self._room(2, k - 1, *pi_dot.shape[:4]))
-                delta_dot = pi_dot
+                pi_dot += np.multiply(bend, zeta[:, :, None], out=self._room(0, k - 1, *pi_dot.shape[:4]))
+                for above, gamma in self.networks.onward[k - 1]:
+                    if above < top:
+                        pi_dot += gamma * kept[above]
+                delta_dot = kept[k - 1] = pi_dot
                 self._squares(top, k - 1, delta_dot)
             delta = below
 
@@ -168,7 +189,8 @@ class Descendants:
 
     def _pull_back(self, k: int, D: Array, sigma: Array, delta_dot: Array | None) -> Array:
         """pi-dot of the weights of layer k."""
-        pi_dot, own = (self._room(number, k - 1, self.s, self.m, self.s, self.m) for number in (k % 2, 2))
+        numbers = SCRATCH + k % self.turns, 0
+        pi_dot, own = (self._room(number, k - 1, self.s, self.m, self.s, self.m) for number in numbers)
         weight = self.rates[k] * D.transpose(2, 3, 0, 1, 4)[..., None]  # (j, c, i, a, network, 1)
         np.multiply(weight, sigma[:, None, None], out=pi_dot if delta_dot is None else own)
         if delta_dot is not None:
@@ -227,20 +249,20 @@ class Descendants:
         total += np.einsum("aibjcd,ij->abcd", _contract(left, right), self.pairs)
         # u on the other neuron j: sum over i != j first
         left = np.einsum("jciagn,ibagn->jcbagn", pi_dot, zeta, out=right)
-        left -= np.multiply(own[:, :, None], zeta[:, None], out=self._room(4, k, *left.shape[:4]))
+        left -= np.multiply(own[:, :, None], zeta[:, None], out=self._room(2, k, *left.shape[:4]))
         term = np.einsum("ajcbjd->abcd", _contract(left, second * zeta))
         total += term + term.transpose(0, 1, 3, 2)
 
     def _sides(self, k: int) -> tuple[Array, Array]:
         """Room for vectors (neuron, sample, a) and (neuron, sample, sample, a)."""
-        return self._room(2, k, self.s, self.m, self.m), self._room(3, k, self.s, self.m, self.m, self.m)
+        return self._room(0, k, self.s, self.m, self.m), self._room(1, k, self.s, self.m, self.m, self.m)
 
     def _squares(self, top: int, k: int, delta_dot: Array) -> None:
         """(lambda_b + lambda sigma.sigma) delta-dot . delta-dot of S, T and U in the weights of layer k."""
         coefficients = self.networks.coefficients[k]
         for a in range(self.m):
             for b in range(a, self.m):
-                left = self._room(2, k, self.s, self.m, self.s)
+                left = self._room(0, k, self.s, self.m, self.s)
                 np.multiply(coefficients[:, a, b, None], delta_dot[:, :, :, a], out=left)
                 left, right = (x.reshape(self.s, self.m, self.s, -1) for x in (left, delta_dot[:, :, :, b]))
                 for name in self.squares:

@@ -12,18 +12,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..theory.architecture import MLP
-from ..theory.errors import InvalidNetwork, NotAvailable
+from ..theory.errors import InvalidNetwork
 from .derivatives import derivatives
 from .ensembles import sampler
 
 Array = NDArray[np.float64]
 
-#: The output width where neither ``output_width`` nor a hidden layer says one.
+#: The output width where neither ``output_width`` nor a hidden layer says one, and nothing in theory depends on it.
 OUTPUT_WIDTH = 32
 
 
-def layer_widths(net: MLP) -> tuple[int, ...]:
-    """The widths n_1 ... n_L, the output included; ``InvalidNetwork`` when they are not given."""
+def layer_widths(net: MLP, features: int = OUTPUT_WIDTH) -> tuple[int, ...]:
+    """The widths n_1 ... n_L, the output included; ``InvalidNetwork`` when they are not given.
+
+    Those of ``net.all_widths(features)``, but for the only layer of a network whose weights are independent.
+    """
     if net.depth is None:
         raise InvalidNetwork("depth=None: only a network of given depth can be drawn; allowed: integers from 1")
     hidden = net.hidden_widths if net.depth > 1 else ()
@@ -32,7 +35,17 @@ def layer_widths(net: MLP) -> tuple[int, ...]:
             f"width=None: only a network of given width can be drawn; allowed: an integer from 1, or depth-1 = "
             f"{net.depth - 1} of them"
         )
-    return (*hidden, net.output_width or (hidden[-1] if hidden else OUTPUT_WIDTH))
+    if hidden or net.output_width or any(kind.crossed != 0 for kind in net.ensembles):
+        return net.all_widths(features)[1:]
+    return (OUTPUT_WIDTH,)
+
+
+def _skips(net: MLP, by: int) -> list[list[tuple[int, float]]]:
+    """For each layer the other ends of the skips that leave it (0) or reach it (1), with gamma; layers count from 0."""
+    found: list[list[tuple[int, float]]] = [[] for _ in range(net.depth or 1)]
+    for *ends, gamma in net.residual:
+        found[ends[by] - 1].append((ends[1 - by] - 1, gamma))
+    return found
 
 
 class LiteralNetworks:
@@ -40,9 +53,11 @@ class LiteralNetworks:
 
     Equation
         .. math::
-            z^{(\ell+1)} = b + W\sigma(z^{(\ell)}),\qquad
+            z^{(\ell+1)} = b + W\sigma(z^{(\ell)}) + \sum_{k\le\ell}\gamma_{\ell+1,k}\,z^{(k)},\qquad
             \frac{\partial z^{(\ell)}_{i;a}}{\partial z^{(k)}} =
-            \sigma'(z^{(k)}_a)\odot W^{(k+1)\top}\frac{\partial z^{(\ell)}_{i;a}}{\partial z^{(k+1)}},\qquad
+            \sigma'(z^{(k)}_a)\odot W^{(k+1)\top}\frac{\partial z^{(\ell)}_{i;a}}{\partial z^{(k+1)}}
+            + \sum_{k<m\le\ell}\gamma_{mk}\frac{\partial z^{(\ell)}_{i;a}}{\partial z^{(m)}},
+
             H^{(\ell)}_{ij;ab} = \sum_{k\le\ell}\Bigl[\lambda_b^{(k)}+\frac{\lambda_W^{(k)}}{n_{k-1}}
             \sigma^{(k-1)}_a\!\cdot\sigma^{(k-1)}_b\Bigr]
             \frac{\partial z^{(\ell)}_{i;a}}{\partial z^{(k)}}\cdot\frac{\partial z^{(\ell)}_{j;b}}{\partial z^{(k)}}
@@ -59,16 +74,15 @@ class LiteralNetworks:
     """
 
     def __init__(self, net: MLP, X: Array, batch: int, neurons: int, *, probes: bool = True) -> None:
-        if getattr(net, "residual", ()):
-            raise NotAvailable("networks with skip connections cannot be drawn by this version; allowed: residual=None")
-        self.net, self.activation = net, derivatives(net.activation, 1)
-        self.widths = n = layer_widths(net)
+        self.net, self.activations = net, [derivatives(a, 1) for a in net.layer_activations]
+        self.widths = n = layer_widths(net, X.shape[1])
         self.fan_in = (X.shape[1], *n[:-1])
         self.C_b, self.C_W = net.per_layer("C_b"), net.per_layer("C_W")
         self.rates = net.per_layer("lambda_b"), net.per_layer("lambda_W")
         self.X, self.batch, self.neurons = X, batch, neurons
         self.columns = neurons + (len(X) if probes and neurons else 0)  # r
         L, m = len(n), len(X)
+        self.into, self.onward = _skips(net, by=1), _skips(net, by=0)
         self.samplers = [None if ensemble.gaussian else sampler(ensemble) for ensemble in net.ensembles]
         self._allocate_parameters()
         # vectors[k] holds what backpropagation carries to layer k: one block of (r, m) rows for each layer above it,
@@ -104,7 +118,7 @@ class LiteralNetworks:
                 gram = signal @ signal.T
             else:
                 slope: Array
-                signal, slope = self.activation(self.z[k - 1])
+                signal, slope = self.activations[k - 1](self.z[k - 1])
                 np.multiply(slope, scale, out=self.slopes[k - 1])
                 per_network = signal.transpose(1, 0, 2)
                 np.matmul(per_network, self.W[k].transpose(0, 2, 1), out=z.transpose(1, 0, 2))
@@ -112,6 +126,8 @@ class LiteralNetworks:
             z *= scale
             if self.C_b[k] > 0:
                 z += np.sqrt(self.C_b[k]) * self.b[k]
+            for below, gamma in self.into[k]:
+                z += gamma * self.z[below]
             self.coefficients[k] = self.rates[0][k] + self.rates[1][k] / self.fan_in[k] * gram
 
     def _draw(self, k: int, rng: np.random.Generator) -> None:
@@ -135,6 +151,8 @@ class LiteralNetworks:
                 np.multiply(own, z_top[:, :, None, :, None], out=self.ntk[k, :, :, :, s:, :])
             if k > 0:
                 self._descend(k)
+                for above, gamma in self.onward[k - 1]:
+                    self._hand_down(above, k - 1, gamma)
                 self._contract(k - 1)
 
     def _descend(self, k: int) -> None:
@@ -152,6 +170,17 @@ class LiteralNetworks:
             probes = below[carried:rows].copy()
             np.multiply(probes[:, None], slope, out=start[s:])
         np.multiply(W[:, :s].transpose(1, 0, 2)[:, None], slope, out=start[:s])
+
+    def _hand_down(self, above: int, k: int, gamma: float) -> None:
+        """Add to the gradients in layer k, of z^(above) and all higher layers, what reaches them through a skip."""
+        m, s, here = len(self.X), self.neurons, self.vectors[k]
+        carried = len(self.vectors[above]) - m
+        here[:carried] += gamma * self.vectors[above][:carried]
+        own = here[carried : carried + self.columns * m].reshape(self.columns, m, self.batch, -1)
+        for i in range(s):
+            own[i, :, :, i] += gamma
+        if self.columns > s:
+            own[s:] += gamma * self.z[above][:, None]
 
     def _contract(self, k: int) -> None:
         """Add the parameters of layer k to the tangent kernels of all layers above it."""

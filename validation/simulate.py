@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from ..numerics.inputs import check_inputs
-from ..theory.activations import Activation
 from ..theory.architecture import MLP
 from ..theory.errors import InvalidArgument, NotAvailable
 from ..theory.quantities import quantity
@@ -104,9 +103,10 @@ def simulate(
         Any width; every estimate is unbiased. ``attrs["groups"]`` = G groups of networks gave the error: judge
         (value - truth)/error with Student's t, G - 1 degrees of freedom. The same seed gives the same numbers for any
         number of workers. ``neurons`` of each layer enter the quantities made of H (default: 4, if there are so many).
-        ``quantities=None`` measures all that the activation allows, and the corrections if there are ``limits``. P, Q, S,
-        T and U take sigma'' and R takes also sigma''': where these are not functions they are left out. With P to U a
-        network takes two or three times as long for one input, five to eight times for two; without them name the others.
+        ``quantities=None`` measures all that the activations allow, and the corrections if there are ``limits``. P, Q, S,
+        T and U take sigma'' and R takes also sigma''': where these are not functions, in any hidden layer, they are left
+        out. With P to U a network takes two or three times as long for one input, five to eight times for two; without
+        them name the others.
     Errors
         ``InvalidInput``, ``InvalidNetwork``, ``InvalidArgument``, ``UnknownName`` for arguments outside what is
         allowed; ``NotAvailable`` for quantities without an estimator, or of an activation without the derivatives they take.
@@ -114,12 +114,13 @@ def simulate(
         Roberts, Yaida & Hanin, The Principles of Deep Learning Theory (arXiv:2106.10165), for the definitions.
     """
     X = check_inputs(X)
-    derivatives(net.activation, 1)  # complains first about what the user most likely forgot
-    plan = Plan(_names(quantities, limits, net.activation))
-    widths = layer_widths(net)
+    for activation in net.layer_activations or (net.activation,):
+        derivatives(activation, 1)  # complains first about what the user most likely forgot
+    plan = Plan(_names(quantities, limits, net))
+    widths = layer_widths(net, X.shape[1])
     N = _count("networks", networks, 2, "a standard error needs at least 2")
     s = _neurons(neurons, widths, plan)
-    batch = _batch(widths, X.shape, s if plan.ntk else 0, plan)
+    batch = _batch(net, widths, X.shape, s if plan.ntk else 0, plan)
     sizes = _split(N, batch, len(widths) * len(X) ** 4 * len(plan.means))
     seeds = np.random.SeedSequence(_count("seed", seed, 0)).spawn(len(sizes))
     task = Task(net, X, plan, s, tuple(seeds), tuple(map(int, sizes)), batch)
@@ -182,12 +183,12 @@ def _workspace(task: Task, batch: int, local: Any) -> tuple[LiteralNetworks, Des
     return store[batch]
 
 
-def _batch(widths: tuple[int, ...], shape: tuple[int, ...], neurons: int, plan: Plan) -> int:
+def _batch(net: MLP, widths: tuple[int, ...], shape: tuple[int, ...], neurons: int, plan: Plan) -> int:
     """How many networks at once: their weights, and the vectors of all layers that differentiation carries."""
     m, features = shape
     weights = sum(n * f for n, f in zip(widths, (features, *widths), strict=False))
     carried = sum(depth * (neurons + m) * m * n for depth, n in enumerate(reversed(widths))) if neurons else 0
-    carried += doubles(widths, m, neurons) if plan.descendants else 0
+    carried += doubles(net, widths, m, neurons) if plan.descendants else 0
     return int(np.clip(BATCH_BYTES // (8 * (weights + carried)), 1, MAX_BATCH))
 
 
@@ -228,14 +229,15 @@ def _attributes(net: MLP, widths: tuple[int, ...], N: int, seed: int, groups: in
     """Attributes that netCDF can store: numbers, strings and lists that are not empty."""
     attrs = {"networks": N, "seed": seed, "groups": groups, "neurons": neurons, "activation": net.activation.name}
     attrs |= {"depth": len(widths), "output_width": widths[-1], "weights": str(net.weights)}
+    attrs |= {"residual": str({(low, high): gamma for low, high, gamma in net.residual})} if net.residual else {}
     attrs |= {name: list(net.per_layer(name)) for name in ("C_W", "C_b", "lambda_W", "lambda_b")}
     return attrs | ({"width": list(widths[:-1])} if len(widths) > 1 else {})
 
 
-def _names(
-    quantities: str | Iterable[str] | None, limits: Mapping[str, Any] | None, activation: Activation
-) -> tuple[str, ...]:
-    available = [name for name in NEEDS_NTK if missing(name, activation) is None]
+def _names(quantities: str | Iterable[str] | None, limits: Mapping[str, Any] | None, net: MLP) -> tuple[str, ...]:
+    reasons = {(name, a): missing(name, a) for name in NEEDS_NTK for a in net.layer_activations}
+    lost = {name: (a.name, reason) for (name, a), reason in reasons.items() if reason is not None}
+    available = [name for name in NEEDS_NTK if name not in lost]
     if quantities is None:
         return tuple(name for name in available if name not in CORRECTIONS or limits is not None)
     listed = (quantities,) if isinstance(quantities, str) else tuple(quantities)
@@ -247,10 +249,10 @@ def _names(
     for name in names:
         if name not in NEEDS_NTK:
             raise NotAvailable(f"quantities: {name} has no estimator in this version; allowed: {', '.join(NEEDS_NTK)}")
-        if name not in available:
+        if name in lost:
+            activation, reason = lost[name]
             raise NotAvailable(
-                f"quantities: {name} cannot be measured for {activation.name!r}, as {missing(name, activation)}; "
-                f"available: {', '.join(available)}"
+                f"quantities: {name} cannot be measured for {activation!r}, as {reason}; available: {', '.join(available)}"
             )
         if name in CORRECTIONS and limits is None:
             raise InvalidArgument(

@@ -18,12 +18,15 @@ from ..numerics.predict import predict
 from ..theory.architecture import MLP
 from ..theory.errors import ExpansionWarning, InvalidArgument
 from ..theory.quantities import QUANTITIES, Quantity, quantity, symmetries
+from .estimators import NEEDS_NTK, missing
 from .report import Report
 from .simulate import simulate
 from .verdict import check_alpha, extrapolate, judge, p_values, sigmas
 
 DEFAULT_WIDTHS = (32, 64, 128)
 DEFAULT_ALPHA = 0.01
+#: With this many widths two orders are left free instead of one.
+ENOUGH_FOR_TWO = 4
 
 
 def validate(
@@ -43,7 +46,7 @@ def validate(
 
     Equation
         For each unique tensor entry, :math:`n\times` (connected correlator) is measured at several widths n and extrapolated,
-        :math:`y(n)=c_0+c_1/n`, with c_1 free; :math:`(c_0-\mathrm{theory})/\mathrm{stderr}` is judged in sigmas.
+        :math:`y(n)=c_0+c_1/n` with c_1 free (and :math:`c_2/n^2` from four widths on); :math:`(c_0-\mathrm{theory})/\mathrm{stderr}` is judged in sigmas.
     Shapes
         X: (m, n_0). ``widths``: at least two networks of the same shape, as ints or as sequences of the hidden widths in
         fixed proportion. Default: 1, 2, 4 times the width of ``net``, or 32, 64, 128 if it has none.
@@ -66,7 +69,13 @@ def validate(
         theory = predict(nets[0], inputs, quantities)
         full = theory if {"K", "Theta"} <= set(theory.data_vars) else predict(nets[0], inputs, ("K", "Theta"))
     limits = {name: full[name].values for name in ("K", "Theta")}
-    names = [q.name for q in QUANTITIES if q.name in theory]
+    # What is predicted and can be measured: a literal network with kinks has no delta functions in its Hessian.
+    activations = net.layer_activations or (net.activation,)
+    names = [
+        q.name
+        for q in QUANTITIES
+        if q.name in theory and q.name in NEEDS_NTK and not any(missing(q.name, a) for a in activations)
+    ]
     simulations = [
         simulate(
             n,
@@ -81,7 +90,27 @@ def validate(
         )
         for i, (n, c) in enumerate(zip(nets, counts, strict=True))
     ]
+    if not nets[0].ensembles[0].gaussian:
+        simulations = [_at_first_width(s, n, theory, inputs) for s, n in zip(simulations, nets, strict=True)]
     return compare(net, inputs, theory, simulations, alpha=alpha)
+
+
+def _at_first_width(simulation: xr.Dataset, net: MLP, theory: xr.Dataset, X: Any) -> xr.Dataset:
+    """The measurement less what the theory itself changes with width.
+
+    A first layer that is not Gaussian fluctuates by 1/n_0 and not by 1/n, so that coefficients depend on n_1/n_0, which differs
+    from width to width as the number of features does not grow along.
+    """
+    names = [name for name in theory.data_vars if name in simulation]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExpansionWarning)
+        own = predict(net, X, names)
+    shifted = {name: simulation[name] - (own[name] - theory[name]).values for name in names}
+    for name, value in shifted.items():  # the first layer is proportional to n_0/n_1
+        here, there = own[name].values[0], theory[name].values[0]
+        ratio = np.divide(there, here, out=np.ones_like(here), where=here != 0)
+        value[0] = simulation[name].values[0] * ratio
+    return simulation.assign(shifted)
 
 
 def compare(
@@ -101,7 +130,7 @@ def compare(
         errors = np.stack([s[f"{name}_stderr"].values for s in simulations])
         flat = (len(simulations), -1)
         # A network of one layer has no width, and nothing to extrapolate.
-        powers = (0,) if net.depth == 1 else (0, -1)
+        powers = (0,) if net.depth == 1 else (0, -1) if len(widths) < ENOUGH_FOR_TWO else (0, -1, -2)
         fit = extrapolate(widths, measured.reshape(flat), errors.reshape(flat), groups=groups, powers=powers)
         sigma = sigmas(predicted.ravel(), fit.value, fit.stderr, scale=_natural_scale(row, theory))
         columns = {

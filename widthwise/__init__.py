@@ -15,17 +15,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .numerics.asymptotics import asymptotics as asymptotics
     from .numerics.codegen import Compiled as Compiled
     from .numerics.codegen import compile as compile
     from .numerics.critical import CriticalPoint as CriticalPoint
     from .numerics.critical import critical as critical
+    from .numerics.critical import critical_points as critical_points
     from .numerics.predict import predict as predict
     from .theory import errors as errors
     from .theory.activations import Activation as Activation
     from .theory.architecture import MLP as MLP
+    from .theory.asymptotics import residual as residual
+    from .theory.depthlaw import DepthLaw as DepthLaw
+    from .theory.depthlaw import DepthLaws as DepthLaws
     from .theory.derivation import Derivation as Derivation
     from .theory.derivation import System as System
     from .theory.derivation import derive as derive
+    from .theory.ensembles import Ensemble as Ensemble
+    from .theory.ensembles import independent as independent
+    from .theory.scaling import depth_scaling as depth_scaling
+    from .theory.scaling import fluctuation_slope as fluctuation_slope
+    from .theory.scaling import optimal_aspect_ratio as optimal_aspect_ratio
+    from .validation.phase import phase_diagram as phase_diagram
     from .validation.report import Report as Report
     from .validation.simulate import simulate as simulate
     from .validation.validate import validate as validate
@@ -50,6 +61,17 @@ _HOME = {
     "predict": "numerics.predict",
     "critical": "numerics.critical",
     "CriticalPoint": "numerics.critical",
+    "critical_points": "numerics.critical",
+    "asymptotics": "numerics.asymptotics",
+    "DepthLaw": "theory.depthlaw",
+    "DepthLaws": "theory.depthlaw",
+    "residual": "theory.asymptotics",
+    "depth_scaling": "theory.scaling",
+    "fluctuation_slope": "theory.scaling",
+    "optimal_aspect_ratio": "theory.scaling",
+    "Ensemble": "theory.ensembles",
+    "independent": "theory.ensembles",
+    "phase_diagram": "validation.phase",
     "simulate": "validation.simulate",
     "validate": "validation.validate",
     "Report": "validation.report",

@@ -20,10 +20,10 @@ from widthwise.theory.architecture import MLP
 from widthwise.theory.derivation import System, derive
 from widthwise.theory.errors import InvalidArgument
 from widthwise.theory.gaussian import Average
-from widthwise.theory.quantities import QUANTITIES
 from widthwise.theory.symbols import C_W, Jet, Sigma, lambda_W
 
-NAMES = tuple(q.name for q in QUANTITIES)
+#: Those that every sort of activation has for several inputs.
+NAMES = ("K", "Theta", "V", "D", "F", "A", "B", "K1", "Theta1")
 PARAMETERS = {"C_W": 1.5, "C_b": 0.1, "lambda_W": 1.0, "lambda_b": 0.5}
 X = np.array([[1.0, 0.5, 0.0], [-0.7, 0.25, 1.0], [0.3, 0.3, -2.0], [0.0, 1.0, 1.0], [1.0, 0.5, 0.0]])
 
@@ -81,7 +81,7 @@ def test_saved_source_runs_with_numpy_and_scipy_alone(name, m, tmp_path):
     ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
-    theory = predict(MLP(name, depth=3, **PARAMETERS), X[:m])
+    theory = predict(MLP(name, depth=3, **PARAMETERS), X[:m], NAMES)
     with np.load(tmp_path / "out.npz") as alone:
         for q in NAMES:
             assert_array_equal(alone[q].reshape(theory[q].shape), theory[q].values, err_msg=q)

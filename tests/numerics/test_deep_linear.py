@@ -159,8 +159,9 @@ def count(
             inputs[find(f[1])].append(f[2])
     for a, b in inputs.values():
         value *= sum(x * y for x, y in zip(net.X[a], net.X[b], strict=True))
-    outer = {find((net.depth, name)) for name in "ij"}
-    if len(outer) == 1:
+    names = [index for index in list(parent) if index[0] == net.depth and index[1] in ("i", "j", "k")]
+    outer = {find(index) for index in names}
+    if len(outer) < len(names):
         return 0, Fraction(0)
     for root in {find(i) for i in parent} - outer - set(inputs):
         widths[root[0]] += 1
@@ -436,3 +437,67 @@ def test_simulation_agrees_with_the_exact_tensors_of_a_narrow_network():
             truth[index] = at(exact(net, name, min(tuple(index[k] for k in p) for p in symmetries(name))), 1)
         assert not off(ds, name, 3, truth, 5 * truth.size), name
         assert off(ds, name, 3, theory[name].values, 1), name  # negative control: the leading order
+
+
+# ------------------------------------------------------------------------------------------------------ the next order
+
+
+def six_point(net: Linear) -> Series:
+    """n^2 times the third cumulant of z_i^2, z_j^2, z_k^2, all different, for one input."""
+    L = net.depth
+    square = {name: [z(net, L, (L, name), 0), z(net, L, (L, name), 0)] for name in "ijk"}
+    one = moment(net, *square["i"])
+    two = moment(net, *square["i"], *square["j"])
+    three = moment(net, *square["i"], *square["j"], *square["k"])
+    # kappa_3 = <abc> - 3 <ab><c> + 2 <a><b><c> for variables of one law
+    minus_three = {p: -3 * v for p, v in times(two, one).items()}
+    cumulant = three
+    for part in (minus_three, {p: 2 * v for p, v in times(times(one, one), one).items()}):
+        cumulant = {p: cumulant.get(p, Fraction(0)) + part.get(p, Fraction(0)) for p in {*cumulant, *part}}
+    n = {1: Fraction(net.shape[-1])}
+    return {p: v for p, v in times(times(cumulant, n), n).items() if v}
+
+
+NEXT = {"V1": ("V", 1), "D1": ("D", 1), "F1": ("F", 1), "K2": ("K", 2), "Theta2": ("Theta", 2)}
+ONE_INPUT_NETS = [
+    pytest.param(Linear(ONE, (1, 1), *(fractions(1, 1, 1), fractions(0, 0, 0)) * 2), id="depth 3"),
+    pytest.param(
+        Linear(
+            ONE,
+            (3, 2),
+            fractions("5/4", "3/4", 1),
+            fractions("1/4", "1/2", 1),
+            fractions(1, 2, 1),
+            fractions("1/2", 1, 0),
+        ),
+        id="depth 3, widths 3:2, biases and rates of their own",
+    ),
+]
+
+
+@pytest.mark.parametrize("net", ONE_INPUT_NETS)
+def test_next_order_is_that_of_the_exact_cumulant(net):
+    """V1, D1, F1, K2, Theta2 are the next coefficients of the exact polynomials in 1/n, V6 the leading one of the sixth."""
+    predicted = predict(net.mlp(8), net.inputs, (*NEXT, "V6"), order=2).isel(layer=-1)
+    for name, (base, power) in NEXT.items():
+        series = exact(net, base, (0,) * (2 if base in ("K", "Theta") else 4))
+        expected = float(series.get(-power, Fraction(0)) * Fraction(net.shape[-1]) ** power)
+        assert_allclose(predicted[name].values.ravel(), expected, rtol=1e-11, atol=1e-12, err_msg=name)
+    assert_allclose(predicted["V6"].values.ravel(), float(six_point(net)[0]), rtol=1e-11)
+    assert float(abs(predicted["V1"]).max()) > 0
+
+
+def test_next_order_of_several_inputs_is_that_of_the_exact_cumulant():
+    net = Linear(TWO, (1,), *(fractions(1, 1), fractions(0, 0)) * 2)
+    predicted = predict(net.mlp(8), net.inputs, ("V1", "F1"), order=2).isel(layer=-1)
+    for name in ("V1", "F1"):
+        for index in unique(name[0], 2):
+            expected = float(exact(net, name[0], index).get(-1, Fraction(0)))
+            assert_allclose(predicted[name].values[index], expected, rtol=1e-11, atol=1e-12, err_msg=f"{name}{index}")
+
+
+def test_eight_point_function_of_a_linear_network_is_that_of_a_product_of_chi_squares():
+    """One hidden layer: q = K chi^2_n / n, whose fourth cumulant is 48 K^4 / n^3."""
+    net = MLP("linear", depth=2, C_W=1, C_b=0, lambda_W=1, lambda_b=0)
+    V8 = predict(net, [[1.0, 0.5]], "V8", order=3)["V8"].values.ravel()
+    assert V8[1] == pytest.approx(48 * 0.625**4, rel=1e-12)

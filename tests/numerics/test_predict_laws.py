@@ -18,10 +18,11 @@ from numpy.testing import assert_allclose, assert_array_equal
 from widthwise.numerics.predict import predict
 from widthwise.theory.architecture import MLP
 from widthwise.theory.errors import AccuracyWarning, ExpansionWarning
-from widthwise.theory.quantities import QUANTITIES, symmetries
+from widthwise.theory.quantities import symmetries
 from widthwise.validation.strategies import activations, inputs, networks
 
-NAMES = tuple(q.name for q in QUANTITIES)
+#: Those that every sort of activation has for several inputs.
+NAMES = ("K", "Theta", "V", "D", "F", "A", "B", "K1", "Theta1")
 RATES = {"K": 0, "Theta": 1, "V": 0, "D": 1, "F": 1, "A": 2, "B": 2, "K1": 0, "Theta1": 1}
 NTK = tuple(n for n in NAMES if RATES[n])
 
@@ -47,7 +48,7 @@ def theory(net: MLP, X: np.ndarray) -> xr.Dataset:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExpansionWarning)  # laws hold at any width
         warnings.simplefilter("ignore", AccuracyWarning)
-        return predict(net, X)
+        return predict(net, X, NAMES)
 
 
 def natural(ds: xr.Dataset, name: str) -> np.ndarray:

@@ -15,7 +15,7 @@ from widthwise.theory import derivation, expansion, quantities
 from widthwise.theory.architecture import MLP
 from widthwise.theory.derivation import derive, derive_layer
 from widthwise.theory.gaussian import Average, average
-from widthwise.theory.quantities import Kind, Quantity, quantity
+from widthwise.theory.quantities import quantity
 from widthwise.theory.symbols import C_W, C_b, Entry, Jet, Sigma, lambda_b, lambda_W, rho
 
 C, Z = C_W, Jet("")
@@ -42,6 +42,7 @@ def T(name):
 
 
 K, Theta, V, D, F, A, B, K1, Theta1 = map(T, ("K", "Theta", "V", "D", "F", "A", "B", "K1", "Theta1"))
+P, Q, R, S_, T_, U = map(T, "PQRSTU")
 s2 = average(s() ** 2)
 chi_par = C * average(s(1) ** 2 + s() * s(2))
 chi_perp = C * average(s(1) ** 2)
@@ -62,6 +63,16 @@ ONE_INPUT = {
     "F": C**2 * average(s() ** 2 * s(1) ** 2) * Theta + rho * chi_par**2 * F,
     "A": average(Omega**2) - average(Omega) ** 2 + rho * (omega**2 * V + 2 * omega * chi_perp * D + chi_perp**2 * A),
     "B": C**2 * average(s(1) ** 4) * Theta**2 + rho * chi_perp**2 * B,
+    "P": C**2 * average(s() * s(2) * s(1) ** 2) * Theta**2 + rho * chi_perp * (C * average(s() * s(2)) * B + chi_par * P),
+    "Q": C**2 * average(s() * s(2) * s(1) ** 2) * Theta**2 + lambda_W * C * average(s() ** 2 * s(1) ** 2) * Theta
+    + rho * chi_par * (omega * F + chi_perp * Q),
+    "R": C**2 * average(s(3) * s(1) ** 3) * Theta**3 + lambda_W * C * average(s() * s(2) * s(1) ** 2) * Theta**2
+    + rho * chi_perp * ((lambda_W * average(s() * s(2)) + C * Theta * average(s(1) * s(3))) * B + omega * P + chi_perp * R),
+    "S": C**2 * average(s(2) ** 2 * s(1) ** 2) * Theta**3 + lambda_W * C * average(s(1) ** 4) * Theta**2
+    + rho * ((lambda_W / C * chi_perp**2 + C * chi_perp * average(s(2) ** 2) * Theta) * B + chi_perp**2 * S_),
+    "T": average((lambda_W * s() * s(1) + C * Theta * s(1) * s(2)) ** 2) * Theta
+    + rho * (omega**2 * F + 2 * omega * chi_perp * Q + chi_perp**2 * T_),
+    "U": C**2 * average(s(2) ** 2 * s(1) ** 2) * Theta**3 + rho * chi_perp**2 * U,
     "Theta1": rho
     * (
         lambda_W * (chi_par / C * K1 + d4_s2 * V / 8)
@@ -69,7 +80,7 @@ ONE_INPUT = {
         + C * Theta * (half * d2_sp2 * K1 + d4_sp2 * V / 8)
         + C * d2_sp2 * (half * D + F)
     ),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", ONE_INPUT)
@@ -151,32 +162,14 @@ def test_many_inputs_reduce_to_one(name):
     assert row.rank in (2, 4)
 
 
-# ---------------------------------------------------------------- the same engine, past the tensors that have public names
-
-P_ROW = Quantity("P", Kind.COVARIANCE, ((("rs", 0), ("", 3)), (("r", 1), ("s", 2))), "P", "0123", "dNTK correlator")
-Q_ROW = Quantity("Q", Kind.COVARIANCE, ((("rs", 0), ("r", 1)), (("s", 2), ("", 3))), "Q", "0123", "dNTK correlator")
+# ---------------------------------------------------------------- descendants of the NTK at many inputs
 
 
-@pytest.fixture
-def dntk():
-    """P and Q as two more rows of the dictionary, taken out again afterwards."""
-    caches = (quantities.symmetries, quantities.lookup, derivation._recursion)
-    quantities.register((P_ROW, Q_ROW))
-    for cache in caches:
-        cache.cache_clear()
-    yield P_ROW, Q_ROW
-    for row in (P_ROW, Q_ROW):
-        del quantities.BY_NAME[row.name], Entry.styles[row.name]
-    for cache in caches:
-        cache.cache_clear()
-
-
-def test_two_rows_give_the_dntk_tensors(dntk):
-    """P and Q are two rows of the dictionary and no new derivation code."""
-    layer = MLP().layer_map
+def test_dntk_tensors_at_many_inputs_are_the_published_ones():
+    """P and Q at four different inputs, from the forward equation of the dNTK."""
     theta01, theta02 = quantity("Theta").entry(("0", "1")), quantity("Theta").entry(("0", "2"))
     labels = ("0", "1", "2", "3")
-    P, Q = (derive_layer(layer, row, labels).law.right for row in dntk)
+    P, Q = (derive(MLP(), name, samples=labels).law.right for name in "PQ")
     d01 = "0123"
     published_P = C**2 * average(S("0", 2) * S("1", 1) * S("2", 1) * S("3")) * theta01 * theta02 + rho * C**2 * (
         average(S("0", 2) * S("3")) * average(S("1", 1) * S("2", 1)) * _B_0012()
@@ -232,6 +225,46 @@ def test_new_layer_map_needs_no_new_derivation_code():
         law["B"],
         (C**2 * average(s(1) ** 4) + 2 * g2 * C * average(s(1) ** 2)) * Theta**2 + rho * (chi_perp + g2) ** 2 * B,
     )
+
+
+#: What orthogonal weights take from the sources (Day, Kahn & Roberts, arXiv:2310.07765): square matrices, one and many inputs.
+ORTHOGONAL_ONE = {
+    "V": -2 * C**2 * s2**2,
+    "F": -(C**2) * s2 * average(s(1) ** 2) * Theta,
+    "B": -(C**2) * average(s(1) ** 2) ** 2 * Theta**2,
+}
+ORTHOGONAL_MANY = {
+    "V": -(C**2)
+    * (average(S("1") * S("3")) * average(S("2") * S("4")) + average(S("1") * S("4")) * average(S("2") * S("3"))),
+    "F": -(C**2) * average(S("1") * S("2")) * average(S("3", 1) * S("4", 1)) * t("Theta", "3", "4"),
+    "B": -(C**2)
+    * average(S("1", 1) * S("2", 1))
+    * average(S("3", 1) * S("4", 1))
+    * t("Theta", "1", "2")
+    * t("Theta", "3", "4"),
+}
+
+
+@pytest.mark.parametrize("name", ONE_INPUT)
+def test_orthogonal_weights_change_three_sources_only(name):
+    """V, F, B lose the products of mismatched contractions; all other recursions are unchanged."""
+    square = MLP("sigma", weights="orthogonal", depth=3, width=8)
+    for samples, changes in ((1, ORTHOGONAL_ONE), (None, ORTHOGONAL_MANY)):
+        gaussian = derive(MLP("sigma", depth=3, width=8), name, samples=samples).law.right
+        assert equal(derive(square, name, samples=samples).law.right, gaussian + changes.get(name, 0))
+
+
+def test_excess_kurtosis_enters_the_corrections_only():
+    """K1 gains kappa_4 C^3 <d^4 sigma^2> <sigma^4> / 24 with one layer's delay; V ... U do not know of it."""
+    net = MLP(weights="rademacher")
+    for name in ONE_INPUT:
+        if name not in ("K1", "Theta1"):
+            assert derive(net, name, samples=1).law == derive(MLP(), name, samples=1).law
+    X4 = T("X4")
+    assert equal(derive(net, "K1", samples=1).law.right, ONE_INPUT["K1"] + rho * C / 24 * d4_s2 * X4)
+    assert equal(derive(net, "X4", samples=1).law.right, -2 * C**2 * average(s() ** 4))
+    gained = rho * (lambda_W * d4_s2 * X4 / 24 + C * Theta * d4_sp2 * X4 / 24 + C * d2_sp2 * T("Y4") / 2)
+    assert equal(derive(net, "Theta1", samples=1).law.right, ONE_INPUT["Theta1"] + gained)
 
 
 def test_derivation_goes_through_one_path(monkeypatch):

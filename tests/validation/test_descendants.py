@@ -11,6 +11,7 @@ import sympy as sp
 from numpy.testing import assert_allclose
 from scipy import stats
 
+from widthwise.theory.activations import activation
 from widthwise.theory.architecture import MLP
 from widthwise.theory.errors import InvalidArgument, NotAvailable
 from widthwise.theory.symbols import z as argument
@@ -53,12 +54,15 @@ def parameter_derivatives(
     once: z is a sum over subsets of {0, 1, 2}, and the coefficient of a subset is the derivative. A layer multiplies two
     such sums; the activation takes one by the chain rule, a sum over the partitions of the subset.
     """
-    sigma = [sp.lambdify(argument, sp.diff(net.activation.expr, argument, q)) for q in range(4)]
+    jets = [
+        [sp.lambdify(argument, sp.diff(a.expr, argument, q), modules=["scipy", "numpy"]) for q in range(4)]
+        for a in (*net.layer_activations, activation("linear"))  # the last is of no use
+    ]
     subsets = [c for r in range(4) for c in combinations(range(3), r)]
     total, start = sum(w.size + v.size for w, v in zip(W, b, strict=True)), 0
     signal = {s: X.T if s == () else np.zeros((1, 1, 1, *X.T.shape)) for s in subsets}
     layers = []
-    for Wk, bk in zip(W, b, strict=True):
+    for sigma, Wk, bk in zip(jets, W, b, strict=True):
         dW, db = np.zeros((total, *Wk.shape)), np.zeros((total, len(bk), 1))
         dW[start : start + Wk.size] = np.eye(Wk.size).reshape(-1, *Wk.shape)
         db[start + Wk.size : start + Wk.size + bk.size] = np.eye(len(bk))[..., None]
@@ -69,6 +73,8 @@ def parameter_derivatives(
             z[s] = Wk @ signal[s] + (bk[:, None] if s == () else 0)
             for r in s:
                 z[s] = z[s] + along[0][r] @ signal[tuple(q for q in s if q != r)] + (along[1][r] if s == (r,) else 0)
+            for low, high, gamma in net.residual:
+                z[s] = z[s] + (gamma * layers[low - 1][s] if high == len(layers) + 1 else 0)
         layers.append(z)
         signal = {s: sum(_product(sigma, z, p) for p in partitions(s)) for s in subsets}
     return layers
@@ -141,7 +147,22 @@ SMOOTH = {
         C_W=(1.0, 1.7, 0.6), C_b=(0.2, 0.0, 0.3), lambda_W=(0.0, 0.8, 1.5), lambda_b=(1.1, 0.0, 0.4),
     ),
     "cubic": MLP("cubic", depth=3, width=3, C_W=1.0, C_b=0.1, lambda_W=1.0, lambda_b=0.5),
+    "an activation for each layer": NET.with_(activation=("gelu", "sin")),
+    "a skip": MLP(
+        "tanh", depth=3, width=3, C_W=1.5, C_b=0.1, lambda_W=(1.0, 0.5, 2.0), lambda_b=0.5, residual={(1, 2): 0.8}
+    ),
 }  # fmt: skip
+#: To the next layer, over two and over three layers, to the output; one activation for each hidden layer.
+SKIPS = MLP(
+    ("tanh", "gelu", "sin"), depth=4, width=3, C_W=(1.5, 1.2, 2.0, 0.8), C_b=(0.1, 0.3, 0.2, 0.0),
+    lambda_W=(1.0, 0.5, 2.0, 1.5), lambda_b=(0.7, 0.2, 1.1, 0.4),
+    residual={(1, 2): 0.8, (1, 3): -0.5, (2, 3): 0.7, (2, 4): 0.6, (3, 4): 0.9, (1, 4): 0.3},
+)  # fmt: skip
+DEEP = MLP(
+    ("tanh", "gelu", "sin", "erf"), depth=5, width=2, C_W=(1.5, 1.2, 2.0, 0.8, 1.1), C_b=0.1,
+    lambda_W=(1.0, 0.5, 2.0, 1.5, 0.7), lambda_b=(0.7, 0.2, 1.1, 0.4, 0.3),
+    residual={(1, 4): 0.8, (2, 4): -0.5, (2, 3): 0.6},
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("neurons", [2, 3])
@@ -167,6 +188,13 @@ def test_output_of_four_layers_and_one_neuron_left_out():
     got, expected = measured(net, 1, 1, 2), brute_force(net, 1, 1, 2)
     for name in NAMES:
         assert_allclose(got[name], expected[name], rtol=1e-10, atol=1e-12, err_msg=name)
+
+
+@pytest.mark.parametrize(("net", "neurons", "inputs"), [(SKIPS, 2, 2), (SKIPS, 3, 1), (DEEP, 2, 2)])
+def test_skips_over_one_two_and_three_layers(net, neurons, inputs):
+    got, expected = measured(net, 1, 2, neurons, inputs=inputs), brute_force(net, 1, 2, neurons, inputs)
+    for name in NAMES:
+        assert_allclose(got[name], expected[name], rtol=1e-10, atol=1e-12 * np.abs(expected[name]).max(), err_msg=name)
 
 
 @pytest.mark.parametrize("names", ["P", "Q", "R", "S", "T", "U", "PR", "QU", "ST"])
@@ -239,6 +267,27 @@ def test_every_other_term_is_needed(step, monkeypatch):
 def test_rates_of_the_wrong_layer_are_caught(change, unaffected):
     right = agrees(NET.with_(**change), brute_force(NET, 0, 2, 3))
     assert {name for name in NAMES if right[name]} == set(unaffected)
+
+
+def test_every_skip_is_needed():
+    """One gamma that is off by a percent makes all six wrong."""
+    expected, gammas = brute_force(SKIPS, 1, 2, 2), {(low, high): gamma for low, high, gamma in SKIPS.residual}
+    for skip, gamma in gammas.items():
+        got = measured(SKIPS.with_(residual=gammas | {skip: 1.01 * gamma}), 1, 2, 2)
+        assert not any(np.allclose(got[name][3], expected[name][3], rtol=1e-4, atol=1e-8) for name in NAMES), skip
+
+
+@pytest.mark.parametrize("attribute", ["into", "onward"])
+def test_variations_pass_through_skips_both_ways(attribute):
+    """Without the skips of the signals' variations, or of the gradients' (which P and Q do not take), the rest is wrong."""
+    expected = brute_force(SKIPS, 1, 2, 2)
+    nets = LiteralNetworks(SKIPS, X, 2, 2)
+    nets.forward(np.random.default_rng(1))
+    nets.backward()
+    setattr(nets, attribute, [[] for _ in nets.widths])
+    got = Descendants(nets, NAMES).sums()
+    right = {name for name in NAMES if np.allclose(got[name], expected[name], rtol=1e-4, atol=1e-8)}
+    assert right == {"into": set(), "onward": {"P", "Q"}}[attribute]
 
 
 def test_gradients_of_wrong_neurons_are_caught():

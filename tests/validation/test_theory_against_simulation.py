@@ -22,6 +22,8 @@ from widthwise.validation.validate import compare
 from widthwise.validation.verdict import judge
 
 ALPHA = 1e-3
+#: What a forward and a backward pass measure; P ... U are confronted in ``test_whole_theory``.
+NINE = ("K", "Theta", "V", "D", "F", "A", "B", "K1", "Theta1")
 x = sp.Symbol("x", real=True)
 
 #: activation, C_W, C_b: near criticality, where signals neither vanish nor explode.
@@ -45,10 +47,11 @@ def network(case: str) -> ww.MLP:
 def measured(case: str, networks: int):
     """Theory and simulations of one case; drawn once for the test and its controls."""
     net = network(case)
-    theory = ww.predict(net.at_width(WIDTHS[0]), INPUTS)
+    theory = ww.predict(net.at_width(WIDTHS[0]), INPUTS, NINE)
     limits = {name: theory[name].values for name in ("K", "Theta")}
     runs = [
-        simulate(net.at_width(w), INPUTS, networks=networks, seed=100 + i, limits=limits) for i, w in enumerate(WIDTHS)
+        simulate(net.at_width(w), INPUTS, networks=networks, seed=100 + i, limits=limits, quantities=NINE)
+        for i, w in enumerate(WIDTHS)
     ]
     return net, theory, runs
 
@@ -112,10 +115,10 @@ def test_changed_recursions_are_caught(control, monkeypatch):
     """A theory with one wrong factor or sign fails against the simulations that the right one passes."""
     quantity = control.split(":")[0]
     net, _, runs = measured("gelu", 12_000)
-    system = CONTROLS[control](ww.derive(ww.MLP("gelu")))
+    system = CONTROLS[control](ww.derive(ww.MLP("gelu")).restrict(NINE))
     compiled = ww.compile(system)
     monkeypatch.setattr(predict_module, "compiled_system", lambda *_: compiled)
-    wrong = ww.predict(net.at_width(WIDTHS[0]), INPUTS)
+    wrong = ww.predict(net.at_width(WIDTHS[0]), INPUTS, NINE)
     report = compare(net, INPUTS, wrong, runs, alpha=ALPHA)
     assert not report.passed
     assert quantity in set(report.table.loc[~report.table["passed"], "quantity"])
@@ -141,17 +144,19 @@ def test_corrections_to_the_mean_agree_and_their_controls_are_caught(name, monke
         for n in widths
     ]
     assert compare(net, X, theory, runs, alpha=ALPHA).passed
-    system = changed_part(name, term, lambda f: sp.Integer(0) * f)(ww.derive(ww.MLP(net.activation), samples=1))
+    system = changed_part(name, term, lambda f: sp.Integer(0) * f)(
+        ww.derive(ww.MLP(net.activation), samples=1).restrict(NINE)
+    )
     compiled = ww.compile(system)
     monkeypatch.setattr(predict_module, "compiled_system", lambda *_: compiled)
-    assert not compare(net, X, ww.predict(net, X), runs, alpha=ALPHA).passed
+    assert not compare(net, X, ww.predict(net, X, NINE), runs, alpha=ALPHA).passed
 
 
 def test_rates_off_by_one_layer_are_caught():
     """lambda_W of the wrong layer: the tensors made of the NTK fail, K and V do not care."""
     net, _, runs = measured("tanh", 12_000)
     shifted = net.with_(lambda_W=(2.0, 1.0, 0.5), width=WIDTHS[0])
-    report = compare(net, INPUTS, ww.predict(shifted, INPUTS), runs, alpha=ALPHA)
+    report = compare(net, INPUTS, ww.predict(shifted, INPUTS, NINE), runs, alpha=ALPHA)
     assert not report.passed
     failed = set(report.table.loc[~report.table["passed"], "quantity"])
     assert "Theta" in failed
@@ -161,7 +166,7 @@ def test_rates_off_by_one_layer_are_caught():
 def test_wrong_width_ratio_is_caught():
     """Unequal widths matter: the theory for equal widths fails against networks whose widths grow by half."""
     net, _, runs = measured("relu", 12_000)
-    report = compare(net, INPUTS, ww.predict(net.at_width((20, 20)), INPUTS), runs, alpha=ALPHA)
+    report = compare(net, INPUTS, ww.predict(net.at_width((20, 20)), INPUTS, NINE), runs, alpha=ALPHA)
     assert not report.passed
 
 
@@ -176,11 +181,14 @@ def test_false_alarm_rate_of_the_verdict_is_what_it_states():
     """
     net = ww.MLP("linear", depth=2, C_W=1, C_b=0.2, lambda_W=1, lambda_b=0.5)
     X = np.array([[1.0, 0.5]])
-    theory = ww.predict(net, X)
+    theory = ww.predict(net, X, NINE)
     limits = {name: theory[name].values for name in ("K", "Theta")}
     p_values = []
     for seed in range(200):
-        runs = [simulate(net.at_width(n), X, networks=1024, seed=7 * seed + n, limits=limits) for n in (8, 16)]
+        runs = [
+            simulate(net.at_width(n), X, networks=1024, seed=7 * seed + n, limits=limits, quantities=NINE)
+            for n in (8, 16)
+        ]
         p_values.append(compare(net, X, theory, runs).table["p_value"].to_numpy())
     alarms = sum(not judge(p, 0.2).passed for p in p_values)
     assert alarms <= 57
