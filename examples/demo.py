@@ -53,7 +53,7 @@ def main(folder: Path) -> bool:
     generated = ww.compile(system).save(folder / "generated.py")
 
     # 4. - 6. Predict, simulate, compare.
-    report = ww.validate(net, X, widths=(32, 64, 128), networks=20_000, seed=1)
+    report = ww.validate(net, X, widths=(32, 64, 128), networks=8_000, seed=1)
     console.print(str(report))
     files = [report.to_html(folder / "report.html"), theory, generated, report.to_netcdf(folder / "results.nc")]
     console.print(f"wrote {', '.join(map(str, files))} in {time.perf_counter() - start:.0f} s")

@@ -206,8 +206,8 @@ def fluctuations(
     scales = net.scales(features)
     # The map from layer l to l + 1 has the hyperparameters of layer l + 1; the last layer maps no further.
     for symbol in _BY_LAYER:
-        values = [scale["tau"] for scale in scales] if symbol is symbols.tau else net.per_layer(symbol.name)
-        state[symbol.name] = np.array([*values[1:], 0.0])
+        given = [scale["tau"] for scale in scales] if symbol is symbols.tau else net.per_layer(symbol.name)
+        state[symbol.name] = np.array([*given[1:], 0.0])
     values = code.evaluate(state)
     n = np.array(net.all_widths(features)[:L], dtype=float)  # the fan-in of the layers 1 ... L
     solved = _solve(code, values, R, n, first)

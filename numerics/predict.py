@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..theory.activations import Activation
 from ..theory.architecture import HYPERPARAMETERS, MLP
-from ..theory.derivation import System, check_order, dependency_order, derive, derive_layer, labels_for
+from ..theory.derivation import System, check_order, dependency_order, derive_layer, labels_for
 from ..theory.errors import AccuracyWarning, ExpansionWarning, InvalidArgument, NotAvailable, NotConverged
 from ..theory.expansion import not_derived
 from ..theory.layers import LayerMap
@@ -165,30 +165,39 @@ def _names(net: MLP, single: bool, quantities: str | Sequence[str] | None, order
     return names
 
 
-@lru_cache(maxsize=1024)
 def _missing(net: MLP, name: str, single: bool) -> str | None:
-    """Why a quantity does not exist for the network's activation; None if it does."""
-    for activation in set(net.layer_activations):
-        for needed in _closure(net, (name,)) if activation.kinks else ():
-            row = quantity(needed)
-            try:
-                prepared(derive_layer(net.layer_map, row, labels_for(row, 1 if single else None)).law.right, activation)
-            except NotAvailable as error:
-                return str(error)
+    """Why a quantity does not exist for one of the network's activations; None if it does."""
+    kinked = [a for a in dict.fromkeys(net.layer_activations) if a.kinks]
+    reasons = (_infinite(a, net.layer_map, needed, single) for a in kinked for needed in _closure(net, (name,)))
+    return next((reason for reason in reasons if reason is not None), None)
+
+
+@lru_cache(maxsize=1024)
+def _infinite(activation: Activation, layer: LayerMap, name: str, single: bool) -> str | None:
+    row = quantity(name)
+    try:
+        prepared(derive_layer(layer, row, labels_for(row, 1 if single else None)).law.right, activation)
+    except NotAvailable as error:
+        return str(error)
     return None
 
 
 def _closure(net: MLP, names: tuple[str, ...]) -> tuple[str, ...]:
     """The names and all that their recursions need."""
-    order = max(quantity(name).order for name in names)
-    system = derive(MLP(weights=net.weights, depth=net.depth), samples=1, order=order)  # skips hand on what there is
+    return _closed(net.with_(residual=None).layer_map, names)
+
+
+@lru_cache(maxsize=256)
+def _closed(layer: LayerMap, names: tuple[str, ...]) -> tuple[str, ...]:
     needed: set[str] = set()
     todo = set(names)
     while todo:
         name = todo.pop()
         needed.add(name)
-        todo |= set(system[name].depends_on) - needed
-    return tuple(n for n in system if n in needed)
+        row = quantity(name)
+        todo |= set(derive_layer(layer, row, labels_for(row, 1)).depends_on) - needed
+    order = max(quantity(name).order for name in needed)
+    return tuple(n for n in dependency_order(layer, order) if n in needed)
 
 
 def _check(layer: dict[str, Array], number: int) -> None:

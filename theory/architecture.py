@@ -23,6 +23,7 @@ Value = float | tuple[float, ...] | None
 
 #: What the numbers of a network are; of all there is one, or one for each layer.
 _MEANING = {"C_W": "a variance", "C_b": "a variance", "W_std": "a standard deviation", "b_std": "a standard deviation"}
+_MEANING["gamma_0"] = "a strength of feature learning"
 
 
 @dataclass(frozen=True, init=False)
@@ -103,9 +104,7 @@ class MLP:
         given = {"C_W": C_W, "C_b": C_b, "lambda_W": lambda_W, "lambda_b": lambda_b}
         given |= {"W_std": W_std, "b_std": b_std, "learning_rate": learning_rate}
         given = {name: _nonnegative(name, value, self.depth) for name, value in given.items()}
-        given["gamma_0"] = None if gamma_0 is None else _positive("gamma_0", gamma_0)
-        given["features"] = None if features is None else _positive_int("features", features)
-        put("parametrization", choose(parametrization, given))
+        put("parametrization", choose(parametrization, given | _settings(gamma_0, features)))
         for name, value in self.parametrization.numbers(self.depth, self.hidden_widths).items():
             put(name, _nonnegative(name, value, self.depth))
         put("weights", as_ensembles(weights, self.depth))
@@ -157,7 +156,9 @@ class MLP:
         """n_0 ... n_L for inputs of that many features; widths not given count as n_0, an output width not given as n_(L-1)."""
         given = self.parametrization.arguments.get("features", features)
         if given != features:
-            raise InvalidInput(f"X has {features} features, but the network was given features={given}; allowed: {given}")
+            raise InvalidInput(
+                f"X has {features} features, but the network was given features={given}; allowed: {given}"
+            )
         hidden = self.hidden_widths or (features,) * ((self.depth or 1) - 1)
         return (features, *hidden, self.output_width or (hidden or (features,))[-1])
 
@@ -203,12 +204,12 @@ class MLP:
         """The same network in another parametrization; ``InvalidArgument`` says why if it has none there.
 
         >>> MLP("relu", depth=3, C_W=2, C_b=0, lambda_W=1, lambda_b=0).to("ntk")
-        MLP('relu', depth=3, parametrization='ntk', W_std=1.4142135623730951, b_std=0.0, learning_rate=0.5)
+        MLP('relu', depth=3, parametrization='ntk', W_std=sqrt(2), b_std=0.0, learning_rate=0.5)
         """
         row = as_parametrization(parametrization)
         own = self.parametrization.arguments
-        settings = {"gamma_0": gamma_0, "features": features}
-        settings = {k: v or (own.get(k) if k in row.hyperparameters else None) for k, v in settings.items()}
+        kept = {k: own[k] for k in ("gamma_0", "features") if k in own and k in row.hyperparameters}
+        settings = kept | dict(choose(row, _settings(gamma_0, features)).given)
         numbers = {name: self.per_layer(name) for name in HYPERPARAMETERS}
         return self.with_(parametrization=row, **solve(row, numbers, self.hidden_widths, settings))
 
@@ -220,7 +221,7 @@ class MLP:
         """
         fields = {f: getattr(self, f) for f in self.__dataclass_fields__}
         numbers = {name: fields.pop(name) for name in HYPERPARAMETERS}
-        fields["residual"] = {(k, m): gamma for k, m, gamma in self.residual}
+        fields["residual"] = {(k, m): gamma for k, m, gamma in self.residual} or None
         fields["activation"] = fields.pop("activations") or self.activation
         del fields["parametrization"]
         if "parametrization" not in changes:
@@ -289,7 +290,11 @@ def _one(name: str, value: Any) -> Any:
     return value if isinstance(value, sp.Expr) else number
 
 
-def _positive(name: str, value: Any) -> Any:
-    if isinstance(value, bool) or not isinstance(value, Real | sp.Expr) or not 0 < value < math.inf:
-        raise InvalidNetwork(f"{name}={value!r}; allowed: one finite real number above 0")
-    return value if isinstance(value, sp.Expr) else float(value)
+def _settings(gamma_0: Any, features: Any) -> dict[str, Any]:
+    """Those of the hyperparameters without layers that are given."""
+    found: dict[str, Any] = {} if features is None else {"features": _positive_int("features", features)}
+    if gamma_0 is not None:
+        if isinstance(gamma_0, bool) or not isinstance(gamma_0, Real | sp.Expr) or not _one("gamma_0", gamma_0) > 0:
+            raise InvalidNetwork(f"gamma_0={gamma_0!r}; allowed: one finite real number above 0")
+        found["gamma_0"] = _one("gamma_0", gamma_0)
+    return found

@@ -248,12 +248,12 @@ def _first(layer: LayerMap, row: Quantity, labels: tuple[str, ...], known: Mappi
     pairs = row.at(labels)
     right = sp.Integer(0)
     if row.kind is Kind.MEAN:
-        observable = layer.observable(*pairs)
+        observable = layer.observable(pairs[0])
         right = observable.constant + input_average(observable.site)
     elif row.kind is Kind.COVARIANCE:
-        right = crossed(layer, *pairs, input_average)
+        right = crossed(layer, pairs[0], pairs[1], input_average)
     elif row.kind is Kind.LOCAL:
-        right = local(layer, *pairs, input_average)
+        right = local(layer, pairs[0], input_average)
     return sp.Eq(left, right.xreplace(dict(known)), evaluate=False)
 
 

@@ -15,6 +15,7 @@ neurons and never meet. Derivatives by the order parameters are Price's theorem.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -159,5 +160,14 @@ def _derivatives(layer: LayerMap, pairs: Pairs, count: int) -> dict[Pairs, sp.Ex
         return {(): _cumulant(layer, pairs, ())}
     jets = _jets(sp.Add(*(_observable(layer, pair).total for pair in pairs)))
     variables = tuple(combinations_with_replacement(jets, 2))
-    found = ((by, _cumulant(layer, pairs, by)) for by in combinations_with_replacement(variables, count))
+    odd = _odd(pairs)
+    # Directions come in twos in every term: what the weights take, they take from both jets of a pair.
+    possible = (by for by in combinations_with_replacement(variables, count) if _odd(by) == odd)
+    found = ((by, _cumulant(layer, pairs, by)) for by in possible)
     return {by: value for by, value in found if value != 0}
+
+
+def _odd(pairs: Pairs) -> frozenset[str]:
+    """The directions that occur an odd number of times."""
+    counts = Counter(d for pair in pairs for jet in pair for d in jet.directions)
+    return frozenset(d for d, n in counts.items() if n % 2)

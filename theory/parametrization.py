@@ -24,7 +24,8 @@ import sympy as sp
 from . import symbols
 from .errors import InvalidArgument, InvalidNetwork, unknown_name
 
-Given = Mapping[str, Any]
+Given = dict[str, Any]
+Formulas = dict[str, sp.Expr]
 
 #: The numbers that the recursions are written in, and that every parametrization is converted to.
 HYPERPARAMETERS = ("C_W", "C_b", "lambda_W", "lambda_b")
@@ -40,6 +41,8 @@ PLACES = ("first", "hidden", "last")
 
 #: Numbers of a network that differ by less, relative to their size, are one number.
 TOLERANCE = 1e-9
+#: Numerators and denominators of numbers that count as exact: roots of longer ones would be slow, and no pleasure to read.
+SHORT = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -81,18 +84,13 @@ class Parametrization:
     meaning: str = ""
 
     @property
-    def uniform(self) -> bool:
-        """Whether all layers are written alike."""
-        return self.first == self.hidden == self.last
-
-    @property
     def hyperparameters(self) -> tuple[str, ...]:
         """The arguments of ``MLP`` that belong to it; the number of features where the first fan-in does not cancel."""
         used = {str(s) for place in PLACES for f in self.formulas(place).values() for s in f.free_symbols}
-        features = ("features",) if n in _free(self.formulas("first")) else ()
+        features = ("features",) if any(f.has(n) for f in self.formulas("first").values()) else ()
         return (*(name for name in ARGUMENTS if name in used), *features)
 
-    def formulas(self, place: str) -> dict[str, sp.Expr]:
+    def formulas(self, place: str) -> Formulas:
         """C_W, C_b, lambda_W, lambda_b of a "first", "hidden" or "last" layer."""
         return dict(zip(HYPERPARAMETERS, _formulas(getattr(self, place)), strict=True))
 
@@ -106,12 +104,9 @@ def _formulas(rows: tuple[Raw, Raw]) -> tuple[sp.Expr, ...]:
     return C_W, C_b, lambda_W, lambda_b
 
 
-def _free(formulas: Mapping[str, sp.Expr]) -> set[sp.Symbol]:
-    return set().union(*(f.free_symbols for f in formulas.values()))
-
-
 def _alike(name: str, weights: Raw, biases: Raw, **more: Any) -> Parametrization:
-    return Parametrization(name, *[(weights, biases)] * 3, **more)
+    layer = (weights, biases)
+    return Parametrization(name, layer, layer, layer, **more)
 
 
 @cache
@@ -176,10 +171,12 @@ def abc(a: Sequence[Any], b: Sequence[Any], c: Any = 0) -> Parametrization:
     exact = lambda v: sp.nsimplify(v, rational=True)  # noqa: E731
     a, b, c = tuple(map(exact, a)), tuple(map(exact, b)), exact(c)
     none = Raw(sp.S.Zero, sp.S.Zero, sp.S.Zero)
-    layers = [(Raw(N**-x, W_std**2 * N ** (-2 * y), learning_rate * N**-c), none) for x, y in zip(a, b, strict=True)]
+    first, hidden, last = (
+        (Raw(N**-x, W_std**2 * N ** (-2 * y), learning_rate * N**-c), none) for x, y in zip(a, b, strict=True)
+    )
     defaults = (("W_std", 1), ("learning_rate", 1))
     meaning = "W = N^-a w, w ~ N(0, W_std^2 N^-2b), learning rate eta N^-c, no biases"
-    return Parametrization(f"abc(a={a}, b={b}, c={c})", *layers, defaults=defaults, meaning=meaning)
+    return Parametrization(f"abc(a={a}, b={b}, c={c})", first, hidden, last, defaults, meaning)
 
 
 _HALF = sp.Rational(1, 2)
@@ -225,52 +222,57 @@ class Choice:
 
     def numbers(self, depth: int | None, widths: tuple[int, ...] | None) -> dict[str, Any]:
         """C_W, C_b, lambda_W, lambda_b; None where something that they need is not given."""
-        if depth == 1 and not self.row.uniform:
-            raise InvalidNetwork(
-                f"depth=1: parametrization={self.name!r} is scaled by the last hidden layer; allowed: integers from 2"
-            )
-        values = dict(self.row.defaults) | dict(self.given)
-        layers = [_known(*at, values) for at in _layers(self.row, depth, widths, values.get("features"))]
-        return {name: self._one(name, [layer[name] for layer in layers], values) for name in HYPERPARAMETERS}
-
-    def _one(self, name: str, found: list[sp.Expr], values: Given) -> Any:
-        """A number for all layers if what it is made of was, and the layers do not differ."""
-        if any(f.free_symbols for f in found):
-            return None
-        used = set().union(*(self.row.formulas(place)[name].free_symbols for place in PLACES))
-        several = any(isinstance(values.get(str(s)), tuple) for s in used)
-        numbers = tuple(float(f) for f in found)
-        return numbers if several or len(set(numbers)) > 1 else numbers[0]
+        layers = self._layers(depth, widths)
+        return {name: self._number(name, [layer[name] for layer in layers]) for name in HYPERPARAMETERS}
 
     def missing(self, name: str, depth: int | None, widths: tuple[int, ...] | None) -> tuple[str, ...]:
         """The arguments that C_W, ... waits for."""
-        values = dict(self.row.defaults) | dict(self.given)
-        layers = [_known(*at, values)[name] for at in _layers(self.row, depth, widths, values.get("features"))]
-        return tuple(sorted({str(s) for f in layers for s in f.free_symbols}))
+        return tuple(sorted({str(s) for layer in self._layers(depth, widths) for s in layer[name].free_symbols}))
+
+    @property
+    def _values(self) -> dict[str, Any]:
+        return dict(self.row.defaults) | dict(self.given)
+
+    def _layers(self, depth: int | None, widths: tuple[int, ...] | None) -> list[Formulas]:
+        values = self._values
+        layers = _layers(self.row, depth, widths, values.get("features"))
+        return [
+            {
+                name: _put(f, {k: v[i] if isinstance(v, tuple) else v for k, v in values.items()})
+                for name, f in layer.items()
+            }
+            for i, layer in enumerate(layers)
+        ]
+
+    def _number(self, name: str, found: list[sp.Expr]) -> Any:
+        """One for all layers, if each of the hyperparameters that it is made of is, and the layers do not differ."""
+        if any(f.free_symbols for f in found):
+            return None
+        used = {str(s) for place in PLACES for s in self.row.formulas(place)[name].free_symbols}
+        several = any(isinstance(value, tuple) for key, value in self._values.items() if key in used)
+        numbers = tuple(float(f) for f in found)
+        return numbers if several or len(set(numbers)) > 1 else numbers[0]
 
 
-Layer = tuple[int, dict[str, sp.Expr]]
-
-
-def _layers(row: Parametrization, depth: int | None, widths: tuple[int, ...] | None, features: Any) -> list[Layer]:
+def _layers(row: Parametrization, depth: int | None, widths: tuple[int, ...] | None, features: Any) -> list[Formulas]:
     """The formulas of the layers 1 ... L with widths put in; a width that is not given has the name of its argument."""
+    if depth == 1 and row.first != row.last:
+        raise InvalidNetwork(
+            f"depth=1: parametrization={row.name!r} is scaled by the last hidden layer; allowed: integers from 2"
+        )
     places = PLACES if depth is None else ("first", *["hidden"] * (depth - 2), "last")[:depth]
     width = sp.Symbol("width")
     fan_in = (features or sp.Symbol("features"), *(widths or [width] * (len(places) - 1)))
-    shapes = [{n: sp.sympify(f), N: sp.sympify(fan_in[-1] if len(fan_in) > 1 else width)} for f in fan_in]
+    top = sp.sympify(fan_in[-1] if len(fan_in) > 1 else width)
     return [
-        (i, {name: f.xreplace(shape) for name, f in row.formulas(place).items()})
-        for i, (place, shape) in enumerate(zip(places, shapes, strict=True))
+        {name: f.xreplace({n: sp.sympify(below), N: top}) for name, f in row.formulas(place).items()}
+        for place, below in zip(places, fan_in, strict=True)
     ]
 
 
-def _known(i: int, formulas: dict[str, sp.Expr], values: Given) -> dict[str, sp.Expr]:
-    """The formulas of layer i+1 with the hyperparameters put in."""
-    layer = {k: v[i] if isinstance(v, tuple) else v for k, v in values.items()}
-    return {
-        name: f.xreplace({s: sp.sympify(layer[str(s)]) for s in f.free_symbols if str(s) in layer})
-        for name, f in formulas.items()
-    }
+def _put(formula: sp.Expr, values: Given) -> sp.Expr:
+    """The formula with the hyperparameters put in that have a value."""
+    return formula.xreplace({s: sp.sympify(values[str(s)]) for s in formula.free_symbols if str(s) in values})
 
 
 def choose(parametrization: Any, arguments: Given) -> Choice:
@@ -305,47 +307,58 @@ def solve(
     Source
         The inverse of the definition.
     """
-    depth = len(numbers["C_W"])
-    usual = {k: v for k, v in row.defaults if k == "gamma_0"}
-    settings = usual | {k: v for k, v in settings.items() if v is not None}
+    settings = {k: v for k, v in row.defaults if k == "gamma_0"} | settings
     unknown = [name for name in row.hyperparameters if name not in ("gamma_0", "features")]
-    found: dict[str, list[Any]] = {name: [None] * depth for name in unknown}
-    for i, formulas in _layers(row, depth, widths, settings.get("features")):
-        layer: dict[str, Any] = dict(settings)
+    found: dict[str, list[Any]] = {name: [] for name in unknown}
+    for i, formulas in enumerate(_layers(row, len(numbers["C_W"]), widths, settings.get("features"))):
+        layer = {name: _exact(value) for name, value in settings.items()}
         for name, formula in formulas.items():
-            solution = _match(row, name, i, formula, numbers[name][i], layer)
-            layer |= solution
-            for key, value in solution.items():
-                found[key][i] = value
+            layer |= _match(
+                f"parametrization={row.name!r}", f"{name} in layer {i + 1}", formula, numbers[name][i], layer
+            )
+        for name, values in found.items():
+            values.append(layer.get(name))
     return {name: _joined(values) for name, values in found.items()} | settings
 
 
-def _match(row: Parametrization, name: str, i: int, formula: sp.Expr, value: float, layer: Given) -> dict[str, float]:
-    """What the equation formula = value says of the one hyperparameter in it that is not yet known."""
-    left = formula.xreplace({s: sp.sympify(layer[str(s)]) for s in formula.free_symbols if str(s) in layer})
-    waiting = {str(s) for s in left.free_symbols} & {"width", "features", "gamma_0"}
+def _match(where: str, what: str, formula: sp.Expr, number: float, layer: Given) -> Formulas:
+    """What the equation formula = number says of the one hyperparameter in it that is not yet known."""
+    left, value = _put(formula, layer), _exact(number)
+    waiting = sorted({str(s) for s in left.free_symbols} & {"width", "features"})
     if waiting:
         raise InvalidArgument(
-            f"{', '.join(f'{w}=None' for w in sorted(waiting))}: {name} in layer {i + 1} depends on it with "
-            f"parametrization={row.name!r}; allowed: a number"
+            f"{', '.join(f'{w}=None' for w in waiting)}: {what} depends on it with {where}; allowed: integers from 1"
         )
     if left.free_symbols:
-        (symbol,) = left.free_symbols
-        factor, power = left.as_coeff_exponent(symbol)
-        return {str(symbol): float((value / factor) ** (1 / power))}
-    if abs(float(left) - value) > TOLERANCE * max(abs(float(left)), abs(value)):
-        known = ", ".join(f"{k}={v}" for k, v in layer.items()) or "no such parameter"
+        (unknown,) = left.free_symbols
+        factor, power = left.as_coeff_exponent(unknown)
+        return {str(unknown): (value / factor) ** (1 / power)}
+    if not _close(left, value, TOLERANCE):
+        known = ", ".join(f"{k}={float(v):.12g}" for k, v in layer.items()) or "no such parameter"
         raise InvalidArgument(
-            f"{name}={value} in layer {i + 1} is impossible with parametrization={row.name!r}, where the other numbers mean "
-            f"{known}; allowed: {name}={float(left):.12g}, or parametrization='pdlt'"
+            f"{what} is {number:.12g}, which {where} cannot make: the other numbers of the layer mean {known}; allowed: "
+            f"{float(left):.12g}, or another parametrization"
         )
     return {}
 
 
-def _joined(values: list[float | None]) -> float | tuple[float, ...]:
+def _exact(value: Any) -> sp.Expr:
+    """Short fractions are not rounded: C_W = 2 is W_std = sqrt(2), which comes back as 2."""
+    fraction = sp.nsimplify(value, rational=True) if isinstance(value, float) else sp.sympify(value)
+    short = not fraction.is_Rational or max(abs(fraction.p), fraction.q) <= SHORT
+    return fraction if short else sp.Float(value)
+
+
+def _plain(value: sp.Expr) -> Any:
+    return float(value) if value.is_Rational or value.has(sp.Float) else value
+
+
+def _joined(values: list[Any]) -> Any:
     """One number if all layers agree; a layer in which any number will do agrees with the others."""
-    known = [v for v in values if v is not None]
-    usual = known[0] if known else 1.0
-    if all(abs(v - usual) <= TOLERANCE * 1e-3 * max(abs(v), abs(usual)) for v in known):
-        return usual
-    return tuple(usual if v is None else v for v in values)
+    known = [v for v in values if v is not None] or [sp.S.One]
+    plain = [_plain(known[0] if v is None else v) for v in values]
+    return plain[0] if all(_close(v, plain[0], TOLERANCE * 1e-3) for v in plain) else tuple(plain)
+
+
+def _close(x: Any, y: Any, tolerance: float) -> bool:
+    return abs(float(x) - float(y)) <= tolerance * max(abs(float(x)), abs(float(y)))

@@ -183,12 +183,17 @@ def lookup(pairs: tuple[Pair, ...], correction: int = 0) -> Entry | None:
     return row.entry(tuple(slots[i].sample for i in axes))
 
 
+def _numbers(pattern: tuple[PairPattern, ...]) -> list[list[int]]:
+    """How many directions the jets of each pair have: what two patterns must share before anything else is compared."""
+    return sorted(sorted(len(r) for r, _ in pair) for pair in pattern)
+
+
 @cache
 def _row_of(pattern: tuple[PairPattern, ...], correction: int) -> tuple[Quantity, tuple[int, ...]] | None:
     """The quantity with this pattern, and which slot of the pattern is on which of its axes."""
     target = canonical_pattern(pattern)
     for q in BY_NAME.values():
-        if q.correction != correction or sorted(map(len, q.pairs)) != sorted(map(len, pattern)):
+        if q.correction != correction or _numbers(q.pairs) != _numbers(pattern):
             continue
         for p in permutations(range(q.rank)):
             renamed = tuple(tuple((r, p[i]) for r, i in pair) for pair in q.pairs)

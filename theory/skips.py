@@ -53,11 +53,12 @@ def _ends(key: Any, depth: int) -> tuple[int, int]:
 
 
 def _strength(name: str, value: Any) -> float:
-    if not isinstance(value, Real) or isinstance(value, bool) or not math.isfinite(value) or abs(value) > 1:
+    strength = float(value) if isinstance(value, Real) and not isinstance(value, bool) else math.nan
+    if not abs(strength) <= 1:
         raise InvalidNetwork(
             f"{name}={value!r} is the strength gamma of a skip connection; allowed: reals from -1 to 1"
         )
-    return float(value)
+    return strength
 
 
 def check_widths(skips: Skips, hidden: tuple[int, ...] | None, output: int | None) -> None:

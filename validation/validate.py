@@ -46,7 +46,8 @@ def validate(
 
     Equation
         For each unique tensor entry, :math:`n\times` (connected correlator) is measured at several widths n and extrapolated,
-        :math:`y(n)=c_0+c_1/n` with c_1 free (and :math:`c_2/n^2` from four widths on); :math:`(c_0-\mathrm{theory})/\mathrm{stderr}` is judged in sigmas.
+        :math:`y(n)=c_0+c_1/n` with c_1 free (and :math:`c_2/n^2` from four widths on);
+        :math:`(c_0-\mathrm{theory})/\mathrm{stderr}` is judged in sigmas.
     Shapes
         X: (m, n_0). ``widths``: at least two networks of the same shape, as ints or as sequences of the hidden widths in
         fixed proportion. Default: 1, 2, 4 times the width of ``net``, or 32, 64, 128 if it has none.
@@ -101,7 +102,7 @@ def _at_first_width(simulation: xr.Dataset, net: MLP, theory: xr.Dataset, X: Any
     A first layer that is not Gaussian fluctuates by 1/n_0 and not by 1/n, so that coefficients depend on n_1/n_0, which differs
     from width to width as the number of features does not grow along.
     """
-    names = [name for name in theory.data_vars if name in simulation]
+    names = [str(name) for name in theory.data_vars if name in simulation]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExpansionWarning)
         own = predict(net, X, names)
