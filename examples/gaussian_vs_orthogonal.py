@@ -74,6 +74,10 @@ def main() -> None:
                 label=f"{weights}, networks of width {given.width}",
             )  # fmt: skip
             ax.set_title(title(name))
+    for ax in axes.flat[: len(TENSORS)]:  # networks that leave the range of the expansion may leave the panel
+        values = np.concatenate([line.get_ydata() for line in ax.lines if len(line.get_ydata()) == given.depth])
+        margin = 0.6 * np.ptp(values)
+        ax.set_ylim(values.min() - margin, values.max() + margin)
     for ax in axes[-1]:
         ax.set_xlabel("layer")
     axes.flat[-1].axis("off")

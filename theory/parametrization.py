@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cache
 from numbers import Real
 from typing import Any
@@ -41,8 +42,8 @@ PLACES = ("first", "hidden", "last")
 
 #: Numbers of a network that differ by less, relative to their size, are one number.
 TOLERANCE = 1e-9
-#: Numerators and denominators of numbers that count as exact: roots of longer ones would be slow, and no pleasure to read.
-SHORT = 1_000_000
+#: The largest denominator of numbers that count as exact; roots of longer ones would be no pleasure to read.
+SHORT = 10_000
 
 
 @dataclass(frozen=True)
@@ -344,9 +345,10 @@ def _match(where: str, what: str, formula: sp.Expr, number: float, layer: Given)
 
 def _exact(value: Any) -> sp.Expr:
     """Short fractions are not rounded: C_W = 2 is W_std = sqrt(2), which comes back as 2."""
-    fraction = sp.nsimplify(value, rational=True) if isinstance(value, float) else sp.sympify(value)
-    short = not fraction.is_Rational or max(abs(fraction.p), fraction.q) <= SHORT
-    return fraction if short else sp.Float(value)
+    if not isinstance(value, float):
+        return sp.sympify(value)
+    fraction = Fraction(value).limit_denominator(SHORT)
+    return sp.Rational(fraction) if float(fraction) == value else sp.Float(value)
 
 
 def _plain(value: sp.Expr) -> Any:

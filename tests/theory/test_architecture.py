@@ -65,6 +65,19 @@ def test_a_network_is_a_frozen_value():
     assert eval(repr(net).replace("weights=gaussian", "weights='gaussian'"), {"MLP": ww.MLP}) == net
 
 
+def test_a_copy_without_changes_is_the_network():
+    several = dict(activation=["tanh", "relu"], depth=3, weights=["orthogonal", "gaussian", "uniform"])
+    for net in (
+        ww.MLP(),
+        ww.MLP("tanh", C_W=1),
+        ww.MLP("tanh", depth=3, C_W=(1, 1, 1), residual=0.5),
+        ww.MLP(**several),
+    ):
+        assert net.with_() == net
+    assert ww.MLP("tanh", depth=3, C_W=1).with_(depth=None) == ww.MLP("tanh", C_W=1)
+    assert ww.MLP("tanh", depth=3, width=8).at_width((4, 5)).hidden_widths == (4, 5)
+
+
 def test_what_is_not_given_stays_symbolic():
     law = ww.derive(ww.MLP("tanh", C_W=2), "K", samples=1).law.right
     assert {s.name for s in law.atoms(sp.Symbol)} == {"C_b"}

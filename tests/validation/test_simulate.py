@@ -15,6 +15,7 @@ from scipy import stats
 from widthwise.theory.architecture import MLP
 from widthwise.theory.errors import InvalidArgument, InvalidInput, InvalidNetwork, NotAvailable, UnknownName
 from widthwise.validation import simulate as module
+from widthwise.validation.estimators import Plan
 from widthwise.validation.simulate import simulate
 
 X = np.array([[1.0, 0.3, -0.5], [-0.4, 0.9, 0.1]])
@@ -157,6 +158,34 @@ def test_only_what_is_asked_for_is_computed(monkeypatch):
 @pytest.mark.parametrize("name", ["relu", "gelu", "erf"])
 def test_other_activations_run(name):
     assert simulate(NET.with_(activation=name), X, networks=8).F.notnull().all()
+
+
+def test_what_one_layer_of_several_activations_lacks_is_lacking():
+    """ELU, in one hidden layer of two, has no third derivative that is a function."""
+    net = NET.with_(activation=("tanh", "elu"))
+    assert set(TENSORS) - set(simulate(net, X, networks=8)) == {"R"}
+    with pytest.raises(NotAvailable, match=r"R cannot be measured for 'elu', as sigma.{3} is not a function"):
+        simulate(net, X, networks=8, quantities="R")
+    with pytest.raises(InvalidArgument, match="unspecified function"):
+        simulate(NET.with_(activation=("tanh", None)), X, networks=8)
+
+
+def test_networks_with_skips_are_labelled_and_survive_netcdf(tmp_path):
+    made = simulate(NET.with_(activation=("tanh", "gelu"), residual={(1, 2): 0.5}), X, networks=8)
+    made.to_netcdf(tmp_path / "run.nc", engine="scipy")
+    with xr.open_dataset(tmp_path / "run.nc", engine="scipy") as back:
+        assert back.attrs["residual"] == "{(1, 2): 0.5}"
+        assert back.attrs["activation"] == "tanh, gelu"
+    assert "residual" not in simulate(NET, X, networks=8, quantities="K").attrs
+    assert not np.array_equal(made.K[1], simulate(NET.with_(activation=("tanh", "gelu")), X, networks=8).K[1])
+
+
+def test_skips_make_batches_smaller_by_what_they_hold():
+    """A skip over two layers keeps one array more."""
+    plan = Plan(TENSORS)
+    batch = lambda net: module._batch(net, (64,) * 5, (2, 3), 4, plan)  # noqa: E731
+    plain = NET.with_(depth=5, width=64)
+    assert batch(plain.with_(residual=0.5)) == batch(plain) > batch(plain.with_(residual={(1, 4): 0.5}))
 
 
 def test_single_output_serves_means_but_not_tensors():
