@@ -104,7 +104,9 @@ def test_impossible_kurtosis():
 
 def test_kinks_say_which_derivative_is_not_a_function():
     relu = ww.MLP("relu", depth=3, C_W=2, C_b=0, lambda_W=1, lambda_b=0)
-    with pytest.raises(NotAvailable, match=r"the derivative of order 1 jumps at a kink .* still available: K, Theta, V"):
+    with pytest.raises(
+        NotAvailable, match=r"the derivative of order 1 jumps at a kink .* still available: K, Theta, V"
+    ):
         ww.predict(relu, [[1.0, 2.0]], "R")
     with pytest.raises(NotAvailable, match="at several inputs"):
         ww.predict(relu, [[1.0, 2.0], [0.5, 1.0]], "P")
