@@ -135,7 +135,8 @@ def rows() -> dict[str, Parametrization]:
         defaults=rate,
         meaning="W ~ N(0, W_std^2/n), b ~ N(0, b_std^2), one learning rate",
     )
-    # The last preactivations are divided by gamma = gamma_0 sqrt(N), and the learning rate of all raw parameters is eta gamma^2.
+    # Bordelon & Pehlevan (arXiv:2205.09653): the last preactivations are divided by gamma = gamma_0 sqrt(N), and the learning
+    # rate of all raw parameters is eta gamma^2.
     gamma = gamma_0 * sp.sqrt(N)
     body = (Raw(W_std / sp.sqrt(n), one, eta * gamma**2), Raw(b_std, one, eta * gamma**2))
     last = (Raw(W_std / sp.sqrt(n) / gamma, one, eta * gamma**2), Raw(b_std / gamma, one, eta * gamma**2))

@@ -182,7 +182,7 @@ def _page(report: Report) -> dict[str, Any]:
         "rows": report.ranked.to_dict("records"),
         "equations": list(_equations(report)),
         "single": single,
-        "code": compiled_system(report.net.activation, single, _needed(report)).source,
+        "code": _code(report.net, single, _needed(report)),
         "versions": {"Python": platform.python_version()}
         | {p: _version(p) for p in ("widthwise", "sympy", "numpy", "scipy")},
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
@@ -370,3 +370,10 @@ def _plain(value: float) -> str:
     text = f"{0.0 if abs(value) < ZERO else value:.6g}"
     number, _, power = text.partition("e")
     return rf"{number}\times10^{{{int(power)}}}" if power else number
+
+
+def _code(net: MLP, single: bool, names: tuple[str, ...]) -> str:
+    """The generated module of the map to each layer; one text for each activation."""
+    plain = net.with_(residual=None)
+    activations = dict.fromkeys(net.layer_activations or (net.activation,))
+    return "\n\n".join(compiled_system(a, plain.layer_map, single, names).source for a in activations)

@@ -173,6 +173,8 @@ def _family(net: MLP, widths: Sequence[int | Sequence[int]] | None) -> list[MLP]
             widths = [base * k if isinstance(base, int) else [n * k for n in base] for k in (1, 2, 4)]
     if not isinstance(widths, Sequence | np.ndarray) or isinstance(widths, str):
         raise InvalidArgument(f"widths={widths!r}; allowed: a sequence of at least two widths, e.g. (32, 64, 128)")
+    if net.parametrization.name != "pdlt":  # the hyperparameters of the first width, so that 1/n alone varies
+        net = net.at_width(widths[0]).to("pdlt")
     nets = [net.at_width(w) for w in widths]
     shapes = [np.array(n.hidden_widths or (1,), dtype=float) for n in nets]
     if any(not np.allclose(s / s[0], shapes[0] / shapes[0][0]) for s in shapes):

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from .theory.derivation import derive as derive
     from .theory.ensembles import Ensemble as Ensemble
     from .theory.ensembles import independent as independent
+    from .theory.parametrization import YANG_HU as YANG_HU
+    from .theory.parametrization import abc as abc
     from .theory.scaling import depth_scaling as depth_scaling
     from .theory.scaling import fluctuation_slope as fluctuation_slope
     from .theory.scaling import optimal_aspect_ratio as optimal_aspect_ratio
@@ -71,6 +73,8 @@ _HOME = {
     "optimal_aspect_ratio": "theory.scaling",
     "Ensemble": "theory.ensembles",
     "independent": "theory.ensembles",
+    "YANG_HU": "theory.parametrization",
+    "abc": "theory.parametrization",
     "phase_diagram": "validation.phase",
     "simulate": "validation.simulate",
     "validate": "validation.validate",
