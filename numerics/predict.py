@@ -74,7 +74,7 @@ def predict(net: MLP, X: ArrayLike, quantities: str | Sequence[str] | None = Non
 def iterate(net: MLP, X: Array, names: tuple[str, ...]) -> list[dict[str, Array]]:
     """The tensors of the layers 1 ... depth, by the generated ``step``."""
     if net.residual:
-        return _residual(net, X, names)
+        return _residual(net, X, tuple(dict.fromkeys(("K", "Theta", *names))))
     values = _parameters(net, X.shape[1])
     layers = [_system(net, 1, X, names).first_layer(X, **values[0])]
     _check(layers[0], 1)
@@ -141,6 +141,7 @@ def _names(net: MLP, single: bool, quantities: str | Sequence[str] | None, order
     if net.residual and quantities is None:
         kinds = (Kind.MEAN, Kind.COVARIANCE) if single and not net.activations else (Kind.MEAN,)
         known = tuple(name for name in known if quantity(name).kind in kinds)
+    single = single and not net.residual  # skips couple the layers of one input as if they were several inputs
     finite = tuple(q.name for q in QUANTITIES if q.name in known and _missing(plain, q.name, single) is None)
     if quantities is None:
         return finite
