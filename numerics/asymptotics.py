@@ -43,7 +43,8 @@ def asymptotics(
         ``subject`` is an activation or an MLP whose hyperparameters are one number for all layers or not given; C_W and C_b, if
         they are given, are critical. ``point`` chooses between fixed points ("K* = 0", "exactly at K* > 0"); by default it is
         the one that kernels run into. Series in K keep ``orders`` beyond the leading one. At a half-stable point the
-        coefficients are numbers, and ``definitions`` says how they are made of averages.
+        coefficients are numbers, and ``definitions`` says how they are made of averages. With skip connections K and Theta are
+        exact, fluctuations leading terms, and only those that are known for the whole network (``theory.residual``).
     Errors
         ``InvalidArgument`` for the unspecified activation, hyperparameters by layer, or variances that are not critical;
         ``NotAvailable`` where there is no critical point, or no power law (a kernel that decays like 1/log of the depth, say);

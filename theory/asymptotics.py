@@ -23,6 +23,7 @@ from typing import Any
 
 import sympy as sp
 
+from . import residual as skips
 from . import symbols
 from .architecture import HYPERPARAMETERS, MLP
 from .criticality import runs_into_origin, susceptibilities
@@ -32,7 +33,7 @@ from .derivation import Derivation, dependency_order, derive, derive_layer
 from .errors import InvalidArgument, NotAvailable
 from .fixed import Fixed, relations
 from .gaussian import Average
-from .layers import LayerMap, Skip
+from .layers import LayerMap
 from .origin import Origin
 from .quantities import QUANTITIES, quantity
 from .regularity import prepared
@@ -66,7 +67,8 @@ def asymptotics(
         ``subject`` is an activation or an MLP whose hyperparameters are one number for all layers or not given; C_W and C_b, if
         they are given, are critical. ``point`` chooses between fixed points; by default the one that kernels run into.
         ``orders`` beyond the leading one are kept in series in K. At a finite K* nothing is checked: whether there is one is
-        a matter of numbers, see ``numerics.asymptotics``.
+        a matter of numbers, see ``numerics.asymptotics``. With skip connections K and Theta are exact, fluctuations leading
+        terms, and only those that are known for the whole network (``theory.residual``).
     Errors
         ``InvalidArgument`` for the unspecified activation, hyperparameters by layer, or variances that are not critical;
         ``NotAvailable`` where no power law holds (a kernel that decays like 1/log of the depth, say); ``UnknownName``.
@@ -78,9 +80,13 @@ def asymptotics(
         raise InvalidArgument("activation='sigma' is unspecified; allowed: a concrete activation, e.g. 'tanh'")
     rates = _rates(net)
     layer = layer or _residual(net)
-    wanted = _available(net, layer) if names is None else _listed(names)
-    laws = closed_system(net, wanted, layer)
     where = _point(net, point)
+    memory = layer if layer is not None and skips.remembers(net.activation, layer) else None
+    known = skips.known(where) if memory else {row.name for row in QUANTITIES}
+    wanted = tuple(n for n in _available(net, layer) if n in known) if names is None else _listed(names)
+    if beyond := sorted(set(wanted) - known):
+        raise NotAvailable(skips.forgotten(beyond, where))
+    laws = closed_system(net, wanted, layer)
     if where is not Point.FINITE:
         _check_critical(net, laws)
     kept, definitions = _counted(orders), dict[sp.Symbol, sp.Expr]()
@@ -88,29 +94,11 @@ def asymptotics(
         found = _at_origin(laws, net, rates, kept)
     else:
         found, definitions = _at_fixed(laws, net, where, rates)
+    if memory:
+        weight = _weight(net, laws)
+        found = {name: skips.with_memory(law, where, memory, net.activation, weight) for name, law in found.items()}
     ordered = [row.name for row in QUANTITIES if row.name in wanted]
     return DepthLaws(net, where, tuple(found[name] for name in ordered), definitions)
-
-
-def residual(gamma: Any = None, *, weights: Any = "gaussian") -> LayerMap:
-    r"""The layer map :math:`z' = b + W\sigma(z) + \gamma z`; gamma stays a symbol if it is not given.
-
-    Equation
-        :math:`z^{(\ell+1)}_i=b_i+\sum_jW_{ij}\,\sigma(z^{(\ell)}_j)+\gamma\,z^{(\ell)}_i`
-    Units
-        gamma is a pure number.
-    Valid
-        Equal widths. The critical C_W is proportional to :math:`1-\gamma^2`.
-    Errors
-        ``InvalidArgument`` for a gamma of modulus 1 or more; as ``MLP`` for ``weights``.
-    """
-    terms = MLP(weights=weights).layer_map.terms
-    if gamma is None:
-        return LayerMap((*terms, Skip()))
-    value = sp.nsimplify(gamma, rational=True)
-    if not (value.is_number and -1 < value < 1):
-        raise InvalidArgument(f"gamma={gamma!r}; allowed: numbers between -1 and 1, or None for a symbol")
-    return LayerMap((*terms, Skip(value)))
 
 
 def _available(net: MLP, layer: LayerMap | None) -> tuple[str, ...]:
@@ -149,7 +137,7 @@ def _residual(net: MLP) -> LayerMap | None:
             f"residual={net.residual} differs by layer; allowed: one gamma, from each hidden layer to the next"
         )
     plain = net.with_(depth=None, width=None, residual=None, output_width=None, **dict.fromkeys(HYPERPARAMETERS))
-    return residual(gammas.pop(), weights=plain.weights)
+    return skips.residual(gammas.pop(), weights=plain.weights)
 
 
 def closed_system(net: MLP, names: Iterable[str], layer: LayerMap | None = None) -> dict[str, Derivation]:
@@ -187,10 +175,7 @@ def _point(net: MLP, point: Point | str | None) -> Point:
 
 def _check_critical(net: MLP, laws: dict[str, Derivation]) -> None:
     """The variances that are given have to be the critical ones."""
-    data = taylor(net.activation)
-    system = Origin(laws, data.scaled(), sp.Integer(2))  # the term linear in K is enough
-    weight = sp.sympify(system.critical_weight.as_expr()) / data.scale**2
-    for name, critical in (("C_W", weight), ("C_b", sp.Integer(0))):
+    for name, critical in (("C_W", _weight(net, laws)), ("C_b", sp.Integer(0))):
         given = getattr(net, name)
         if (
             given is not None
@@ -201,6 +186,13 @@ def _check_critical(net: MLP, laws: dict[str, Derivation]) -> None:
                 f"{name}={given} is not critical: power laws in the depth hold at {name} = {critical} only; "
                 f"allowed: {float(critical)!r}, or None"
             )
+
+
+def _weight(net: MLP, laws: dict[str, Derivation]) -> sp.Expr:
+    """The critical C_W at K* = 0 or where every K is a fixed point."""
+    data = taylor(net.activation)
+    system = Origin(laws, data.scaled(), sp.Integer(2))  # the term linear in K is enough
+    return sp.sympify(system.critical_weight.as_expr()) / data.scale**2
 
 
 # ---------------------------------------------------------------------- a kernel that does not move

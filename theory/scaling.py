@@ -9,6 +9,7 @@ import sympy as sp
 
 from .depthlaw import DepthLaws, ell
 from .errors import InvalidArgument, NotAvailable
+from .residual import tidied
 
 
 @dataclass(frozen=True)
@@ -72,16 +73,18 @@ def fluctuation_slope(laws: DepthLaws) -> sp.Expr:
     Units
         A pure number; the variance of the kernel, relative to its square, is nu times depth/width.
     Valid
-        At criticality, equal widths.
+        At criticality, equal widths. With skip connections the fluctuations of all layers are in it, for relu as a sum over the
+        distance d of two layers; ``sympy.N`` gives the number.
     Errors
         ``KeyError`` if V is not among the laws.
     Source
-        Derived here, see ``asymptotics``.
+        Derived here, see ``asymptotics``. For residual layers this is the published slope (arXiv:2106.10165) where
+        sigma^2 is proportional to z^2 and for K* = 0, and not the published one for relu (``theory.residual`` says why).
     """
-    slope = sp.limit(laws["V"].ratio / ell, ell, sp.oo)
+    slope = sp.expand(laws["V"].ratio).coeff(ell, 1)  # V/K^2 is a polynomial in ell at a fixed kernel, c ell^p else
     for letter, meaning in reversed(list(laws.definitions.items())):
         slope = slope.subs(letter, meaning)
-    return sp.factor(slope)
+    return tidied(slope)
 
 
 def optimal_aspect_ratio(laws: DepthLaws, *, output_width: int = 1) -> sp.Expr:

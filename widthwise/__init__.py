@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from .theory import errors as errors
     from .theory.activations import Activation as Activation
     from .theory.architecture import MLP as MLP
-    from .theory.asymptotics import residual as residual
     from .theory.depthlaw import DepthLaw as DepthLaw
     from .theory.depthlaw import DepthLaws as DepthLaws
     from .theory.derivation import Derivation as Derivation
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from .theory.ensembles import independent as independent
     from .theory.parametrization import YANG_HU as YANG_HU
     from .theory.parametrization import abc as abc
+    from .theory.residual import residual as residual
     from .theory.scaling import depth_scaling as depth_scaling
     from .theory.scaling import fluctuation_slope as fluctuation_slope
     from .theory.scaling import optimal_aspect_ratio as optimal_aspect_ratio
@@ -67,7 +67,7 @@ _HOME = {
     "asymptotics": "numerics.asymptotics",
     "DepthLaw": "theory.depthlaw",
     "DepthLaws": "theory.depthlaw",
-    "residual": "theory.asymptotics",
+    "residual": "theory.residual",
     "depth_scaling": "theory.scaling",
     "fluctuation_slope": "theory.scaling",
     "optimal_aspect_ratio": "theory.scaling",

@@ -14,12 +14,13 @@ import widthwise as ww
 from widthwise.numerics.asymptotics import asymptotics
 from widthwise.numerics.critical import critical
 from widthwise.theory.activations import activation as as_activation
-from widthwise.theory.asymptotics import closed_system, residual
+from widthwise.theory.asymptotics import closed_system
 from widthwise.theory.depthlaw import SHIFT, Point, amplitude, ell, kernel
 from widthwise.theory.errors import InvalidArgument, NotAvailable, UnknownName
 from widthwise.theory.gaussian import Average
 from widthwise.theory.origin import Origin
 from widthwise.theory.quantities import quantity
+from widthwise.theory.residual import residual
 from widthwise.theory.symbols import Jet, Sigma
 from widthwise.theory.taylor import ROOT, Moments, Taylor, taylor
 
@@ -366,8 +367,10 @@ def test_bad_choices_are_refused():
         asymptotics("tanh", orders=0)
     with pytest.raises(NotAvailable, match="unstable"):
         asymptotics("swish", "V", point="K* = 0")
-    with pytest.raises(NotAvailable, match="further terms"):
+    with pytest.raises(NotAvailable, match=r"V: a neuron with a skip.*K\* > 0.*allowed: predict"):
         asymptotics("swish", "V", layer=residual(0.5))
+    with pytest.raises(NotAvailable, match="further terms"):
+        asymptotics("swish", "K", layer=residual(0.5))
 
 
 def test_laws_print_and_explain_themselves():

@@ -8,10 +8,14 @@ import sympy as sp
 
 import widthwise as ww
 from widthwise.numerics.asymptotics import asymptotics
+from widthwise.numerics.codegen import compile
 from widthwise.numerics.critical import critical
 from widthwise.theory.activations import activation as as_activation
-from widthwise.theory.asymptotics import residual
+from widthwise.theory.depthlaw import ell, kernel
+from widthwise.theory.derivation import System, derive_layer
 from widthwise.theory.errors import InvalidArgument, NotAvailable
+from widthwise.theory.quantities import quantity
+from widthwise.theory.residual import residual
 from widthwise.theory.scaling import depth_scaling, fluctuation_slope, optimal_aspect_ratio
 
 g = sp.Symbol("gamma", real=True)
@@ -35,13 +39,61 @@ def test_published_slopes_and_ratios(activation, slope, ratio):
     assert optimal_aspect_ratio(found, output_width=10) == sp.Rational(4, 50) / slope
 
 
-@pytest.mark.parametrize("activation", ["relu", "linear", "leaky_relu", "abs"])
-def test_residual_slope_of_scale_invariant_activations(activation):
-    """nu = (1 - g^2)^2 (3 A_4/A_2^2 - 1) + 4 g^2 (1 - g^2), and C_W A_2 = 1 - g^2."""
+def published(activation, gamma):
+    """nu = (1 - g^2)^2 (3 A_4/A_2^2 - 1) + 4 g^2 (1 - g^2), with C_W A_2 = 1 - g^2."""
     plus, minus = as_activation(activation).slopes
     A_2, A_4 = ((plus**n + minus**n) / 2 for n in (2, 4))
-    expected = (1 - g**2) ** 2 * (3 * A_4 / A_2**2 - 1) + 4 * g**2 * (1 - g**2)
-    assert sp.expand(fluctuation_slope(asymptotics(activation, "V", layer=residual())) - expected) == 0
+    return (1 - gamma**2) ** 2 * (3 * A_4 / A_2**2 - 1) + 4 * gamma**2 * (1 - gamma**2)
+
+
+@pytest.mark.parametrize("activation", ["linear", "abs"])
+def test_published_residual_slope_where_sigma_squared_is_z_squared(activation):
+    found = fluctuation_slope(asymptotics(activation, "V", layer=residual()))
+    assert sp.expand(found - published(activation, g)) == 0
+
+
+@pytest.mark.parametrize("gamma", [0.5, -0.3])
+@pytest.mark.parametrize("activation", ["relu", "leaky_relu", "abs"])
+def test_residual_slope_of_the_whole_network(activation, gamma):
+    """The covariances of all layers, iterated; what the first layers leave behind is of the order gamma^l."""
+    plus, minus = as_activation(activation).slopes
+    C_W = (1 - gamma**2) * 2 / float(plus**2 + minus**2)
+    net = ww.MLP(activation, depth=30, C_W=C_W, C_b=0, lambda_b=0, lambda_W=1, residual=gamma)
+    measured = np.diff(np.squeeze(ww.predict(net, [[1.0, 0.4]], "V").V.values))[-1]
+    K = float(np.squeeze(ww.predict(net, [[1.0, 0.4]], "K").K.values)[-1])
+    laws = asymptotics(net, "V")
+    assert float(sp.N(fluctuation_slope(laws))) == pytest.approx(measured / K**2, rel=1e-7)
+    assert float(sp.N(laws["V"].leading.subs({ell: 1, kernel: K}))) == pytest.approx(measured, rel=1e-7)
+    symbol = fluctuation_slope(asymptotics(activation, "V", layer=residual()))
+    assert float(sp.N(symbol.subs(g, sp.Rational(str(gamma))))) == pytest.approx(measured / K**2, rel=1e-7)
+    off = abs(float(published(activation, gamma)) / (measured / K**2) - 1)
+    assert off < 1e-7 if activation == "abs" else off > 0.2
+
+
+def test_depth_laws_with_skips_are_those_of_the_whole_network():
+    """Leading terms from one layer's recursion near K = 0: what it leaves out falls with depth, except for U."""
+    gamma, names = 0.5, tuple("VDFABPQRSTU")
+    net = ww.MLP("tanh", depth=24, C_W=1 - gamma**2, C_b=0, lambda_b=0.3, lambda_W=1.0)
+    whole = ww.predict(net.with_(residual=gamma), [[1.8, 0.0, 0.0, 0.0]], ("K", "Theta", *names))
+    steps = [
+        derive_layer(residual(gamma), quantity(name), ("",) * quantity(name).rank, net)
+        for name in ("K", "Theta", *names)
+    ]
+    one = compile(System(net, tuple(steps)))
+    layer = {name: np.asarray(np.squeeze(whole[name].values)[0]) for name in ("K", "Theta", *names)}
+    given = {"C_b": 0.0, "C_W": 1 - gamma**2, "lambda_b": 0.3, "lambda_W": 1.0, "rho": 1.0}
+    off = []
+    for i in range(1, 24):
+        layer = one(layer, **given)
+        off.append({n: float(np.squeeze(layer[n])) / np.squeeze(whole[n].values)[i] - 1 for n in names})
+    ratio = {name: abs(off[22][name] / off[10][name]) for name in names}  # layers 24 and 12
+    assert max(value for name, value in ratio.items() if name != "U") < 0.6
+    assert ratio["U"] > 0.9
+    with pytest.raises(NotAvailable, match="U: a neuron with a skip connection remembers"):
+        asymptotics("tanh", "U", layer=residual())
+    with pytest.raises(NotAvailable, match="allowed: K, Theta, V, or predict"):
+        asymptotics("relu", "A", layer=residual())
+    assert list(asymptotics("relu", layer=residual())) == ["K", "Theta", "V"]
 
 
 @pytest.mark.parametrize("activation", ["tanh", "erf", NOT_ODD], ids=["tanh", "erf", "not odd"])
@@ -50,22 +102,17 @@ def test_residual_slope_of_kernels_that_decay(activation):
     assert sp.expand(fluctuation_slope(asymptotics(activation, "V", layer=residual())) - expected) == 0
 
 
-@pytest.mark.parametrize(("activation", "C_W"), [("relu", 1.5), ("tanh", 0.75)])
-def test_residual_slope_against_the_iterated_recursion(activation, C_W):
+def test_residual_slope_against_the_iterated_recursion():
     """gamma = 1/2: the variance of the kernel by the law of total variance, iterated with averages by quadrature."""
     layer = residual(0.5)
     nodes, weights = np.polynomial.hermite_e.hermegauss(120)
     weights = weights / weights.sum()
-    K, V, depth = 0.5, 0.0, 400
-    s = {
-        "relu": (lambda z: np.maximum(z, 0), lambda z: (z > 0) * 1.0),
-        "tanh": (np.tanh, lambda z: 1 - np.tanh(z) ** 2),
-    }[activation]
+    K, V, depth, C_W = 0.5, 0.0, 400, 0.75
     mean = lambda f: float(weights @ f)  # noqa: E731
     ratios = []
     for _ in range(depth):
         z = np.sqrt(K) * nodes
-        f, d = s[0](z), s[1](z)
+        f, d = np.tanh(z), 1 - np.tanh(z) ** 2
         # chi_parallel = C_W <z sigma sigma'>/K by Stein's identity, as literally as can be
         response = C_W * mean(z * f * d) / K + 0.25
         # the neuron's own gamma^2 z^2 meets the average over neurons once at each side
@@ -73,7 +120,7 @@ def test_residual_slope_against_the_iterated_recursion(activation, C_W):
         V = C_W**2 * (mean(f**4) - mean(f**2) ** 2) + own + response**2 * V
         K = C_W * mean(f**2) + 0.25 * K
         ratios.append(V / K**2)
-    nu = float(fluctuation_slope(asymptotics(activation, "V", layer=layer)))
+    nu = float(fluctuation_slope(asymptotics("tanh", "V", layer=layer)))
     slope = (ratios[-1] - ratios[depth // 2 - 1]) / (depth - depth // 2)
     assert slope == pytest.approx(nu, rel=5e-3)
     assert slope != pytest.approx(nu * 1.02, rel=5e-3)
