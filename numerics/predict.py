@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..theory.activations import Activation
 from ..theory.architecture import HYPERPARAMETERS, MLP
-from ..theory.derivation import System, check_order, dependency_order, derive_layer, labels_for
+from ..theory.derivation import System, check_order, closure, dependency_order, derive_layer, labels_for
 from ..theory.errors import AccuracyWarning, ExpansionWarning, InvalidArgument, NotAvailable, NotConverged
 from ..theory.expansion import not_derived
 from ..theory.layers import LayerMap
@@ -184,21 +184,7 @@ def _infinite(activation: Activation, layer: LayerMap, name: str, single: bool) 
 
 
 def _closure(net: MLP, names: tuple[str, ...]) -> tuple[str, ...]:
-    """The names and all that their recursions need."""
-    return _closed(net.with_(residual=None).layer_map, names)
-
-
-@lru_cache(maxsize=256)
-def _closed(layer: LayerMap, names: tuple[str, ...]) -> tuple[str, ...]:
-    needed: set[str] = set()
-    todo = set(names)
-    while todo:
-        name = todo.pop()
-        needed.add(name)
-        row = quantity(name)
-        todo |= set(derive_layer(layer, row, labels_for(row, 1)).depends_on) - needed
-    order = max(quantity(name).order for name in needed)
-    return tuple(n for n in dependency_order(layer, order) if n in needed)
+    return closure(net.with_(residual=None).layer_map, names)
 
 
 def _check(layer: dict[str, Array], number: int) -> None:

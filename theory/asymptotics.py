@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from graphlib import TopologicalSorter
 from numbers import Integral
 from typing import Any
 
@@ -29,7 +28,7 @@ from .architecture import HYPERPARAMETERS, MLP
 from .criticality import runs_into_origin, susceptibilities
 from .decay import Decay
 from .depthlaw import DepthLaw, DepthLaws, Point, dimension, ell, kernel
-from .derivation import Derivation, dependency_order, derive, derive_layer
+from .derivation import Derivation, closure, dependency_order, derive_layer
 from .errors import InvalidArgument, NotAvailable
 from .fixed import Fixed, relations
 from .gaussian import Average
@@ -144,18 +143,15 @@ def closed_system(net: MLP, names: Iterable[str], layer: LayerMap | None = None)
     """The derivations of the names and of all that they need, each after what it needs; hyperparameters stay symbolic."""
     # A width makes the shapes of all layers alike, and which one does not matter.
     bare = net.with_(depth=None, width=1, output_width=None, residual=None, **dict.fromkeys(HYPERPARAMETERS))
-    laws: dict[str, Derivation] = {}
-    todo = {"K", "Theta", *(quantity(name).name for name in names)}
-    while todo:
-        name = todo.pop()
+    # At a kink an average of derivatives that are not functions is written with derivatives in front instead.
+    write = partial(prepared, activation=net.activation) if net.activation.kinks else (lambda expr: expr)
+    layer = layer or bare.layer_map
+    laws = {}
+    for name in closure(layer, ("K", "Theta", *(quantity(name).name for name in names))):
         row = quantity(name)
-        found = derive(bare, name, samples=1) if layer is None else derive_layer(layer, row, ("",) * row.rank, bare)
-        # At a kink an average of derivatives that are not functions is written with derivatives in front instead.
-        write = partial(prepared, activation=net.activation) if net.activation.kinks else (lambda expr: expr)
+        found = derive_layer(layer, row, ("",) * row.rank, bare)
         laws[name] = replace(found, law=found.law.map(write))
-        todo |= set(laws[name].depends_on) - set(laws)
-    order = TopologicalSorter({name: set(law.depends_on) - {name} for name, law in laws.items()}).static_order()
-    return {name: laws[name] for name in order}
+    return laws
 
 
 def _point(net: MLP, point: Point | str | None) -> Point:

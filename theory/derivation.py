@@ -242,6 +242,18 @@ def dependency_order(layer: LayerMap, order: int = 1) -> tuple[str, ...]:
     return tuple(TopologicalSorter(graph).static_order())
 
 
+@lru_cache(maxsize=256)
+def closure(layer: LayerMap, names: tuple[str, ...]) -> tuple[str, ...]:
+    """The names and all that their recursions need, each after those of the layer below that it needs."""
+    needed, todo = set[str](), set(names)
+    while todo:
+        row = quantity(todo.pop())
+        needed.add(row.name)
+        todo |= set(derive_layer(layer, row, ("",) * row.rank).depends_on) - needed
+    order = max(quantity(name).order for name in needed)
+    return tuple(name for name in dependency_order(layer, order) if name in needed)
+
+
 def _first(layer: LayerMap, row: Quantity, labels: tuple[str, ...], known: Mapping[sp.Symbol, sp.Expr]) -> sp.Eq:
     """The first layer: its neurons below are the inputs, which have no jets and do not fluctuate; only the weights do."""
     left = Entry(row.name, row.entry(labels).labels, 0)

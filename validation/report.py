@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from ..numerics.predict import compiled_system
 from ..theory import latex
 from ..theory.architecture import HYPERPARAMETERS, MLP
-from ..theory.derivation import Derivation, System, derive
+from ..theory.derivation import Derivation, System, closure, derive
 from ..theory.errors import InvalidArgument
 from ..theory.quantities import QUANTITIES, quantity
 from . import mathml
@@ -233,14 +233,7 @@ def _summary(report: Report, name: str) -> dict[str, Any]:
 
 def _needed(report: Report) -> tuple[str, ...]:
     """The quantities compared and all that their recursions need, in an order in which they can be computed."""
-    system = derive(MLP(), samples=1)
-    needed: set[str] = set()
-    todo = set(report.quantities)
-    while todo:
-        name = todo.pop()
-        needed.add(name)
-        todo |= set(system[name].depends_on) - needed
-    return tuple(n for n in system if n in needed)
+    return closure(report.net.layer_map, tuple(report.quantities))
 
 
 def _equations(report: Report) -> Iterator[dict[str, Any]]:
