@@ -19,7 +19,7 @@ def out(*arguments: str) -> str:
     return result.output
 
 
-COMMANDS = ["derive", "generate", "predict", "simulate", "validate", "critical"]
+COMMANDS = ["derive", "generate", "predict", "simulate", "validate", "critical", "asymptotics"]
 
 
 def test_help_names_all_commands():
@@ -50,9 +50,28 @@ def test_generate_writes_a_module(tmp_path):
 
 def test_critical_prints_the_point():
     text = out("critical", "gelu")
-    assert "1.983058257" in text
-    assert "0.1729223908" in text
+    assert "1.98305825744" in text
+    assert "0.17292239075" in text
+    assert "K* = 0 is unstable" in text
     assert "no critical point" in out("critical", "softplus")
+
+
+def test_asymptotics_prints_text_and_latex():
+    assert "2*ell/3" in out("asymptotics", "tanh", "--quantities", "V")
+    assert out("asymptotics", "tanh", "--weights", "orthogonal", "--quantities", "V").count("-2")
+    text = out("asymptotics", "relu", "--gamma", "0.5", "--quantities", "V", "--format", "latex")
+    assert text.startswith("\\begin{align}")
+    assert "arcsin" in text
+
+
+def test_ensembles_orders_and_skips():
+    common = ["--depth", "3", "--digits", "0", "--quantities"]
+    assert "-1.1235" in out("predict", "tanh", "--weights", "orthogonal", *common, "V")
+    assert "V1" in out("predict", "sin", "--order", "2", *common, "V1")
+    assert "critical C_W = (2.0, 1.5, 1.5)" in out("predict", "relu", "--residual", "0.5", *common, "V")
+    assert out("derive", "-q", "K2", "--order", "2", "--one-input").startswith("K2' = ")
+    assert "tau" in out("derive", "-q", "V", "--one-input", "--weights", "orthogonal")
+    assert "def V1_next" in out("generate", "sin", "--one-input", "--order", "2")
 
 
 def test_predict_and_simulate_make_tables_and_files(tmp_path):
@@ -80,6 +99,11 @@ def test_validate_reports_and_its_exit_status_is_the_verdict(tmp_path):
     [
         (["predict", "tahn"], "did you mean 'tanh'"),
         (["predict", "relu", "--c-w=-1"], "C_W=-1.0 is a variance"),
+        (["predict", "tanh", "--weights", "orthagonal"], "did you mean 'orthogonal'"),
+        (["predict", "tanh", "--order", "4"], "order=4; allowed: 0"),
+        (["predict", "gelu", "--residual", "0.5"], "--c-w is needed"),
+        (["predict", "relu", "--residual", "2"], "allowed: reals from -1 to 1"),
+        (["asymptotics", "softplus"], "no critical point"),
         (["predict", "relu", "--c-w", "one"], "--c-w='one' cannot be read"),
         (["predict", "exp(x**2)", "--c-w", "1"], "not finite under a Gaussian"),
         (["predict", "x*y", "--c-w", "1"], "exactly one symbol"),

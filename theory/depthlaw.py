@@ -8,8 +8,10 @@ from enum import StrEnum
 
 import sympy as sp
 
+from . import latex
 from .architecture import MLP
 from .quantities import quantity
+from .symbols import Entry
 
 #: The layer number.
 ell = sp.Symbol("ell", positive=True)
@@ -17,6 +19,9 @@ ell = sp.Symbol("ell", positive=True)
 kernel = sp.Symbol("K", positive=True)
 #: What the first layers leave behind in the layer number.
 SHIFT = sp.Symbol("ell_0", real=True)
+
+#: Digits of numbers in LaTeX.
+SHOWN = 8
 
 
 def amplitude(name: str) -> sp.Symbol:
@@ -76,6 +81,11 @@ def _power(expr: sp.Expr) -> sp.Expr:
     return sp.Add(*(f.as_base_exp()[1] for f in sp.Mul.make_args(expr) if f.as_base_exp()[0] == ell))
 
 
+def _rounded(expr: sp.Expr) -> sp.Expr:
+    """With numbers that are not exact to as many digits as a paper shows."""
+    return expr.xreplace({number: sp.Float(number, SHOWN) for number in expr.atoms(sp.Float)})
+
+
 @dataclass(frozen=True)
 class DepthLaws(Mapping[str, DepthLaw]):
     """The depth laws of a closed system of quantities; ``definitions`` says what letters in them stand for, in order."""
@@ -94,6 +104,22 @@ class DepthLaws(Mapping[str, DepthLaw]):
 
     def __iter__(self) -> Iterator[str]:
         return (law.name for law in self.laws)
+
+    def latex(self) -> str:
+        """An ``align`` environment with the leading behaviour of every quantity, and what the letters in it stand for."""
+        return latex.align(self._rows())
+
+    def _repr_latex_(self) -> str:
+        return latex.aligned(self._rows())
+
+    def _rows(self) -> Iterator[str]:
+        for law in self.laws:
+            sign = "=" if law.exact and law.leading == law.series else r"\simeq"
+            yield rf"{latex.tex(Entry(law.name, ('',) * quantity(law.name).rank))} &{sign} {latex.tex(_rounded(law.leading))}"
+        shown = set().union(*(law.leading.free_symbols for law in self.laws))
+        for letter, meaning in self.definitions.items():
+            if letter in shown:
+                yield rf"{latex.tex(letter)} &= {latex.tex(_rounded(meaning))}"
 
     def __len__(self) -> int:
         return len(self.laws)

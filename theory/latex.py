@@ -33,7 +33,7 @@ class Printer(LatexPrinter):
         return str(super()._print_Mul(expr))
 
 
-_PRINTER = Printer({"symbol_names": SYMBOL_NAMES, "mul_symbol": r"\,"})
+_PRINTER = Printer({"symbol_names": SYMBOL_NAMES, "mul_symbol": r"\,", "inv_trig_style": "full"})
 
 
 def tex(expr: sp.Expr) -> str:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .arguments import integers, read_activation, read_inputs, read_mlp, read_network, words
+
 if TYPE_CHECKING:
     import xarray as xr
-
-    from .theory.architecture import MLP
 
 app = typer.Typer(
     name="widthwise",
@@ -46,16 +45,25 @@ Inputs = Annotated[
 ]
 Digits = Annotated[str, typer.Option(help="Without --inputs: which of scikit-learn's digit images to take, by commas.")]
 Quantities = Annotated[
-    str | None, typer.Option(help="Some of K,Theta,V,D,F,A,B,K1,Theta1 by commas.", show_default="all")
+    str | None,
+    typer.Option(help="Some of K, Theta, V, D, F, A, B, P ... U, K1, Theta1, by commas.", show_default="all"),
 ]
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="Write the result to this netCDF file.")]
+Ensembles = Annotated[
+    str,
+    typer.Option(
+        "--weights", help="gaussian, orthogonal, uniform, rademacher, truncated_normal, or one a layer, by commas."
+    ),
+]
+SkipOpt = Annotated[
+    str | None, typer.Option(help="gamma of skips z' = ... + gamma z: one, or one for each layer from 2.")
+]
+Order = Annotated[int, typer.Option(help="Power of 1/n: 0 infinite width, 1 leading fluctuations, 2 the next order.")]
 Seed = Annotated[int, typer.Option(help="Seed of the random streams.")]
 
 
 #: Quantities side by side in a table of a terminal of 80 letters.
 TABLE_COLUMNS = 4
-#: Letters of an expression; no quotes, so that nothing but mathematics can be written.
-EXPRESSION = re.compile(r"[\w\s.+\-*/(),<>=&|~]+")
 
 
 class Form(StrEnum):
@@ -76,12 +84,14 @@ def derive(
     closed_forms: Annotated[
         bool, typer.Option("--closed-forms", help="Put in closed forms of the activation.")
     ] = False,
+    weights: Ensembles = "gaussian",
+    order: Order = 1,
     form: Annotated[Form, typer.Option("--format", help="Plain text, or LaTeX to paste.")] = Form.TEXT,
 ) -> None:
     """Derive the layer recursions and print them."""
     from .theory.derivation import derive
 
-    result = derive(_mlp(activation), quantity, samples=1 if one_input else None)
+    result = derive(read_mlp(activation, weights), quantity, samples=1 if one_input else None, order=order)
     if closed_forms:
         result = result.specialize()
     if form is Form.LATEX:
@@ -103,13 +113,15 @@ def generate(
         bool, typer.Option("--one-input", help="Code for single inputs, elementwise over an array.")
     ] = False,
     quantities: Quantities = None,
+    weights: Ensembles = "gaussian",
+    order: Order = 1,
 ) -> None:
     """Generate NumPy code that stands on its own."""
     from .numerics.codegen import compile
     from .theory.derivation import derive
 
-    system = derive(_mlp(activation), samples=1 if one_input else None)
-    compiled = compile(system.restrict(_words(quantities)) if quantities else system)
+    system = derive(read_mlp(activation, weights), samples=1 if one_input else None, order=order)
+    compiled = compile(system.restrict(words(quantities)) if quantities else system)
     if output is None:
         typer.echo(compiled.source)
     else:
@@ -125,16 +137,19 @@ def predict(
     c_b: BiasOpt = None,
     lambda_w: RateW = "1",
     lambda_b: RateB = "0",
+    weights: Ensembles = "gaussian",
+    residual: SkipOpt = None,
     inputs: Inputs = None,
     digits: Digits = "0,1",
     quantities: Quantities = None,
+    order: Order = 1,
     output: Output = None,
 ) -> None:
     """Predict the tensors of every layer from the derived recursions."""
     from .numerics.predict import predict
 
-    net = _network(activation, depth, width, c_w, c_b, lambda_w, lambda_b)
-    _show(predict(net, _inputs(inputs, digits), _words(quantities)), f"Predicted: {net}", output)
+    net = read_network(activation, depth, width, c_w, c_b, lambda_w, lambda_b, weights, residual)
+    _show(predict(net, read_inputs(inputs, digits), words(quantities), order=order), f"Predicted: {net}", output)
 
 
 @app.command()
@@ -146,6 +161,8 @@ def simulate(
     c_b: BiasOpt = None,
     lambda_w: RateW = "1",
     lambda_b: RateB = "0",
+    weights: Ensembles = "gaussian",
+    residual: SkipOpt = None,
     inputs: Inputs = None,
     digits: Digits = "0,1",
     networks: Annotated[int, typer.Option(help="How many networks to draw.")] = 10_000,
@@ -156,8 +173,8 @@ def simulate(
     """Measure the same tensors on literal finite networks."""
     from .validation.simulate import simulate
 
-    net = _network(activation, depth, width, c_w, c_b, lambda_w, lambda_b)
-    data = simulate(net, _inputs(inputs, digits), networks=networks, seed=seed, quantities=_words(quantities))
+    net = read_network(activation, depth, width, c_w, c_b, lambda_w, lambda_b, weights, residual)
+    data = simulate(net, read_inputs(inputs, digits), networks=networks, seed=seed, quantities=words(quantities))
     _show(data, f"Measured on {networks} networks: {net}", output)
 
 
@@ -170,6 +187,8 @@ def validate(
     c_b: BiasOpt = None,
     lambda_w: RateW = "1",
     lambda_b: RateB = "0",
+    weights: Ensembles = "gaussian",
+    residual: SkipOpt = None,
     inputs: Inputs = None,
     digits: Digits = "0,1",
     networks: Annotated[int, typer.Option(help="How many networks to draw at each width.")] = 10_000,
@@ -183,10 +202,10 @@ def validate(
     """Confront the theory with literal networks; the exit status is 1 if they disagree."""
     from .validation.validate import validate
 
-    net = _network(activation, depth, "", c_w, c_b, lambda_w, lambda_b)
+    net = read_network(activation, depth, "", c_w, c_b, lambda_w, lambda_b, weights, residual)
     report = validate(
-        net, _inputs(inputs, digits), widths=_integers("--widths", widths), networks=networks, seed=seed,
-        quantities=_words(quantities), alpha=alpha,
+        net, read_inputs(inputs, digits), widths=integers("--widths", widths), networks=networks, seed=seed,
+        quantities=words(quantities), alpha=alpha,
     )  # fmt: skip
     typer.echo(str(report))
     for path, write in ((html, report.to_html), (netcdf, report.to_netcdf), (latex, report.to_latex)):
@@ -198,117 +217,33 @@ def validate(
 
 @app.command()
 def critical(activation: ActivationArg) -> None:
-    """Print the critical C_W, C_b and K* of an activation."""
-    from .numerics.critical import critical
+    """Print all critical points of an activation: C_W, C_b, K*, their class and the reason."""
+    from .numerics.critical import critical_points
 
-    point = critical(_activation(activation))
-    if point.C_W is None:
-        typer.echo(str(point))
-        return
-    typer.echo(f"activation  {point.activation}\nclass       {point.universality}")
-    typer.echo(f"C_W         {point.C_W:.10g}\nC_b         {point.C_b:.10g}")
-    typer.echo(f"K*          {'any' if point.K is None else format(point.K, '.10g')}\nbecause     {point.reason}")
-
-
-def _activation(text: str | None) -> Any:
-    """A name stays a name; anything that is no word is read as an expression."""
-    from .theory.errors import InvalidArgument
-
-    if text is None or text.replace("_", "").isalnum():
-        return text
-    from sympy import parse_expr
-
-    try:
-        if not EXPRESSION.fullmatch(text):
-            raise ValueError("only letters, numbers and the signs + - * / ( ) , < > occur in an expression")
-        return parse_expr(text)
-    except Exception as error:
-        raise InvalidArgument(
-            f"activation={text!r} cannot be read: {error}; allowed: a name, or an expression such as 'tanh(x)+x/2'"
-        ) from error
-
-
-def _mlp(activation: str | None) -> MLP:
-    from .theory.architecture import MLP
-
-    return MLP(_activation(activation))
-
-
-def _network(
-    activation: str, depth: int, width: str, c_w: str | None, c_b: str | None, lambda_w: str, lambda_b: str
-) -> MLP:
-    """The network of the options; without variances, at criticality."""
-    from .numerics.critical import critical
-    from .theory.architecture import MLP
-    from .theory.errors import InvalidArgument
-
-    weight, bias = (_numbers(n, t) if t is not None else None for n, t in (("--c-w", c_w), ("--c-b", c_b)))
-    if weight is None:
-        point = critical(_activation(activation))
+    for point in critical_points(read_activation(activation)):
         if point.C_W is None:
-            raise InvalidArgument(f"--c-w is needed: {point}")
-        weight, bias = point.C_W, point.C_b if bias is None else bias
-        typer.echo(
-            f"no --c-w given: critical C_W = {weight:.10g}, C_b = {bias if isinstance(bias, tuple) else format(bias, '.10g')}",
-            err=True,
-        )
-    return MLP(
-        _activation(activation), depth=depth, width=_widths(width), C_W=weight, C_b=0.0 if bias is None else bias,
-        lambda_W=_numbers("--lambda-w", lambda_w), lambda_b=_numbers("--lambda-b", lambda_b),
-    )  # fmt: skip
+            typer.echo(str(point))
+            continue
+        typer.echo(f"activation  {point.activation}\nclass       {point.universality}")
+        typer.echo(f"C_W         {point.C_W:.12g}\nC_b         {point.C_b:.12g}")
+        typer.echo(f"K*          {'any' if point.K is None else format(point.K, '.12g')}\nbecause     {point.reason}")
 
 
-def _widths(text: str) -> int | tuple[int, ...] | None:
-    values = _integers("--width", text) if text else ()
-    return (values[0] if len(values) == 1 else values) if values else None
+@app.command()
+def asymptotics(
+    activation: ActivationArg,
+    quantities: Quantities = None,
+    weights: Ensembles = "gaussian",
+    gamma: Annotated[float | None, typer.Option(help="Strength of a skip connection into every layer.")] = None,
+    form: Annotated[Form, typer.Option("--format", help="Plain text, or LaTeX to paste.")] = Form.TEXT,
+) -> None:
+    """Print how every quantity grows or decays with depth at criticality."""
+    from .numerics.asymptotics import asymptotics
+    from .theory.residual import residual
 
-
-def _integers(name: str, text: str) -> tuple[int, ...]:
-    return tuple(_parse(name, text, int, "integers"))
-
-
-def _numbers(name: str, text: str) -> float | tuple[float, ...]:
-    values = tuple(_parse(name, text, float, "numbers"))
-    return values[0] if len(values) == 1 else values
-
-
-def _parse(name: str, text: str, kind: Any, noun: str) -> list[Any]:
-    from .theory.errors import InvalidArgument
-
-    try:
-        return [kind(part) for part in text.split(",")]
-    except ValueError:
-        raise InvalidArgument(f"{name}={text!r} cannot be read; allowed: {noun}, separated by commas") from None
-
-
-def _words(text: str | None) -> tuple[str, ...] | None:
-    return None if text is None else tuple(w.strip() for w in text.split(",") if w.strip())
-
-
-def _inputs(path: Path | None, digits: str) -> Any:
-    """The inputs from a file, or digit images with pixels between 0 and 2."""
-    import numpy as np
-
-    from .theory.errors import InvalidInput
-
-    if path is None:
-        from sklearn.datasets import load_digits
-
-        images = load_digits().data / 8.0
-        chosen = _integers("--digits", digits)
-        if any(not 0 <= i < len(images) for i in chosen):
-            raise InvalidInput(f"--digits={digits}: allowed: numbers of images, 0 to {len(images) - 1}")
-        return images[list(chosen)]
-    if not path.exists():
-        raise InvalidInput(f"--inputs={path} does not exist; allowed: a .npy, .csv or text file with one input a row")
-    try:
-        return (
-            np.load(path)
-            if path.suffix == ".npy"
-            else np.loadtxt(path, delimiter="," if path.suffix == ".csv" else None, ndmin=2)
-        )
-    except ValueError as error:
-        raise InvalidInput(f"--inputs={path} cannot be read as numbers: {error}") from None
+    layer = None if gamma is None else residual(gamma, weights=weights)
+    laws = asymptotics(read_mlp(activation, weights), words(quantities), layer=layer)
+    typer.echo(str(laws) if form is Form.TEXT else laws.latex())
 
 
 def _show(data: xr.Dataset, title: str, output: Path | None) -> None:
