@@ -16,7 +16,7 @@ test: $(VENV)/.tested lint
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not slow"
 
 test-all: $(VENV)/.tested lint
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal
 
 # The tests, the type checker and the linter run on what is installed: a wheel of this tree.
 lint: $(VENV)/.tested

@@ -70,13 +70,7 @@ def validate(
         theory = predict(nets[0], inputs, quantities)
         full = theory if {"K", "Theta"} <= set(theory.data_vars) else predict(nets[0], inputs, ("K", "Theta"))
     limits = {name: full[name].values for name in ("K", "Theta")}
-    # What is predicted and can be measured: a literal network with kinks has no delta functions in its Hessian.
-    activations = net.layer_activations or (net.activation,)
-    names = [
-        q.name
-        for q in QUANTITIES
-        if q.name in theory and q.name in NEEDS_NTK and not any(missing(q.name, a) for a in activations)
-    ]
+    names = _measurable(net, theory)
     simulations = [
         simulate(
             n,
@@ -96,6 +90,13 @@ def validate(
     return compare(net, inputs, theory, simulations, alpha=alpha)
 
 
+def _measurable(net: MLP, theory: xr.Dataset) -> list[str]:
+    """What is predicted and can be measured: a literal network with kinks has no delta functions in its Hessian."""
+    activations = net.layer_activations or (net.activation,)
+    predicted = (q.name for q in QUANTITIES if q.name in theory)
+    return [n for n in predicted if n in NEEDS_NTK and not any(missing(n, a) for a in activations)]
+
+
 def _at_first_width(simulation: xr.Dataset, net: MLP, theory: xr.Dataset, X: Any) -> xr.Dataset:
     """The measurement less what the theory itself changes with width.
 
@@ -107,10 +108,12 @@ def _at_first_width(simulation: xr.Dataset, net: MLP, theory: xr.Dataset, X: Any
         warnings.simplefilter("ignore", ExpansionWarning)
         own = predict(net, X, names)
     shifted = {name: simulation[name] - (own[name] - theory[name]).values for name in names}
-    for name, value in shifted.items():  # the first layer is proportional to n_0/n_1
+    for name in names:  # the first layer is proportional to n_0/n_1, its error too
         here, there = own[name].values[0], theory[name].values[0]
         ratio = np.divide(there, here, out=np.ones_like(here), where=here != 0)
-        value[0] = simulation[name].values[0] * ratio
+        error = simulation[f"{name}_stderr"].copy()
+        shifted[name][0], error[0] = simulation[name].values[0] * ratio, error.values[0] * ratio
+        shifted[f"{name}_stderr"] = error
     return simulation.assign(shifted)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import product
 
+import haarpy
 import mpmath
 import numpy as np
 import pytest
@@ -16,7 +17,6 @@ from widthwise.theory.errors import InvalidArgument, NotAvailable, UnknownName
 
 def test_weingarten_matrix_gives_the_moments_of_haarpy():
     """E[O_11^4] = 3/(N(N+2)), and mixed moments of rows and columns, against an independent implementation."""
-    haarpy = pytest.importorskip("haarpy")
     d = sp.Symbol("d")
     for rows, columns in (
         ((1, 1, 1, 1),) * 2,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import haarpy
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -15,6 +16,7 @@ from widthwise.theory.errors import NotAvailable
 from widthwise.validation.ensembles import sampler
 from widthwise.validation.networks import LiteralNetworks
 from widthwise.validation.simulate import simulate
+from widthwise.validation.validate import validate
 
 FALSE_ALARM = 1e-4
 X = np.array([[1.0, 0.3, -0.5], [-0.4, 0.9, 0.1]])
@@ -56,7 +58,6 @@ MONOMIALS = [
 @pytest.mark.parametrize("shape", [(4, 4), (3, 5), (5, 3)])
 def test_orthogonal_weights_have_the_moments_of_the_haar_measure(shape):
     """E[W^2] and E[WWWW] against exact integrals over O(N) from an independent package, in standard errors."""
-    haarpy = pytest.importorskip("haarpy")
     N, W = max(shape), drawn(ensemble("orthogonal"), 40_000, *shape)
     assert agrees((W[:, 0, 0] ** 2), 1.0, 3 * 7)
     for monomial in MONOMIALS:
@@ -158,3 +159,15 @@ def test_what_is_known_by_its_cumulants_alone_cannot_be_drawn():
     unknown = Ensemble("wishart", crossed=ensemble("orthogonal").crossed / 2)
     with pytest.raises(NotAvailable, match=r"weights=wishart cannot be drawn.*allowed: gaussian, orthogonal"):
         simulate(MLP("tanh", depth=2, width=4, C_W=1, C_b=0, lambda_W=1, lambda_b=1, weights=unknown), X, networks=4)
+
+
+def test_errors_of_a_first_layer_that_is_not_gaussian_are_those_of_its_scatter():
+    """Its tensors are referred to the first width, values and errors alike: sigmas scatter by one (false alarm 1e-4)."""
+    net = MLP("gelu", depth=2, C_W=2, C_b=0.2, lambda_W=1, lambda_b=0, weights="orthogonal")
+    found = []
+    for seed in range(40):
+        arguments = dict(widths=(16, 32, 64), networks=300, seed=10 * seed, quantities=("V",))
+        table = validate(net, np.ones((1, 8)), **arguments).table
+        found.append(float(table[table["layer"] == 1]["sigmas"].iloc[0]))
+    low, high = stats.chi2.ppf([5e-5, 1 - 5e-5], 40)
+    assert low < np.sum(np.square(found)) < high
