@@ -3,7 +3,7 @@
 Lines are the derived recursions, iterated; points are literal networks with their standard errors. With Gaussian weights the
 fluctuations grow linearly with depth, with orthogonal ones they level off by depth 20 or so: V/K^2 -> -2 whatever the depth.
 
-    python examples/gaussian_vs_orthogonal.py [picture.png] [--depth 50] [--width 32] [--networks 150]
+    python examples/gaussian_vs_orthogonal.py [picture.png] [--depth 50] [--width 128] [--networks 120]
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("picture", nargs="?", default="gaussian_vs_orthogonal.png")
     parser.add_argument("--depth", type=int, default=50)
-    parser.add_argument("--width", type=int, default=32)
-    parser.add_argument("--networks", type=int, default=150)
+    parser.add_argument("--width", type=int, default=128)
+    parser.add_argument("--networks", type=int, default=120)
     given = parser.parse_args()
 
     features = given.width  # a square first layer

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..theory.activations import Activation
 from ..theory.architecture import HYPERPARAMETERS, MLP
-from ..theory.derivation import System, check_order, closure, dependency_order, derive_layer, labels_for
+from ..theory.derivation import System, closure, derive_layer, labels_for, names_of_order
 from ..theory.errors import AccuracyWarning, ExpansionWarning, InvalidArgument, NotAvailable, NotConverged
 from ..theory.expansion import not_derived
 from ..theory.layers import LayerMap
@@ -61,7 +61,7 @@ def predict(net: MLP, X: ArrayLike, quantities: str | Sequence[str] | None = Non
     """
     if not isinstance(net, MLP):
         raise InvalidArgument(f"net={net!r} is a {type(net).__name__}; allowed: an MLP")
-    if not all(a.specified for a in net.layer_activations or (net.activation,)):
+    if not all(a.specified for a in net.distinct_activations):
         raise InvalidArgument("activation='sigma' is unspecified: numbers need a concrete one, e.g. MLP('tanh')")
     inputs = check_inputs(X)
     names = _names(net, len(inputs) == 1, quantities, order)
@@ -137,7 +137,9 @@ def compiled_system(activation: Activation, layer: LayerMap, single: bool, names
 
 def _names(net: MLP, single: bool, quantities: str | Sequence[str] | None, order: int) -> tuple[str, ...]:
     plain = net.with_(residual=None)
-    known = dependency_order(plain.layer_map, check_order(order))
+    known = names_of_order(plain.layer_map, order)
+    if net.residual and order > 1:
+        raise NotAvailable(f"order={order} is not derived for networks with residual=; allowed: 0 or 1")
     if net.residual and quantities is None:
         kinds = (Kind.MEAN, Kind.COVARIANCE) if single and not net.activations else (Kind.MEAN,)
         known = tuple(name for name in known if quantity(name).kind in kinds)
@@ -216,7 +218,11 @@ def _dataset(net: MLP, X: Array, names: tuple[str, ...], layers: list[dict[str, 
             AccuracyWarning,
             stacklevel=3,
         )
-    attributes: dict[str, object] = {"activation": net.activation.name, "source": "theory", "weights": str(net.weights)}
+    attributes: dict[str, object] = {
+        "activation": net.activation_names,
+        "source": "theory",
+        "weights": str(net.weights),
+    }
     if net.hidden_widths is not None:
         attributes["width"] = list(net.hidden_widths)
     coordinates = {"layer": np.arange(1, len(layers) + 1)} | {axis: np.arange(m) for axis in AXES}

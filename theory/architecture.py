@@ -127,6 +127,16 @@ class MLP:
         return self.activations or (self.activation,) * ((self.depth or 1) - 1)
 
     @property
+    def distinct_activations(self) -> tuple[Activation, ...]:
+        """The activations that occur, each once."""
+        return tuple(dict.fromkeys(self.layer_activations)) or (self.activation,)
+
+    @property
+    def activation_names(self) -> str:
+        """Their names, by commas."""
+        return ", ".join(a.name for a in self.distinct_activations)
+
+    @property
     def hidden_widths(self) -> tuple[int, ...] | None:
         """The widths n_1 ... n_(L-1), when depth and width are given."""
         if self.width is None or self.depth is None:

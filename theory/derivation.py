@@ -16,7 +16,7 @@ import sympy as sp
 from . import latex
 from .architecture import MLP
 from .closed_forms import specialize
-from .errors import InvalidArgument
+from .errors import InvalidArgument, NotAvailable
 from .expansion import Recursion, not_derived, recursion
 from .gaussian import Average
 from .layers import LayerMap
@@ -189,7 +189,7 @@ def derive(net: MLP, name: str | None = None, *, samples: int | Sequence[str] | 
     if name is None:
         if samples not in (None, 1):
             raise InvalidArgument(f"samples={samples!r} with all quantities; allowed: None (different samples) or 1")
-        names = dependency_order(net.layer_map, check_order(order))
+        names = names_of_order(net.layer_map, order)
         return System(net, tuple(derive(net, n, samples=samples) for n in names))
     row = quantity(name)
     return derive_layer(net.layer_map, row, labels_for(row, samples), net)
@@ -229,6 +229,15 @@ def check_order(order: int) -> int:
             f"order={order!r}; allowed: 0 (K, Theta), 1 (the leading fluctuations), 2 (the next order in 1/n), 3 (V8)"
         )
     return order
+
+
+def names_of_order(layer: LayerMap, order: int) -> tuple[str, ...]:
+    """The names of the closed system up to an order in 1/n; ``NotAvailable`` where nothing of that order is derived."""
+    names = dependency_order(layer, check_order(order))
+    if not any(quantity(name).order == order for name in names):
+        row = next(row for row in QUANTITIES if row.order == order)
+        raise NotAvailable(f"order={order}: {not_derived(layer, row)}")
+    return names
 
 
 @lru_cache(maxsize=64)

@@ -15,14 +15,11 @@ from typing import TYPE_CHECKING, Any
 import jinja2
 import numpy as np
 import pandas as pd
-import sympy as sp
 import xarray as xr
 from numpy.typing import NDArray
 
-from ..numerics.predict import compiled_system
 from ..theory import latex
 from ..theory.architecture import HYPERPARAMETERS, MLP
-from ..theory.derivation import Derivation, System, closure, derive
 from ..theory.errors import InvalidArgument
 from ..theory.quantities import QUANTITIES, quantity
 from . import mathml
@@ -166,11 +163,11 @@ def _template() -> jinja2.Template:
 
 def _page(report: Report) -> dict[str, Any]:
     """All that the template shows."""
-    from . import figures
+    from . import equations, figures
 
     X, single = report.X, len(report.X) == 1
     return {
-        "title": f"Theory against simulation: {report.net.activation.name}, depth {report.net.depth}",
+        "title": f"Theory against simulation: {report.net.activation_names}, depth {report.net.depth}",
         "report": report,
         "setup": dict(_setup(report)),
         "pictures": figures.uri(figures.pictures(X), "png") if figures.drawable(X) else None,
@@ -180,9 +177,10 @@ def _page(report: Report) -> dict[str, Any]:
         "threshold": figures.threshold(report),
         "summary": [_summary(report, name) for name in report.quantities],
         "rows": report.ranked.to_dict("records"),
-        "equations": list(_equations(report)),
+        "equations": list(equations.shown(report.net, report.quantities, single)),
+        "remark": equations.remark(report.net),
         "single": single,
-        "code": _code(report.net, single, _needed(report)),
+        "code": equations.code(report.net, report.quantities, single),
         "versions": {"Python": platform.python_version()}
         | {p: _version(p) for p in ("widthwise", "sympy", "numpy", "scipy")},
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
@@ -193,7 +191,9 @@ def _setup(report: Report) -> Iterator[tuple[str, Any]]:
     """What was done, as pairs of a label and its text."""
     net, attrs = report.net, report.data.attrs
     yield "network", repr(net)
-    yield "activation", mathml.math(rf"\sigma(z) = {latex.tex(net.activation.expr)}")
+    for activation in net.distinct_activations:
+        label = f"activation {activation.name}" if net.activations else "activation"
+        yield label, mathml.math(rf"\sigma(z) = {latex.tex(activation.expr)}")
     yield "layers of weights", net.depth
     for name in HYPERPARAMETERS:
         values = net.per_layer(name)
@@ -229,45 +229,6 @@ def _summary(report: Report, name: str) -> dict[str, Any]:
         "worst": float(rows["sigmas"].abs().max()),
         "failures": int((~rows["passed"]).sum()),
     }
-
-
-def _needed(report: Report) -> tuple[str, ...]:
-    """The quantities compared and all that their recursions need, in an order in which they can be computed."""
-    return closure(report.net.layer_map, tuple(report.quantities))
-
-
-def _equations(report: Report) -> Iterator[dict[str, Any]]:
-    """For each quantity its recursion for one input, for many, in closed form, its start, and the steps that lead to it."""
-    one, many = derive(report.net, samples=1), derive(report.net)
-    own: System = one if len(report.X) == 1 else many
-    for name in _needed(report):
-        closed = one[name].specialize()
-        first = own[name].first
-        start = rf"{latex.tex(first.lhs)} = {latex.tex(first.rhs)}".replace(r"(\ell)", "(1)")
-        yield {
-            "name": name,
-            "meaning": quantity(name).meaning,
-            "one": mathml.equations(_rows(one[name])),
-            "many": mathml.equations(_rows(many[name])),
-            "closed": mathml.equations(_rows(closed)) if closed.recursion != one[name].recursion else None,
-            "first": mathml.math(start),
-            "steps": [
-                {
-                    "title": s.title,
-                    "reason": mathml.prose(s.reason),
-                    "equations": mathml.equations(_step_rows(s.equations)),
-                }
-                for s in own[name].steps
-            ],
-        }
-
-
-def _rows(derivation: Derivation) -> list[str]:
-    return latex.equation_lines(derivation.recursion.left, derivation.recursion.terms)
-
-
-def _step_rows(found: tuple[sp.Eq, ...]) -> list[str]:
-    return [row for eq in found for row in latex.equation_lines(eq.lhs, sp.Add.make_args(eq.rhs))]
 
 
 def _version(package: str) -> str:
@@ -363,10 +324,3 @@ def _plain(value: float) -> str:
     text = f"{0.0 if abs(value) < ZERO else value:.6g}"
     number, _, power = text.partition("e")
     return rf"{number}\times10^{{{int(power)}}}" if power else number
-
-
-def _code(net: MLP, single: bool, names: tuple[str, ...]) -> str:
-    """The generated module of the map to each layer; one text for each activation."""
-    plain = net.with_(residual=None)
-    activations = dict.fromkeys(net.layer_activations or (net.activation,))
-    return "\n\n".join(compiled_system(a, plain.layer_map, single, names).source for a in activations)

@@ -114,7 +114,7 @@ def simulate(
         Roberts, Yaida & Hanin, The Principles of Deep Learning Theory (arXiv:2106.10165), for the definitions.
     """
     X = check_inputs(X)
-    for activation in net.layer_activations or (net.activation,):
+    for activation in net.distinct_activations:
         derivatives(activation, 1)  # complains first about what the user most likely forgot
     plan = Plan(_names(quantities, limits, net))
     widths = layer_widths(net, X.shape[1])
@@ -227,7 +227,7 @@ def _dataset(
 
 def _attributes(net: MLP, widths: tuple[int, ...], N: int, seed: int, groups: int, neurons: int) -> dict[str, Any]:
     """Attributes that netCDF can store: numbers, strings and lists that are not empty."""
-    attrs = {"networks": N, "seed": seed, "groups": groups, "neurons": neurons, "activation": net.activation.name}
+    attrs = {"networks": N, "seed": seed, "groups": groups, "neurons": neurons, "activation": net.activation_names}
     attrs |= {"depth": len(widths), "output_width": widths[-1], "weights": str(net.weights)}
     attrs |= {"residual": str({(low, high): gamma for low, high, gamma in net.residual})} if net.residual else {}
     attrs |= {name: list(net.per_layer(name)) for name in ("C_W", "C_b", "lambda_W", "lambda_b")}

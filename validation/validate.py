@@ -92,9 +92,8 @@ def validate(
 
 def _measurable(net: MLP, theory: xr.Dataset) -> list[str]:
     """What is predicted and can be measured: a literal network with kinks has no delta functions in its Hessian."""
-    activations = net.layer_activations or (net.activation,)
     predicted = (q.name for q in QUANTITIES if q.name in theory)
-    return [n for n in predicted if n in NEEDS_NTK and not any(missing(n, a) for a in activations)]
+    return [n for n in predicted if n in NEEDS_NTK and not any(missing(n, a) for a in net.distinct_activations)]
 
 
 def _at_first_width(simulation: xr.Dataset, net: MLP, theory: xr.Dataset, X: Any) -> xr.Dataset:

@@ -150,3 +150,13 @@ def test_high_powers_are_integrated():
     K = 0.01 * 13 / 2
     odd = lambda n: float(sp.factorial2(n))  # noqa: E731
     assert V[0, 0, 0, 0] == pytest.approx(1e-4 * (odd(27) - odd(13) ** 2) * K**14, rel=1e-6)
+
+
+def test_an_order_that_is_not_derived_is_refused_and_not_left_out():
+    given = dict(depth=3, C_W=1, C_b=0, lambda_W=1, lambda_b=0)
+    with pytest.raises(NotAvailable, match=r"order=2: .*Gaussian weights"):
+        ww.predict(ww.MLP("tanh", weights="orthogonal", **given), np.ones((1, 3)), order=2)
+    with pytest.raises(NotAvailable, match="order=2: "):
+        ww.derive(ww.MLP(weights="orthogonal"), order=2)
+    with pytest.raises(NotAvailable, match="order=2 is not derived for networks with residual="):
+        ww.predict(ww.MLP("tanh", residual=0.5, **given), np.ones((1, 3)), order=2)

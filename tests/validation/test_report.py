@@ -333,3 +333,18 @@ def test_str_and_notebook_put_the_verdict_first(pair, failed):
     assert failed._repr_html_().index("FAILED") < failed._repr_html_().index("<table")
     assert [*failed.ranked["passed"].head(3)] == [False, False, True]
     assert Reader(pair._repr_html_()).tags.count("tr") == 1 + 20
+
+
+@pytest.mark.parametrize(
+    ("net", "text"),
+    [
+        (MLP(["tanh", "relu"], depth=3, C_W=1, C_b=0, lambda_W=1, lambda_b=0), "with closed forms for relu"),
+        (MLP("relu", depth=3, C_W=1, C_b=0, lambda_W=1, lambda_b=0, residual={(1, 3): 0.5}), "0.5 from layer 1 to 3"),
+    ],
+    ids=["an activation for each layer", "a skip over a layer"],
+)
+def test_pages_of_other_architectures(net, text, tmp_path):
+    report = validate(net, np.ones((1, 3)), widths=(8, 16), networks=64, quantities=("K", "Theta", "V"))
+    page = report.to_html(tmp_path / "report.html").read_text()
+    assert text in page
+    assert "sigma, depth" not in page
