@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .numerics.critical import CriticalPoint as CriticalPoint
     from .numerics.critical import critical as critical
     from .numerics.critical import critical_points as critical_points
+    from .numerics.kernels import kernel as kernel
     from .numerics.predict import predict as predict
     from .theory import errors as errors
     from .theory.activations import Activation as Activation
@@ -61,6 +62,7 @@ _HOME = {
     "compile": "numerics.codegen",
     "Compiled": "numerics.codegen",
     "predict": "numerics.predict",
+    "kernel": "numerics.kernels",
     "critical": "numerics.critical",
     "CriticalPoint": "numerics.critical",
     "critical_points": "numerics.critical",

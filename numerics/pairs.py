@@ -1,0 +1,226 @@
+r"""The map of a pair of inputs through all layers at infinite width: the derived recursions of K and Theta, for pairs in bulk.
+
+A pair is three numbers, :math:`|x_a|^2/n_0`, :math:`|x_b|^2/n_0` and the cosine of the angle between the inputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import sympy as sp
+from numpy.typing import NDArray
+
+from ..theory.activations import Activation
+from ..theory.architecture import HYPERPARAMETERS, MLP
+from ..theory.derivation import System, derive
+from ..theory.errors import InvalidArgument
+from ..theory.gaussian import Average
+from ..theory.symbols import Entry, Overlap, Sigma
+from .codegen import compile
+from .elementwise import Correlation, Tile, compile_tile
+from .quadrature import gaussian_averages
+
+Array = NDArray[np.float64]
+
+_ROW, _COLUMN = (sp.Symbol(name, positive=True) for name in ("row", "column"))
+_MATRICES = {name: sp.Symbol(name, real=True) for name in ("K", "Theta")}
+#: Relative accuracy that quadrature is asked for.
+ACCURACY = 1e-13
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """Single inputs: the standard deviations sqrt(K_aa) at the layers 1 ... L-1, and K_aa, Theta_aa at the last one."""
+
+    deviations: tuple[Array, ...]
+    last: tuple[Array, ...]
+
+    def part(self, which: Any) -> list[Array]:
+        """The deviations of some of the inputs."""
+        return [d[which] for d in self.deviations]
+
+
+@dataclass(frozen=True)
+class PairMap:
+    """The derived recursions of a network; ``names`` is ("K",) or ("K", "Theta")."""
+
+    net: MLP
+    names: tuple[str, ...]
+    parameters: tuple[dict[str, float], ...]  #: of the layers 1 ... L
+    steps: tuple[Step, ...]  #: from the layers 1 ... L-1
+
+    @property
+    def closed(self) -> bool:
+        """Whether every average has a closed form."""
+        return all(step.tile is not None for step in self.steps)
+
+    def first(self, overlap: Array) -> list[Array]:
+        """The first layer from x.x'/n_0, for each name."""
+        return [_first_layer(name, overlap, self.parameters[0]) for name in self.names]
+
+    def trajectory(self, squares: Array) -> Trajectory:
+        """The recursions of single inputs with these |x|^2/n_0; equal ones are computed once."""
+        values, back = np.unique(squares, return_inverse=True)
+        state = {name: _first_layer(name, values, self.parameters[0]) for name in ("K", "Theta")}
+        deviations = []
+        for step, given in zip(self.steps, self.parameters[1:], strict=True):
+            deviations.append(np.sqrt(state["K"])[back])
+            state = step.alone(state, given)
+        return Trajectory(tuple(deviations), tuple(state[name][back] for name in self.names))
+
+    def __call__(self, first: Array, second: Array, cosine: Array) -> list[Array]:
+        """K and Theta of pairs at the last layer: three vectors of equal length, one vector for each name."""
+        left, right = self.trajectory(first), self.trajectory(second)
+        values = self.first(cosine * np.sqrt(first * second))
+        with np.errstate(all="ignore"):
+            for step, a, b, given in zip(
+                self.steps, left.deviations, right.deviations, self.parameters[1:], strict=True
+            ):
+                values = step.pairs(a, b, values, given)
+        return values
+
+
+@dataclass(frozen=True)
+class Step:
+    """The map from one layer to the next for an activation: code for tiles if all averages are closed, and the laws."""
+
+    activation: Activation
+    names: tuple[str, ...]
+    tile: Tile | None
+    single: Tile | None
+    law: Callable[..., Sequence[Array]]  #: of K, Theta, the averages and the hyperparameters
+    orders: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]  #: of the averages
+
+    def alone(self, state: dict[str, Array], given: dict[str, float]) -> dict[str, Array]:
+        """The next layer of single inputs."""
+        if self.single is None or not (state["K"] > 0).all():
+            return dict(_single(self.activation)(state, **given))
+        work = [np.empty((len(state["K"]), 1)) for _ in range(self.single.buffers)]
+        numbers = {p: given[p] for p in self.single.scalars}
+        columns = [np.array(state[name])[:, None] for name in ("K", "Theta")]
+        found = self.single.run(*columns, work, **numbers)
+        return {name: v[:, 0] for name, v in zip(("K", "Theta"), found, strict=True)}
+
+    def pairs(self, a: Array, b: Array, values: list[Array], given: dict[str, float]) -> list[Array]:
+        """The next layer of pairs with the standard deviations a and b."""
+        if self.tile is not None and (a > 0).all() and (b > 0).all():  # at z = 0 a kink has the slope of its case
+            work = [np.empty((len(a), 1)) for _ in range(self.tile.buffers)]
+            columns = [np.array(v, dtype=float)[:, None] for v in values]
+            numbers = {p: given[p] for p in self.tile.scalars}
+            return [v[:, 0] for v in self.tile.run(a[:, None], b[:, None], *columns, work, **numbers)]
+        covariance = np.empty((len(a), 2, 2))
+        covariance[:, 0, 0], covariance[:, 1, 1] = a**2, b**2
+        covariance[:, 0, 1] = covariance[:, 1, 0] = np.clip(values[0], -a * b, a * b)
+        terms = [(orders, (0, 0)) for orders in self.orders]
+        kinks = [float(k) for k in self.activation.kinks]
+        averages, _ = gaussian_averages(_sigma(self.activation), covariance, terms, kinks=kinks, rtol=ACCURACY)
+        everything = dict(zip(self.names, values, strict=True)) | given
+        found = self.law(*averages, *(everything[name] for name in (*self.names, *HYPERPARAMETERS)))
+        return [np.broadcast_to(v, a.shape) for v in found]
+
+
+@lru_cache(maxsize=64)
+def pair_map(net: MLP, features: int, names: tuple[str, ...]) -> PairMap:
+    """The map of a network, for inputs of so many features."""
+    if not all(a.specified for a in net.distinct_activations):
+        raise InvalidArgument("activation='sigma' is unspecified: numbers need a concrete one, e.g. MLP('tanh')")
+    net.all_widths(features)  # complains of features that differ from those of the network
+    given = {p: net.per_layer(p) for p in HYPERPARAMETERS}
+    parameters = tuple({p: v[i] for p, v in given.items()} for i in range(net.depth or 1))
+    return PairMap(net, names, parameters, tuple(_step(a, names) for a in net.layer_activations))
+
+
+@lru_cache(maxsize=64)
+def _step(activation: Activation, names: tuple[str, ...]) -> Step:
+    derived = [derive(MLP(activation), name, samples="12") for name in names]
+    closed = [d.specialize().recursion.right for d in derived]
+    entries = {
+        Entry("K", ("1", "1")): _ROW**2,
+        Entry("K", ("2", "2")): _COLUMN**2,
+        **{Entry(name, ("1", "2")): symbol for name, symbol in _MATRICES.items()},
+    }
+    tile = None
+    if not any(law.has(Average) for law in closed):
+        written = [
+            _by_correlation(law.xreplace(entries)) if activation.kinks else law.xreplace(entries) for law in closed
+        ]
+        tile = compile_tile(written, [_ROW], [_COLUMN], [_MATRICES[n] for n in names])
+    laws = [d.law.right for d in derived]
+    nodes = sorted({node for law in laws for node in law.atoms(Average)}, key=str)
+    letters = {node: sp.Symbol(f"E{i}") for i, node in enumerate(nodes)}
+    symbols = [*letters.values(), *(_MATRICES[n] for n in names)]
+    hyperparameters = [
+        next(iter({s for law in laws for s in law.free_symbols if str(s) == p}), sp.Symbol(p)) for p in HYPERPARAMETERS
+    ]
+    law = sp.lambdify([*symbols, *hyperparameters], [law.xreplace(letters | entries) for law in laws], "numpy")
+    return Step(activation, names, tile, _single_tile(activation), law, tuple(map(_orders, nodes)))
+
+
+def _single_tile(activation: Activation) -> Tile | None:
+    """The closed recursion of single inputs; None if an average has no closed form."""
+    laws = [derive(MLP(activation), name, samples=1).specialize().recursion.right for name in ("K", "Theta")]
+    if any(law.has(Average) for law in laws):
+        return None
+    entries = {Entry(name, ("", "")): symbol for name, symbol in _MATRICES.items()}
+    return compile_tile([law.xreplace(entries) for law in laws], [], [], list(_MATRICES.values()))
+
+
+def _by_correlation(law: sp.Expr) -> sp.Expr:
+    """Arcs and roots of the same correlation: where inputs are parallel, their rounding errors cancel."""
+    rho = sp.Symbol("rho", real=True)
+    scaled = law.xreplace({_MATRICES["K"]: _ROW * _COLUMN * rho})
+    roots = {p: sp.factor(p.base) ** p.exp for p in scaled.atoms(sp.Pow) if p.exp.is_Rational and p.exp.q == 2}
+    quotient = Correlation(_MATRICES["K"] / (_ROW * _COLUMN))
+    # the correlation stands in arcs and roots, K itself elsewhere
+    inner = {
+        node: node.xreplace({rho: quotient})
+        for node in scaled.xreplace(roots).atoms(sp.asin, sp.acos, sp.Pow)
+        if node.has(rho) and not (isinstance(node, sp.Pow) and node.exp.is_Integer)
+    }
+    return scaled.xreplace(roots).xreplace(inner).xreplace({rho: _MATRICES["K"] / (_ROW * _COLUMN)})
+
+
+def _orders(node: Average) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The orders of sigma's derivatives at the two sites."""
+    found: dict[str, list[int]] = {"1": [], "2": []}
+    for factor in sp.Mul.make_args(node.body):
+        base, power = factor.as_base_exp()
+        assert isinstance(base, Sigma)
+        found[base.args[0].sample] += [base.order] * int(power)
+    return tuple(found["1"]), tuple(found["2"])
+
+
+@lru_cache(maxsize=64)
+def _sigma(activation: Activation) -> Callable[[Array, int], list[Array]]:
+    z = sp.Symbol("z", real=True)
+    orders = [activation.derivative(k) for k in range(2)]
+    argument = next(iter(orders[0].free_symbols), z)
+    functions = [sp.lambdify(argument, expr, ["scipy", "numpy"], cse=True) for expr in orders]
+    return lambda x, order: [np.broadcast_to(f(x), x.shape) for f in functions[: order + 1]]
+
+
+def _first_layer(name: str, overlap: Array, given: dict[str, float]) -> Array:
+    function, wants = _first(name)
+    return np.asarray(function(overlap, **{p: given[p] for p in wants}))
+
+
+@lru_cache(maxsize=8)
+def _first(name: str) -> tuple[Callable[..., Any], tuple[str, ...]]:
+    """The first layer as a function of x.x'/n_0, and the hyperparameters that it takes."""
+    right = derive(MLP(), name, samples="12").first.rhs
+    (overlap,) = right.atoms(Overlap)
+    x = sp.Symbol("x")
+    expr = right.xreplace({overlap: x})
+    wants = sorted(expr.free_symbols - {x}, key=str)
+    return sp.lambdify((x, *wants), expr, "numpy"), tuple(map(str, wants))
+
+
+@lru_cache(maxsize=64)
+def _single(activation: Activation) -> Any:
+    """The recursion of single inputs."""
+    net = MLP(activation)
+    return compile(System(net, tuple(derive(net, name, samples=1) for name in ("K", "Theta"))))

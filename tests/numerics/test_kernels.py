@@ -1,0 +1,148 @@
+"""Kernel matrices: against predict, against the recursions at 50 digits, and what wrong arguments answer."""
+
+from __future__ import annotations
+
+import mpmath
+import numpy as np
+import pytest
+
+import widthwise as ww
+from widthwise.numerics import composed, kernels
+from widthwise.theory.errors import InvalidArgument, InvalidInput, InvalidNetwork, NotAvailable, NotConverged
+
+RNG = np.random.default_rng(3)
+CLOSED = ("relu", "leaky_relu", "abs", "linear", "erf", "gelu", "sin", "cos", "gaussian", "quadratic")
+GIVEN = dict(C_W=(1.2, 0.7, 0.9, 0.5), lambda_W=(1, 2, 1, 0.5), lambda_b=(0.3, 0, 1, 0))
+
+
+def inputs(m=9, n=5):
+    """With an equal, a parallel and an antiparallel pair."""
+    X = RNG.normal(size=(m, n))
+    X[3], X[4], X[5] = X[0], 2 * X[0], -X[1]
+    return X
+
+
+@pytest.mark.parametrize("C_b", [0.0, 0.1])
+@pytest.mark.parametrize("activation", [*CLOSED, "tanh"])
+def test_kernels_are_the_predicted_ones(activation, C_b):
+    X = inputs()
+    net = ww.MLP(activation, depth=4, C_b=C_b, **GIVEN)
+    found, expected = ww.kernel(net, X), ww.predict(net, X, ("K", "Theta"))
+    for matrix, name in ((found.nngp, "K"), (found.ntk, "Theta")):
+        truth = expected[name].values[-1]
+        scale = np.sqrt(np.outer(np.diag(truth), np.diag(truth)))
+        assert np.abs(matrix - truth).max() <= 1e-12 * scale.max(), name
+        assert np.array_equal(matrix, matrix.T)
+        assert np.linalg.eigvalsh(matrix).min() > -1e-12 * scale.max()
+
+
+def test_an_activation_for_each_layer_and_two_sets_of_inputs():
+    X, Y = inputs(), RNG.normal(size=(4, 5))
+    Y[2] = X[6]
+    net = ww.MLP(("relu", "erf", "tanh"), depth=4, C_b=0.1, **GIVEN)
+    both = ww.predict(net, np.vstack([X, Y]), ("K", "Theta"))
+    found = ww.kernel(net, X, Y)
+    for matrix, name in ((found.nngp, "K"), (found.ntk, "Theta")):
+        np.testing.assert_allclose(matrix, both[name].values[-1][:9, 9:], rtol=1e-12, atol=1e-13)
+    np.testing.assert_array_equal(ww.kernel(net, X, Y, "ntk"), found.ntk)
+    np.testing.assert_allclose(ww.kernel(net, X, Y, "nngp"), found.nngp, rtol=1e-14)
+
+
+def test_zero_inputs():
+    """At z = 0 a kink has the slope of its case, in one tile with inputs that are not zero."""
+    X = inputs()
+    X[2] = 0
+    for activation in ("relu", "erf"):
+        net = ww.MLP(activation, depth=3, C_W=1.5, C_b=0, lambda_W=1, lambda_b=0.5)
+        found, expected = ww.kernel(net, X), ww.predict(net, X, ("K", "Theta"))
+        np.testing.assert_allclose(found.nngp, expected["K"].values[-1], atol=1e-12)
+        np.testing.assert_allclose(found.ntk, expected["Theta"].values[-1], atol=1e-12)
+
+
+def arc_cosine(x, y, depth, C_W, lambda_W):
+    """ReLU without biases at 50 digits, by the arc-cosine formulas of Cho and Saul (2009)."""
+    with mpmath.workdps(50):
+        x, y = ([mpmath.mpf(float(v)) for v in z] for z in (x, y))
+        dot = lambda u, v: mpmath.fsum(a * b for a, b in zip(u, v, strict=True)) / len(u)  # noqa: E731
+        K, a, b = C_W * dot(x, y), C_W * dot(x, x), C_W * dot(y, y)
+        Theta = lambda_W * dot(x, y)
+        for _ in range(depth - 1):
+            angle = mpmath.acos(min(max(K / mpmath.sqrt(a * b), -1), 1))
+            average = (
+                mpmath.sqrt(a * b) / (2 * mpmath.pi) * (mpmath.sin(angle) + (mpmath.pi - angle) * mpmath.cos(angle))
+            )
+            Theta = lambda_W * average + C_W * Theta * (mpmath.pi - angle) / (2 * mpmath.pi)
+            K, a, b = C_W * average, C_W * a / 2, C_W * b / 2
+        return float(K), float(Theta)
+
+
+@pytest.mark.parametrize("interpolated", [False, True])
+def test_relu_at_fifty_digits(interpolated, monkeypatch):
+    monkeypatch.setitem(kernels.WORTH_IT, True, 0 if interpolated else 10**9)
+    X = RNG.normal(size=(30, 7))
+    net = ww.MLP("relu", depth=6, C_W=2, C_b=0, lambda_W=1, lambda_b=0)
+    found = ww.kernel(net, X)
+    for i, j in ((0, 1), (2, 17), (29, 5)):
+        K, Theta = arc_cosine(X[i], X[j], 6, 2, 1)
+        assert found.nngp[i, j] == pytest.approx(K, rel=1e-12)
+        assert found.ntk[i, j] == pytest.approx(Theta, rel=1e-12)
+
+
+@pytest.mark.parametrize("activation", ["relu", "erf", "gelu", "sin"])
+@pytest.mark.parametrize("equal", [False, True], ids=["any norms", "equal norms"])
+def test_the_composed_map_agrees_with_the_layers(activation, equal, monkeypatch):
+    X = RNG.normal(size=(340, 20))
+    X = X / np.linalg.norm(X, axis=1)[:, None] if equal else X
+    net = ww.MLP(activation, depth=8, C_W=1.3, C_b=0.05, lambda_W=1, lambda_b=0.5)
+    found = ww.kernel(net, X)
+    monkeypatch.setitem(kernels.WORTH_IT, True, 10**9)
+    layered = ww.kernel(net, X)
+    for matrix, truth in zip(found, layered, strict=True):
+        assert not np.array_equal(matrix, truth)  # the interpolant was used
+        assert np.abs(matrix / truth - 1).max() < 2e-12
+    assert np.array_equal(found.ntk, found.ntk.T)
+
+
+def test_no_interpolant_is_better_than_a_wrong_one():
+    """A kink at nearly parallel inputs is no polynomial in the cosine: the composed map is refused."""
+    squares = np.array([1.0, 1.5])
+    exact = kernels.pair_map(ww.MLP("relu", depth=4, C_W=2, C_b=0.1, lambda_W=1, lambda_b=0), 3, ("K", "Theta"))
+    sample = np.array([1.0]), np.array([1.5]), np.array([0.3])
+    assert composed.compose(exact, squares, composed.Range(-1.0, 1.0), sample) is None
+    assert composed.compose(exact, squares, composed.Range(-0.5, 0.5), sample) is not None
+    wrong = np.array([1.0]), np.array([1.5]), np.array([0.7])  # outside of the range it is wrong, and found to be
+    assert composed.compose(exact, squares, composed.Range(-0.5, 0.5), wrong) is None
+
+
+def test_numbers_do_not_depend_on_the_number_of_workers():
+    X = RNG.normal(size=(150, 6))
+    net = ww.MLP("erf", depth=3, C_W=2, C_b=0.1, lambda_W=1, lambda_b=0)
+    for matrix, other in zip(ww.kernel(net, X, workers=1), ww.kernel(net, X, workers=3), strict=True):
+        np.testing.assert_array_equal(matrix, other)
+
+
+def test_a_network_of_one_layer():
+    X = inputs()
+    found = ww.kernel(ww.MLP("relu", depth=1, C_W=2, C_b=0.5, lambda_W=3, lambda_b=0.25), X)
+    np.testing.assert_allclose(found.nngp, 0.5 + 2 * X @ X.T / 5, rtol=1e-13)
+    np.testing.assert_allclose(found.ntk, 0.25 + 3 * X @ X.T / 5, rtol=1e-13, atol=1e-14)
+
+
+def test_wrong_arguments():
+    net = ww.MLP("relu", depth=3, C_W=2, C_b=0, lambda_W=1, lambda_b=0)
+    with pytest.raises(InvalidArgument, match=r"get='nkt'; allowed: 'nngp', 'ntk'"):
+        ww.kernel(net, np.eye(3), get="nkt")
+    with pytest.raises(InvalidInput, match="X2 has 2 features and X1 has 3"):
+        ww.kernel(net, np.eye(3), np.eye(2))
+    with pytest.raises(InvalidInput, match="allowed"):
+        ww.kernel(net, [[1.0, np.nan]])
+    with pytest.raises(InvalidArgument, match="workers=0; allowed"):
+        ww.kernel(net, np.eye(3), workers=0)
+    with pytest.raises(InvalidArgument, match="unspecified"):
+        ww.kernel(ww.MLP(depth=3, C_W=2, C_b=0, lambda_W=1, lambda_b=0), np.eye(3))
+    with pytest.raises(InvalidNetwork, match="lambda_W=None"):
+        ww.kernel(ww.MLP("relu", depth=3, C_W=2, C_b=0), np.eye(3))
+    with pytest.raises(NotAvailable, match="skips"):
+        ww.kernel(net.with_(residual=0.5), np.eye(3))
+    with pytest.raises(NotConverged, match="not finite"):
+        ww.kernel(ww.MLP("exp", depth=6, C_W=3, C_b=1, lambda_W=1, lambda_b=0), 5 * np.eye(3))
