@@ -8,7 +8,7 @@ every tile goes through the layers itself, in memory that fits the cache, with c
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from numbers import Integral
@@ -20,7 +20,8 @@ from threadpoolctl import threadpool_limits
 
 from ..theory.architecture import MLP
 from ..theory.errors import InvalidArgument, InvalidInput, NotAvailable, NotConverged
-from .composed import Composed, Range, compose
+from .chebyshev import Interpolant, Range, Sides
+from .composed import compose
 from .inputs import check_inputs
 from .pairs import PairMap, Trajectory, pair_map
 
@@ -144,8 +145,9 @@ def _evaluated(exact: PairMap, left: Side, right: Side, threads: int) -> list[Ar
     with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(threads) as pool:
         cosines = matrices[0]  # they wait where the kernel will be
         ranges = list(pool.map(lambda t: _cosines(cosines, left, right, t), tiles))
-        composed = _composed(exact, left, right, equal, ranges, cosines) if len(tiles) else None
-        list(pool.map(lambda t: _tile(exact, composed, matrices, left, right, t), tiles))
+        composed = _composed(exact, left, right, ranges, cosines)
+        sides = None if composed is None else (composed.left(left.squares), composed.right(right.squares))
+        list(pool.map(lambda t: _tile(exact, composed, sides, matrices, left, right, t), tiles))
     for i, j in equal:
         for matrix, vector in zip(matrices, left.alone.last, strict=True):
             matrix[i, j] = vector[i]
@@ -180,8 +182,8 @@ def _cosines(out: Array, left: Side, right: Side, tile: tuple[slice, slice]) -> 
 
 
 def _composed(
-    exact: PairMap, left: Side, right: Side, equal: Iterable[Any], ranges: list[tuple[float, float]], cosines: Array
-) -> Composed | None:
+    exact: PairMap, left: Side, right: Side, ranges: list[tuple[float, float]], cosines: Array
+) -> Interpolant | None:
     """The interpolant, if it is worth its while and there is one."""
     if cosines.size < WORTH_IT[exact.closed] or left.silent or right.silent:
         return None
@@ -198,13 +200,20 @@ def _composed(
 
 
 def _tile(
-    exact: PairMap, composed: Composed | None, matrices: list[Array], left: Side, right: Side, tile: tuple[slice, slice]
+    exact: PairMap,
+    composed: Interpolant | None,
+    sides: tuple[Sides, Sides] | None,
+    matrices: list[Array],
+    left: Side,
+    right: Side,
+    tile: tuple[slice, slice],
 ) -> None:
     """Evaluate one tile, in place; of a symmetric matrix its mirror image too."""
     rows, columns = tile
     cosine = np.array(matrices[0][rows, columns])
-    if composed is not None:
-        values = composed.tile(composed.sides(left.squares[rows]), composed.sides(right.squares[columns]), cosine)
+    if composed is not None and sides is not None:
+        values = [np.empty_like(cosine) for _ in matrices]
+        composed.tile(*sides, cosine, rows, columns, values)
     else:
         values = _through_layers(exact, left, right, rows, columns, cosine)
     for name, matrix, value in zip(exact.names, matrices, values, strict=True):

@@ -94,6 +94,12 @@ class Step:
     single: Tile | None
     law: Callable[..., Sequence[Array]]  #: of K, Theta, the averages and the hyperparameters
     orders: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]  #: of the averages
+    table: Callable[[Array, Array, Array], Sequence[Array]] | None = None  #: the averages, instead of quadrature
+
+    @property
+    def sigma(self) -> Callable[[Array, int], list[Array]]:
+        """The activation and its derivatives as NumPy functions."""
+        return _sigma(self.activation)
 
     def alone(self, state: dict[str, Array], given: dict[str, float]) -> dict[str, Array]:
         """The next layer of single inputs."""
@@ -112,15 +118,22 @@ class Step:
             columns = [np.array(v, dtype=float)[:, None] for v in values]
             numbers = {p: given[p] for p in self.tile.scalars}
             return [v[:, 0] for v in self.tile.run(a[:, None], b[:, None], *columns, work, **numbers)]
-        covariance = np.empty((len(a), 2, 2))
-        covariance[:, 0, 0], covariance[:, 1, 1] = a**2, b**2
-        covariance[:, 0, 1] = covariance[:, 1, 0] = np.clip(values[0], -a * b, a * b)
-        terms = [(orders, (0, 0)) for orders in self.orders]
-        kinks = [float(k) for k in self.activation.kinks]
-        averages, _ = gaussian_averages(_sigma(self.activation), covariance, terms, kinks=kinks, rtol=ACCURACY)
+        if self.table is not None:
+            averages = self.table(a**2, b**2, np.clip(values[0] / (a * b), -1.0, 1.0))
+        else:
+            averages = self._integrated(a, b, values[0])
         everything = dict(zip(self.names, values, strict=True)) | given
         found = self.law(*averages, *(everything[name] for name in (*self.names, *HYPERPARAMETERS)))
         return [np.broadcast_to(v, a.shape) for v in found]
+
+    def _integrated(self, a: Array, b: Array, K: Array) -> Sequence[Array]:
+        covariance = np.empty((len(a), 2, 2))
+        covariance[:, 0, 0], covariance[:, 1, 1] = a**2, b**2
+        covariance[:, 0, 1] = covariance[:, 1, 0] = np.clip(K, -a * b, a * b)
+        kinks = [float(k) for k in self.activation.kinks]
+        terms = [(orders, (0, 0)) for orders in self.orders]
+        averages, _ = gaussian_averages(self.sigma, covariance, terms, kinks=kinks, rtol=ACCURACY)
+        return list(averages)
 
 
 @lru_cache(maxsize=64)

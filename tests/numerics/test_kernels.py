@@ -8,6 +8,7 @@ import pytest
 
 import widthwise as ww
 from widthwise.numerics import composed, kernels
+from widthwise.numerics.chebyshev import Range
 from widthwise.theory.errors import InvalidArgument, InvalidInput, InvalidNetwork, NotAvailable, NotConverged
 
 RNG = np.random.default_rng(3)
@@ -108,10 +109,10 @@ def test_no_interpolant_is_better_than_a_wrong_one():
     squares = np.array([1.0, 1.5])
     exact = kernels.pair_map(ww.MLP("relu", depth=4, C_W=2, C_b=0.1, lambda_W=1, lambda_b=0), 3, ("K", "Theta"))
     sample = np.array([1.0]), np.array([1.5]), np.array([0.3])
-    assert composed.compose(exact, squares, composed.Range(-1.0, 1.0), sample) is None
-    assert composed.compose(exact, squares, composed.Range(-0.5, 0.5), sample) is not None
+    assert composed.compose(exact, squares, Range(-1.0, 1.0), sample) is None
+    assert composed.compose(exact, squares, Range(-0.5, 0.5), sample) is not None
     wrong = np.array([1.0]), np.array([1.5]), np.array([0.7])  # outside of the range it is wrong, and found to be
-    assert composed.compose(exact, squares, composed.Range(-0.5, 0.5), wrong) is None
+    assert composed.compose(exact, squares, Range(-0.5, 0.5), wrong) is None
 
 
 def test_numbers_do_not_depend_on_the_number_of_workers():
