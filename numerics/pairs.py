@@ -74,12 +74,11 @@ class PairMap:
 
     def __call__(self, first: Array, second: Array, cosine: Array) -> list[Array]:
         """K and Theta of pairs at the last layer: three vectors of equal length, one vector for each name."""
-        left, right = self.trajectory(first), self.trajectory(second)
+        both = self.trajectory(np.concatenate([first, second])).deviations  # equal norms are computed once
+        left, right = ([d[part] for d in both] for part in (slice(len(first)), slice(len(first), None)))
         values = self.first(cosine * np.sqrt(first * second))
         with np.errstate(all="ignore"):
-            for step, a, b, given in zip(
-                self.steps, left.deviations, right.deviations, self.parameters[1:], strict=True
-            ):
+            for step, a, b, given in zip(self.steps, left, right, self.parameters[1:], strict=True):
                 values = step.pairs(a, b, values, given)
         return values
 

@@ -91,7 +91,18 @@ def simulate(
             S_{abcd}=n\,E[\widehat{dd_{II}H}_{iijj;abcd}],\quad T_{abcd}=n\,E[\widehat{dd_{II}H}_{ijij;abcd}],\quad
             U_{abcd}=n\,E[\widehat{dd_{II}H}_{ijji;abcd}],
 
-            K1_{ab}=n\,(E[z_{i;a}z_{i;b}]-K^\infty_{ab}),\quad \Theta1_{ab}=n\,(E[H_{ii;ab}]-\Theta^\infty_{ab}).
+            K1_{ab}=n\,(E[z_{i;a}z_{i;b}]-K^\infty_{ab}),\quad \Theta1_{ab}=n\,(E[H_{ii;ab}]-\Theta^\infty_{ab}),
+
+        where, summed over parameters with their learning rates,
+
+        .. math::
+            H_{ij}=\lambda_\mu\,\partial_\mu z_i\,\partial_\mu z_j,\quad
+            \widehat{dH}_{ijk}=\lambda_\mu\lambda_\nu\,\partial_\mu\partial_\nu z_i\,\partial_\mu z_j\,\partial_\nu z_k,\quad
+            \widehat{dd_IH}_{ijkl}=\lambda_\mu\lambda_\nu\lambda_\rho\,\partial^3_{\mu\nu\rho}z_i\,
+            \partial_\mu z_j\,\partial_\nu z_k\,\partial_\rho z_l,
+
+            \widehat{dd_{II}H}_{ijkl}=\lambda_\mu\lambda_\nu\lambda_\rho\,
+            \partial_\mu\partial_\nu z_i\,\partial_\mu\partial_\rho z_j\,\partial_\nu z_k\,\partial_\rho z_l.
     Shapes
         X (m, n_0); K, Theta, K1, Theta1 have dims (layer, a, b), the others (layer, a, b, c, d); ``<name>_stderr``
         beside each. ``limits["K"]`` and ``limits["Theta"]`` (L, m, m) are the infinite-width values. The first z of dH

@@ -9,6 +9,8 @@ import pytest
 import widthwise as ww
 from widthwise.numerics import composed, kernels
 from widthwise.numerics.chebyshev import Range
+from widthwise.numerics.equispaced import averages_on_grid
+from widthwise.numerics.quadrature import gaussian_averages
 from widthwise.theory.errors import InvalidArgument, InvalidInput, InvalidNetwork, NotAvailable, NotConverged
 
 RNG = np.random.default_rng(3)
@@ -147,3 +149,30 @@ def test_wrong_arguments():
         ww.kernel(net.with_(residual=0.5), np.eye(3))
     with pytest.raises(NotConverged, match="not finite"):
         ww.kernel(ww.MLP("exp", depth=6, C_W=3, C_b=1, lambda_W=1, lambda_b=0), 5 * np.eye(3))
+
+
+def test_averages_on_a_grid_are_those_of_quadrature():
+    """Every pair of variances and every correlation, against adaptive quadrature; NaN where a grid would be too large."""
+    step = kernels.pair_map(ww.MLP("tanh", depth=2, C_W=1, C_b=0, lambda_W=1, lambda_b=0), 3, ("K", "Theta")).steps[0]
+    deviations, correlations = np.array([0.1, 0.8, 2.0]), np.array([-0.999, 0.0, 0.6, 0.95])
+    found = averages_on_grid(step.sigma, deviations, correlations, step.orders)
+    for i, a in enumerate(deviations):
+        for j, b in enumerate(deviations):
+            for k, rho in enumerate(correlations):
+                covariance = np.array([[[a * a, rho * a * b], [rho * a * b, b * b]]])
+                terms = [(orders, (0, 0)) for orders in step.orders]
+                values, _ = gaussian_averages(step.sigma, covariance, terms, rtol=1e-13)
+                np.testing.assert_allclose([f[i, j, k] for f in found], values[:, 0], rtol=1e-12, atol=1e-15)
+    assert np.isnan(averages_on_grid(step.sigma, deviations, np.array([1 - 1e-9]), step.orders)[0]).all()
+
+
+@pytest.mark.parametrize("activation", ["tanh", "swish"])
+def test_interpolated_averages_give_the_kernels_of_quadrature(activation, monkeypatch):
+    X = RNG.normal(size=(70, 20))
+    net = ww.MLP(activation, depth=5, C_W=1.3, C_b=0.05, lambda_W=1, lambda_b=0.5)
+    found = ww.kernel(net, X)
+    monkeypatch.setitem(kernels.WORTH_IT, False, 10**9)
+    direct = ww.kernel(net, X[:12])
+    for matrix, truth in zip(found, direct, strict=True):
+        assert not np.array_equal(matrix[:12, :12], truth)  # the interpolant was used
+        assert np.abs(matrix[:12, :12] / truth - 1).max() < 2e-12
