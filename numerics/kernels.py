@@ -29,8 +29,8 @@ Array = NDArray[np.float64]
 
 #: What ``get`` may name, and the quantities behind it.
 QUANTITIES = {"nngp": "K", "ntk": "Theta"}
-#: A tile and its buffers stay in the cache of one core.
-TILE = (64, 256)
+#: Large enough for threads to work beside each other, small enough for the cache; no power of two, which would share cache lines.
+TILE = (100, 1000)
 #: Fewer pairs than this are not worth an interpolant where averages have closed forms, and where they have none.
 WORTH_IT = {True: 100_000, False: 3_000}
 #: Pairs of the data at which an interpolant is compared with the map itself; quadrature takes longer.
