@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from .numerics.critical import critical_points as critical_points
     from .numerics.kernels import kernel as kernel
     from .numerics.predict import predict as predict
+    from .numerics.regression import NNGPKernel as NNGPKernel
+    from .numerics.regression import NTKKernel as NTKKernel
     from .theory import errors as errors
     from .theory.activations import Activation as Activation
     from .theory.architecture import MLP as MLP
@@ -63,6 +65,8 @@ _HOME = {
     "Compiled": "numerics.codegen",
     "predict": "numerics.predict",
     "kernel": "numerics.kernels",
+    "NNGPKernel": "numerics.regression",
+    "NTKKernel": "numerics.regression",
     "critical": "numerics.critical",
     "CriticalPoint": "numerics.critical",
     "critical_points": "numerics.critical",
