@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .numerics.critical import CriticalPoint as CriticalPoint
     from .numerics.critical import critical as critical
     from .numerics.critical import critical_points as critical_points
+    from .numerics.flow import gradient_flow as gradient_flow
     from .numerics.kernels import kernel as kernel
     from .numerics.predict import predict as predict
     from .numerics.regression import NNGPKernel as NNGPKernel
@@ -65,6 +66,7 @@ _HOME = {
     "Compiled": "numerics.codegen",
     "predict": "numerics.predict",
     "kernel": "numerics.kernels",
+    "gradient_flow": "numerics.flow",
     "NNGPKernel": "numerics.regression",
     "NTKKernel": "numerics.regression",
     "critical": "numerics.critical",
