@@ -24,9 +24,7 @@ Array = NDArray[np.float64]
 def compose(exact: PairMap, squares: Array, cosines: Range, sample: tuple[Array, Array, Array]) -> Interpolant | None:
     """The interpolant for inputs with these |x|^2/n_0 and cosines, checked at a sample of pairs; None if there is none."""
     ends = np.array([squares.min(), squares.max()])
-    tabled = exact if exact.closed else _with_tables(exact, ends)
-    if tabled is None:
-        return None
+    tabled = exact if exact.closed else _with_tables(exact, ends) or exact
     low, high = np.log(ends)
     found = fit(lambda s, c: _on_nodes(tabled, s, c), Range(float(low), float(high)), cosines)
     return found if found is not None and _agrees(found, sample, exact(*sample)) else None

@@ -8,6 +8,7 @@ every tile goes through the layers itself, in memory that fits the cache, with c
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from rich.console import Console
+from rich.progress import track
 from threadpoolctl import threadpool_limits
 
 from ..theory.architecture import MLP
@@ -147,7 +150,10 @@ def _evaluated(exact: PairMap, left: Side, right: Side, threads: int) -> list[Ar
         ranges = list(pool.map(lambda t: _cosines(cosines, left, right, t), tiles))
         composed = _composed(exact, left, right, ranges, cosines)
         sides = None if composed is None else (composed.left(left.squares), composed.right(right.squares))
-        list(pool.map(lambda t: _tile(exact, composed, sides, matrices, left, right, t), tiles))
+        done = pool.map(lambda t: _tile(exact, composed, sides, matrices, left, right, t), tiles)
+        # Quadrature of every pair takes long: a terminal then shows how far it is.
+        long = composed is None and not exact.closed and sys.stderr.isatty()
+        list(track(done, "kernel", len(tiles), console=Console(stderr=True)) if long else done)
     for i, j in equal:
         for matrix, vector in zip(matrices, left.alone.last, strict=True):
             matrix[i, j] = vector[i]
