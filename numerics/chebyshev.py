@@ -23,11 +23,11 @@ Array = NDArray[np.float64]
 Sides = tuple[tuple[Any, ...], ...]
 
 #: Accuracy relative to the largest value, and what is left out of a series.
-ACCURACY, TAIL = 1e-12, 1e-14
+ACCURACY, TAIL = 1e-12, 3e-14
 #: Degrees that are tried, in the norms and in the cosine.
 NORMS, COSINES = (8, 11, 14, 18, 24, 32), (18, 24, 32, 48, 64, 96)
 #: Terms smaller than this, relative to the largest, are summed in single precision.
-SMALL = 1e-8
+SMALL = 1e-7
 #: Norms whose logarithms differ by less count as equal.
 EQUAL = 1e-14
 
