@@ -18,7 +18,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import widthwise as ww
-from widthwise.theory.quantities import quantity
+from widthwise.theory.depthlaw import dimension
 
 TENSORS = ("V", "D", "F", "A", "B", "P", "Q", "R", "S", "T", "U")
 COLOURS = {"gaussian": "#c1440e", "orthogonal": "#1f5a99"}
@@ -26,14 +26,13 @@ COLOURS = {"gaussian": "#c1440e", "orthogonal": "#1f5a99"}
 
 def scale(name: str, data) -> np.ndarray:
     """The dimensionless combination: powers of K and Theta as the jets of the tensor have them, one Theta for each direction."""
-    pairs = quantity(name).pairs
-    directions = sum(len(r) for pair in pairs for r, _ in pair) // 2
+    directions, rest = dimension(name)
     K, Theta = (data[q].values.ravel() for q in ("K", "Theta"))
-    return K ** (2 - directions) * Theta**directions
+    return K ** int(rest) * Theta**directions
 
 
 def title(name: str) -> str:
-    directions = sum(len(r) for pair in quantity(name).pairs for r, _ in pair) // 2
+    directions, _ = dimension(name)
     return {
         0: rf"${name}/K^2$", 1: rf"${name}/K\Theta$", 2: rf"${name}/\Theta^2$", 3: rf"$K{name}/\Theta^3$",
     }[directions]  # fmt: skip

@@ -185,12 +185,12 @@ def _sites(node: Average) -> list[Jet]:
     """The sites in the order of the table: sorted by their factors, unless operators tell them apart."""
     if node.derivatives:
         return list(node.sites)
-    return sorted(node.sites, key=lambda site: tuple(sorted(_orders(node.body, site))))
+    return sorted(node.sites, key=lambda site: tuple(sorted(orders_at(node.body, site))))
 
 
 def _table(node: Average, activation: Activation) -> Table:
     sites = _sites(node)
-    orders = tuple(tuple(sorted(_orders(node.body, site))) for site in sites)
+    orders = tuple(tuple(sorted(orders_at(node.body, site))) for site in sites)
     derivatives = tuple(node.derivatives.count(site) for site in sites)
     name = "E_" + "_".join("".join(map(str, o)) for o in orders)
     if any(derivatives):
@@ -206,7 +206,7 @@ def _table(node: Average, activation: Activation) -> Table:
     return Table(name, orders, derivatives, standard, closed)
 
 
-def _orders(body: sp.Expr, site: sp.Expr) -> Iterable[int]:
+def orders_at(body: sp.Expr, site: sp.Expr) -> Iterable[int]:
     """The derivative orders of the sigma factors at a site, with multiplicity."""
     for factor in sp.Mul.make_args(body):
         base, power = factor.as_base_exp()

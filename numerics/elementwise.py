@@ -186,11 +186,12 @@ def compile_tile(
 
 
 def _whole(program: Program, value: tuple[str, int]) -> str:
-    """A result that fills the tile, in memory of its own."""
+    """A result that fills the tile; what depends on rows or columns alone is spread over it."""
     name, kind = value
-    if kind != FULL:
-        name, kind = program.call("np.add", value, ("zeros", FULL))
-    return name
+    if kind == FULL:
+        return name
+    program.calls.append(Call(f"{name}_spread", "np.add", (name, "0.0"), FULL))
+    return f"{name}_spread"
 
 
 def _placed(calls: Sequence[Call], results: Sequence[str], given: Sequence[str]) -> tuple[list[str], list[str], int]:

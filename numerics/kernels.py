@@ -36,6 +36,8 @@ QUANTITIES = {"nngp": "K", "ntk": "Theta"}
 TILE = (100, 1000)
 #: Fewer pairs than this are not worth an interpolant where averages have closed forms, and where they have none.
 WORTH_IT = {True: 100_000, False: 3_000}
+#: Cosines above this may be those of equal inputs.
+NEARLY = 1 - 1e-12
 #: Pairs of the data at which an interpolant is compared with the map itself; quadrature takes longer.
 CHECKED = {True: 100, False: 40}
 
@@ -134,13 +136,20 @@ class Side:
         return Side(X, units, squares, alone)
 
     @property
-    def silent(self) -> bool:
-        """Whether the preactivations of an input vanish in some layer."""
-        return any(bool((d == 0).any()) for d in self.alone.deviations)
+    def silent(self) -> NDArray[np.bool_]:
+        """Which inputs have preactivations that vanish in some layer."""
+        return np.any([d == 0 for d in self.alone.deviations] or [np.zeros(len(self.squares), bool)], axis=0)
+
+    def part(self, which: NDArray[np.bool_]) -> Side:
+        """Some of the inputs."""
+        alone = Trajectory(tuple(self.alone.part(which)), tuple(last[which] for last in self.alone.last))
+        return Side(self.inputs[which], self.units[which], self.squares[which], alone)
 
 
 def _evaluated(exact: PairMap, left: Side, right: Side, threads: int) -> list[Array]:
     """The matrices, one for each name."""
+    if left.silent.any() or right.silent.any():
+        return _with_silent(exact, left, right, threads)
     shape, symmetric = (len(left.squares), len(right.squares)), left is right
     matrices = [np.empty(shape) for _ in exact.names]
     tiles = list(_tiles(shape, symmetric))
@@ -157,6 +166,22 @@ def _evaluated(exact: PairMap, left: Side, right: Side, threads: int) -> list[Ar
     for i, j in equal:
         for matrix, vector in zip(matrices, left.alone.last, strict=True):
             matrix[i, j] = vector[i]
+    return matrices
+
+
+def _with_silent(exact: PairMap, left: Side, right: Side, threads: int) -> list[Array]:
+    """Rows and columns of inputs whose preactivations vanish, pair by pair: a kink has the slope of its case there."""
+    loud = [~left.silent, ~right.silent]
+    rest = left.part(loud[0])
+    inner = _evaluated(exact, rest, rest if left is right else right.part(loud[1]), threads)
+    i, j = np.nonzero(~np.logical_and.outer(*loud))
+    cosines = np.clip(np.einsum("na,na->n", left.units[i], right.units[j]), -1.0, 1.0)
+    matrices = []
+    for part, values in zip(inner, exact(left.squares[i], right.squares[j], cosines), strict=True):
+        matrix = np.empty((len(left.squares), len(right.squares)))
+        matrix[np.ix_(*loud)] = part
+        matrix[i, j] = values
+        matrices.append(matrix)
     return matrices
 
 
@@ -178,12 +203,13 @@ def _equal(rows: Array, columns: Array) -> Iterator[tuple[int, int]]:
 
 
 def _cosines(out: Array, left: Side, right: Side, tile: tuple[slice, slice]) -> tuple[float, float]:
-    """Write the cosines of a tile; their range, without pairs that may be equal."""
+    """Write the cosines of a tile; their range, without pairs of equal inputs, of which no interpolant is asked."""
     rows, columns = tile
     block = np.clip(left.units[rows] @ right.units[columns].T, -1.0, 1.0)
     out[rows, columns] = block
-    if block.max() > 1 - 1e-12:
-        block[block > 1 - 1e-12] = 0.0
+    i, j = np.nonzero(block > NEARLY)
+    equal = (left.inputs[rows][i] == right.inputs[columns][j]).all(axis=1)
+    block[i[equal], j[equal]] = 0.0
     return float(block.min()), float(block.max())
 
 
@@ -191,14 +217,14 @@ def _composed(
     exact: PairMap, left: Side, right: Side, ranges: list[tuple[float, float]], cosines: Array
 ) -> Interpolant | None:
     """The interpolant, if it is worth its while and there is one."""
-    if cosines.size < WORTH_IT[exact.closed] or left.silent or right.silent:
+    if cosines.size < WORTH_IT[exact.closed]:
         return None
     rng = np.random.default_rng(0)
     i = rng.integers(len(left.squares), size=CHECKED[exact.closed])
     j = rng.integers(len(right.squares), size=CHECKED[exact.closed])
     if left is right:
         i, j = np.minimum(i, j), np.maximum(i, j)
-    keep = cosines[i, j] <= 1 - 1e-12
+    keep = cosines[i, j] <= NEARLY
     sample = left.squares[i[keep]], right.squares[j[keep]], cosines[i[keep], j[keep]]
     low, high = zip(*ranges, strict=True)
     squares = np.concatenate([left.squares, right.squares])
@@ -219,6 +245,8 @@ def _tile(
     cosine = np.array(matrices[0][rows, columns])
     if composed is not None and sides is not None:
         values = [np.empty_like(cosine) for _ in matrices]
+        # Equal inputs lie outside of the range: far out a polynomial overflows. Their kernels are put in at the end.
+        np.clip(cosine, composed.cosines.low, composed.cosines.high, out=cosine)
         composed.tile(*sides, cosine, rows, columns, values)
     else:
         values = _through_layers(exact, left, right, rows, columns, cosine)
@@ -232,7 +260,7 @@ def _tile(
 
 def _through_layers(exact: PairMap, left: Side, right: Side, rows: slice, columns: slice, cosine: Array) -> list[Array]:
     """A tile from layer to layer."""
-    if not exact.closed or left.silent or right.silent:
+    if not exact.closed:
         i, j = np.indices(cosine.shape)
         flat = exact(left.squares[rows][i.ravel()], right.squares[columns][j.ravel()], cosine.ravel())
         return [value.reshape(cosine.shape) for value in flat]

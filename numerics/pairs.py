@@ -14,13 +14,14 @@ import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
 
+from ..theory import symbols
 from ..theory.activations import Activation
 from ..theory.architecture import HYPERPARAMETERS, MLP
 from ..theory.derivation import System, derive
 from ..theory.errors import InvalidArgument
 from ..theory.gaussian import Average
-from ..theory.symbols import Entry, Overlap, Sigma
-from .codegen import compile
+from ..theory.symbols import Entry, Jet, Overlap, z
+from .codegen import compile, orders_at
 from .elementwise import Correlation, Tile, compile_tile
 from .quadrature import gaussian_averages
 
@@ -164,11 +165,8 @@ def _step(activation: Activation, names: tuple[str, ...]) -> Step:
     laws = [d.law.right for d in derived]
     nodes = sorted({node for law in laws for node in law.atoms(Average)}, key=str)
     letters = {node: sp.Symbol(f"E{i}") for i, node in enumerate(nodes)}
-    symbols = [*letters.values(), *(_MATRICES[n] for n in names)]
-    hyperparameters = [
-        next(iter({s for law in laws for s in law.free_symbols if str(s) == p}), sp.Symbol(p)) for p in HYPERPARAMETERS
-    ]
-    law = sp.lambdify([*symbols, *hyperparameters], [law.xreplace(letters | entries) for law in laws], "numpy")
+    arguments = [*letters.values(), *(_MATRICES[n] for n in names), *(getattr(symbols, p) for p in HYPERPARAMETERS)]
+    law = sp.lambdify(arguments, [law.xreplace(letters | entries) for law in laws], "numpy")
     return Step(activation, names, tile, _single_tile(activation), law, tuple(map(_orders, nodes)))
 
 
@@ -198,20 +196,13 @@ def _by_correlation(law: sp.Expr) -> sp.Expr:
 
 def _orders(node: Average) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """The orders of sigma's derivatives at the two sites."""
-    found: dict[str, list[int]] = {"1": [], "2": []}
-    for factor in sp.Mul.make_args(node.body):
-        base, power = factor.as_base_exp()
-        assert isinstance(base, Sigma)
-        found[base.args[0].sample] += [base.order] * int(power)
-    return tuple(found["1"]), tuple(found["2"])
+    first, second = (tuple(sorted(orders_at(node.body, Jet(label)))) for label in "12")
+    return first, second
 
 
 @lru_cache(maxsize=64)
 def _sigma(activation: Activation) -> Callable[[Array, int], list[Array]]:
-    z = sp.Symbol("z", real=True)
-    orders = [activation.derivative(k) for k in range(2)]
-    argument = next(iter(orders[0].free_symbols), z)
-    functions = [sp.lambdify(argument, expr, ["scipy", "numpy"], cse=True) for expr in orders]
+    functions = [sp.lambdify(z, activation.derivative(k), ["scipy", "numpy"], cse=True) for k in range(2)]
     return lambda x, order: [np.broadcast_to(f(x), x.shape) for f in functions[: order + 1]]
 
 

@@ -10,7 +10,7 @@ from sklearn.gaussian_process.kernels import Hyperparameter, Kernel
 
 from ..theory.architecture import MLP
 from .inputs import check_inputs
-from .kernels import kernel
+from .kernels import QUANTITIES, kernel
 from .pairs import pair_map
 
 Array = NDArray[np.float64]
@@ -87,11 +87,9 @@ class NNGPKernel(Kernel):
     def diag(self, X: ArrayLike) -> Array:
         """The diagonal alone."""
         inputs = check_inputs(X)
-        names = ("K", "Theta")
-        last = pair_map(self.net, inputs.shape[1], names).trajectory(
-            np.einsum("ai,ai->a", inputs, inputs) / inputs.shape[1]
-        )
-        return last.last[names.index("K" if self.get == "nngp" else "Theta")]
+        squares = np.einsum("ai,ai->a", inputs, inputs) / inputs.shape[1]
+        last = pair_map(self.net, inputs.shape[1], tuple(QUANTITIES.values())).trajectory(squares).last
+        return last[list(QUANTITIES).index(self.get)]
 
     def is_stationary(self) -> bool:
         """A network's kernel depends on more than the difference of its inputs."""

@@ -81,7 +81,7 @@ def asymptotics(
     layer = layer or _residual(net)
     where = _point(net, point)
     memory = layer if layer is not None and skips.remembers(net.activation, layer) else None
-    known = skips.known(where) if memory else {row.name for row in QUANTITIES}
+    known = skips.KNOWN[where] if memory else {row.name for row in QUANTITIES}
     wanted = tuple(n for n in _available(net, layer) if n in known) if names is None else _listed(names)
     if beyond := sorted(set(wanted) - known):
         raise NotAvailable(skips.forgotten(beyond, where))
@@ -94,7 +94,7 @@ def asymptotics(
     else:
         found, definitions = _at_fixed(laws, net, where, rates)
     if memory:
-        weight = _weight(net, laws)
+        weight = critical_weight(net, laws)
         found = {name: skips.with_memory(law, where, memory, net.activation, weight) for name, law in found.items()}
     ordered = [row.name for row in QUANTITIES if row.name in wanted]
     return DepthLaws(net, where, tuple(found[name] for name in ordered), definitions)
@@ -171,7 +171,7 @@ def _point(net: MLP, point: Point | str | None) -> Point:
 
 def _check_critical(net: MLP, laws: dict[str, Derivation]) -> None:
     """The variances that are given have to be the critical ones."""
-    for name, critical in (("C_W", _weight(net, laws)), ("C_b", sp.Integer(0))):
+    for name, critical in (("C_W", critical_weight(net, laws)), ("C_b", sp.Integer(0))):
         given = getattr(net, name)
         if (
             given is not None
@@ -184,8 +184,8 @@ def _check_critical(net: MLP, laws: dict[str, Derivation]) -> None:
             )
 
 
-def _weight(net: MLP, laws: dict[str, Derivation]) -> sp.Expr:
-    """The critical C_W at K* = 0 or where every K is a fixed point."""
+def critical_weight(net: MLP, laws: dict[str, Derivation]) -> sp.Expr:
+    """The C_W at which K of ``closed_system`` has slope one: critical at K* = 0, or where every K is a fixed point."""
     data = taylor(net.activation)
     system = Origin(laws, data.scaled(), sp.Integer(2))  # the term linear in K is enough
     return sp.sympify(system.critical_weight.as_expr()) / data.scale**2

@@ -49,7 +49,7 @@ def regular(node: Average, activation: Activation) -> sp.Expr:
 
 def prepared(expr: sp.Expr, activation: Activation) -> sp.Expr:
     """Averages in the form in which they are integrated: products for smooth activations, operators for kinked ones."""
-    nodes = expr.atoms(Average)
+    nodes = sorted(expr.atoms(Average), key=str)  # the same average is complained of every time
     if activation.smooth:
         return expr.xreplace({node: node.explicit() for node in nodes})
     return expr.xreplace({node: regular(node, activation) for node in nodes})

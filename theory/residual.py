@@ -37,6 +37,13 @@ DISTANCE = sp.Symbol("d", integer=True, positive=True)
 #: Exact in any residual network.
 _MEANS = {"K", "Theta"}
 _FIRST_ORDER = {row.name for row in QUANTITIES if row.kind is Kind.COVARIANCE}
+#: The quantities whose depth laws are known where neurons remember. Near K = 0 the recursion of one layer gives the leading term
+#: of all of them but U, to which sigma'' of different layers contributes alike (compared with ``predict`` in the tests).
+KNOWN = {
+    Point.LINE: _MEANS | {"V"},
+    Point.ORIGIN: _MEANS | (_FIRST_ORDER - {"U"}),
+    Point.FINITE: _MEANS,
+}
 
 
 def residual(gamma: Any = None, *, weights: Any = "gaussian") -> LayerMap:
@@ -71,20 +78,9 @@ def remembers(activation: Activation, layer: LayerMap) -> bool:
     return layer.skips and (slopes is None or slopes[0] ** 2 != slopes[1] ** 2)
 
 
-def known(point: Point) -> set[str]:
-    """The quantities whose depth laws are known where neurons remember.
-
-    Near K = 0 the recursion of one layer gives the leading term of all of them but U, to which sigma'' of different layers
-    contributes alike (compared with ``predict`` in the tests).
-    """
-    return (
-        _MEANS | {"V"} if point is Point.LINE else _MEANS | (_FIRST_ORDER - {"U"} if point is Point.ORIGIN else set())
-    )
-
-
 def forgotten(names: Iterable[str], point: Point) -> str:
     """Why there is no depth law."""
-    allowed = [row.name for row in QUANTITIES if row.name in known(point)]
+    allowed = [row.name for row in QUANTITIES if row.name in KNOWN[point]]
     laws = "" if point is Point.FINITE else ", ".join(allowed) + ", or "
     return (
         f"{', '.join(names)}: a neuron with a skip connection remembers all layers below, and the recursion of one layer does "

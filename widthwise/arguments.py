@@ -54,7 +54,9 @@ def read_network(
     """The network of the options; without variances, at criticality."""
     from .numerics.critical import Universality, critical
     from .theory.architecture import MLP
+    from .theory.asymptotics import closed_system, critical_weight
     from .theory.errors import InvalidArgument
+    from .theory.residual import residual as layer_with
 
     weight, bias = (_numbers(n, t) if t is not None else None for n, t in (("--c-w", c_w), ("--c-b", c_b)))
     gamma = None if residual is None else _numbers("--residual", residual)
@@ -63,9 +65,11 @@ def read_network(
         if point.C_W is None or (gamma is not None and point.universality is Universality.HALF_STABLE):
             raise InvalidArgument(f"--c-w is needed: {point}")
         weight, bias = point.C_W, point.C_b if bias is None else bias
-        if gamma is not None:  # K' = C_W <sigma^2> + gamma^2 K; no skip ends in the first layer
+        if gamma is not None:  # no skip ends in the first layer
+            net = MLP(read_activation(activation), depth=depth, residual=gamma)  # refuses a gamma out of range
             skips = gamma if isinstance(gamma, tuple) else (gamma,) * (depth - 1)
-            weight = (weight, *(max(0.0, 1 - g**2) * weight for g in skips))  # MLP refuses a gamma out of range
+            laws = (closed_system(net, (), layer=layer_with(g)) for g in skips)
+            weight = (weight, *(float(critical_weight(net, law)) for law in laws))
         shown = (format(v, ".10g") if isinstance(v, float) else str(v) for v in (weight, bias))
         typer.echo("no --c-w given: critical C_W = {}, C_b = {}".format(*shown), err=True)
     return MLP(

@@ -5,10 +5,12 @@ from __future__ import annotations
 import mpmath
 import numpy as np
 import pytest
+import sympy as sp
 
 import widthwise as ww
 from widthwise.numerics import composed, kernels
 from widthwise.numerics.chebyshev import Range
+from widthwise.numerics.elementwise import compile_tile
 from widthwise.numerics.equispaced import averages_on_grid
 from widthwise.numerics.quadrature import gaussian_averages
 from widthwise.theory.errors import InvalidArgument, InvalidInput, InvalidNetwork, NotAvailable, NotConverged
@@ -176,3 +178,47 @@ def test_interpolated_averages_give_the_kernels_of_quadrature(activation, monkey
     for matrix, truth in zip(found, direct, strict=True):
         assert not np.array_equal(matrix[:12, :12], truth)  # the interpolant was used
         assert np.abs(matrix[:12, :12] / truth - 1).max() < 2e-12
+
+
+@pytest.mark.parametrize("activation", ["relu", "erf", "tanh"])
+def test_parallel_inputs_in_a_large_matrix(activation):
+    """They are not equal, and lie beyond the other cosines: the interpolant has to reach them, or to be refused."""
+    X = RNG.normal(size=(330, 40))
+    X[7] = 1.3 * X[5]
+    net = ww.MLP(activation, depth=3, C_W=1.3, C_b=0.5, lambda_W=1, lambda_b=0.5)
+    few = [5, 7, 200, 11]
+    found, truth = ww.kernel(net, X), ww.predict(net, X[few], ("K", "Theta"))
+    for matrix, name in zip(found, ("K", "Theta"), strict=True):
+        np.testing.assert_allclose(matrix[np.ix_(few, few)], truth[name].values[-1], rtol=5e-12)
+
+
+def test_nearly_orthogonal_inputs():
+    """The cosines fill a small range, from which equal inputs are so far that a polynomial overflows."""
+    X = RNG.normal(size=(330, 5000))
+    net = ww.MLP("erf", depth=8, C_W=1.3, C_b=0.05, lambda_W=1, lambda_b=0.5)
+    found, truth = ww.kernel(net, X), ww.predict(net, X[:3], ("K", "Theta"))
+    np.testing.assert_allclose(found.nngp[:3, :3], truth["K"].values[-1], rtol=2e-12)
+    np.testing.assert_allclose(found.ntk[:3, :3], truth["Theta"].values[-1], rtol=2e-12)
+
+
+@pytest.mark.parametrize("symmetric", [True, False])
+def test_a_zero_input_among_many(symmetric):
+    X = RNG.normal(size=(330, 4))
+    X[17] = 0
+    net = ww.MLP("relu", depth=3, C_W=1.5, C_b=0, lambda_W=1, lambda_b=0.5)
+    found = ww.kernel(net, X, None if symmetric else X[:40])
+    truth = ww.predict(net, X[15:20], ("K", "Theta"))
+    np.testing.assert_allclose(found.nngp[15:20, 15:20], truth["K"].values[-1], atol=1e-12)
+    np.testing.assert_allclose(found.ntk[15:20, 15:20], truth["Theta"].values[-1], atol=1e-12)
+
+
+def test_a_tile_of_what_depends_on_rows_alone():
+    row, column = sp.symbols("row column", positive=True)
+    K, c = sp.symbols("K c", real=True)
+    tile = compile_tile([row + c, 2 * column, row * column - K], [row], [column], [K])
+    a, b, matrix = np.array([[1.0], [2.0]]), np.array([[3.0, 4.0, 5.0]]), np.ones((2, 3))
+    work = [np.empty((2, 3)) for _ in range(tile.buffers)]
+    first, second, third = tile.run(a, b, matrix.copy(), work, c=0.5)
+    np.testing.assert_array_equal(first, np.broadcast_to(a + 0.5, (2, 3)))
+    np.testing.assert_array_equal(second, np.broadcast_to(2 * b, (2, 3)))
+    np.testing.assert_array_equal(third, a * b - 1)
