@@ -19,7 +19,7 @@ def out(*arguments: str) -> str:
     return result.output
 
 
-COMMANDS = ["derive", "generate", "predict", "simulate", "validate", "critical", "asymptotics"]
+COMMANDS = ["derive", "average", "generate", "predict", "simulate", "validate", "critical", "asymptotics"]
 
 
 def test_help_names_all_commands():
@@ -38,6 +38,35 @@ def test_derive_prints_text_latex_and_steps():
     assert "Price: " in out("derive", "-q", "V", "--steps")
     assert "sinh" in out("derive", "sin", "-q", "K", "--closed-forms")
     assert out("derive", "--one-input").count("\n") >= 9
+
+
+def test_average_prints_a_closed_form_or_a_number_with_its_error():
+    assert out("average", "relu(a)**2") == "K[a,a]/2\n"
+    assert "\\arcsin" in out("average", "erf(a)*erf(b)", "--format", "latex")
+    assert out("average", "tanh(a)**2", "-k", "1").startswith("0.39429449039784")
+    assert out("average", "sin(a)**2", "-k", "1/2", "--digits", "30").startswith("0.316060279414278839202238114919 +- ")
+    assert out("average", "relu'(a)*relu'(b)", "-k", "1,1/2; 1/2,1").startswith("0.33333333333333")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("tanh(a+b)",), "couples a, b"),
+        (("relu''(a)**2",), "diverges at a = 0"),
+        (("relu(a)*relu(b)", "-k", "1,2;2,1"), "not positive semi-definite"),
+        (("relu(a)*relu(b)", "-k", "1,2;2"), "square matrix"),
+        (("rleu(a)",), "did you mean 'relu'"),
+    ],
+)
+def test_average_says_what_is_wrong(arguments, message):
+    result = runner.invoke(cli.app, ["average", *arguments])
+    assert result.exit_code
+    assert isinstance(result.exception, WidthwiseError)
+    assert message in str(result.exception)
+
+
+def test_a_family_is_an_activation_too():
+    assert out("derive", "leaky_relu(0.2)", "-q", "K", "--one-input", "--closed-forms") == "K' = 13*C_W*K/25 + C_b\n"
 
 
 def test_generate_writes_a_module(tmp_path):

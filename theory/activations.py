@@ -6,21 +6,17 @@ project knows an activation by name.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from typing import Any
 
-import mpmath
 import sympy as sp
-from sympy.core.function import AppliedUndef, UndefinedFunction
+from sympy.core.function import UndefinedFunction
 
-from .errors import InvalidArgument, NotIntegrable, unknown_name
+from .admissible import KINK_STEP, check, check_slopes
+from .errors import InvalidArgument, unknown_name
 from .symbols import z
-
-#: Far enough out for log|sigma(z)|/z^2 to show whether sigma grows like a Gaussian.
-_FAR = 10**6
-#: How far from a kink its sides are looked at.
-KINK_STEP = sp.Rational(1, 10**10)
 
 
 @dataclass(frozen=True)
@@ -32,8 +28,8 @@ class Activation:
     Units
         None: preactivations are pure numbers.
     Valid
-        :math:`\sigma` is real, finite on the real line, continuous, and smaller than every
-        :math:`e^{\epsilon z^2}`, so that all its Gaussian averages exist.
+        :math:`\sigma` is real, finite on the real line, smooth but for finitely many kinks and jumps, and smaller than every
+        :math:`e^{\epsilon z^2}`, so that its Gaussian averages exist. Where it jumps the tangent kernel does not.
     Errors
         ``NotIntegrable`` otherwise.
     """
@@ -43,10 +39,8 @@ class Activation:
 
     def __post_init__(self) -> None:
         if self.expr is not None:
-            _check_elementary(self.name, self.expr)
-            _check_poles(self.name, self.expr)
-            _check_integrable(self.name, self.expr)
-            _check_continuous(self)
+            check(self.name, self.expr)
+            check_slopes(self)
 
     @property
     def specified(self) -> bool:
@@ -83,6 +77,11 @@ class Activation:
                     points.update(sp.solve(relation.lhs - relation.rhs, z))
         return tuple(sorted((p for p in points if p.is_real), key=float))
 
+    @cached_property
+    def jumps(self) -> tuple[sp.Expr, ...]:
+        """The kinks at which the activation itself is discontinuous."""
+        return tuple(kink for kink in self.kinks if jump(self, kink))
+
     @property
     def smooth(self) -> bool:
         """No kinks: every derivative is an ordinary function."""
@@ -113,87 +112,18 @@ def _branch(expr: sp.Expr, sign: int) -> sp.Expr:
     return sp.simplify(expr.subs(z, sign * side)).subs(side, sign * z)
 
 
-def _check_elementary(name: str, expr: sp.Expr) -> None:
-    """Raise for functions that have no derivative or no NumPy text."""
-    refused = (sp.floor, sp.ceiling, sp.frac, sp.Mod, sp.DiracDelta, sp.Integral, sp.Derivative, sp.Sum, AppliedUndef)
-    found = expr.atoms(*refused)
-    if found:
-        raise InvalidArgument(
-            f"activation={name!r} holds {', '.join(sorted(map(str, found)))}; allowed: elementary functions, erf, Max, Min, "
-            "Abs and Piecewise, or sympy.Function('sigma') itself for the unspecified activation"
-        )
-
-
-def _check_poles(name: str, expr: sp.Expr) -> None:
-    """Raise for a pole on the real line: tan and its relatives, and rational functions by the roots of the denominator."""
-    periodic = expr.atoms(sp.tan, sp.cot, sp.sec, sp.csc)
-    poles = [f"the poles of {f}" for f in sorted(map(str, periodic))]
-    if expr.is_rational_function(z):
-        denominator = sp.fraction(sp.together(expr))[1]
-        poles += [f"z={root}" for root in (sp.real_roots(denominator) if denominator.has(z) else [])]
-    if poles:
-        raise NotIntegrable(
-            f"activation={name!r} is not real and finite at {poles[0]}; "
-            "its Gaussian averages need a function that is finite on the whole real line"
-        )
-
-
-def _check_continuous(activation: Activation) -> None:
-    """Raise for a jump or an unbounded slope at a kink: the tangent kernel has an infinite mean there."""
-    for kink in activation.kinks:
-        left, at, right = (float(activation(kink + h).evalf()) for h in (-KINK_STEP, 0, KINK_STEP))
-        slopes = [abs(float(activation(kink + h, 1).evalf())) for h in (-KINK_STEP, KINK_STEP)]
-        scale = 1 + abs(at)
-        if max(abs(left - at), abs(right - at)) > 1e-4 * scale:
-            what = f"jumps at z={kink} (from {left:.6g} by {at:.6g} to {right:.6g})"
-        elif max(slopes) > 1e4 * scale:
-            what = f"has an unbounded slope at z={kink}"
-        else:
-            continue
-        raise NotIntegrable(
-            f"activation={activation.name!r} {what}: <sigma'^2>, and with it the tangent kernel, is infinite; "
-            "allowed: continuous functions with bounded slopes (kinks are fine)"
-        )
-
-
-def _check_integrable(name: str, expr: sp.Expr) -> None:
-    """Raise unless sigma is real and finite on a grid, and o(exp(eps z^2)) at both ends."""
-    f = sp.lambdify(z, expr, "mpmath")
-    with mpmath.workdps(20):
-        for x in [mpmath.mpf(k) / 8 for k in range(-80, 81)]:
-            value = _evaluate(f, x)
-            if value is None:
-                raise NotIntegrable(
-                    f"activation={name!r} is not real and finite at z={float(x):g}; "
-                    "its Gaussian averages need a function that is finite on the whole real line"
-                )
-        # Nearer points first: there a function that grows out of all bounds shows it before its digits fill the memory.
-        for x, limit in ((50, 1), (-50, 1), (_FAR, 1e-4), (-_FAR, 1e-4)):
-            value = _evaluate(f, mpmath.mpf(x))
-            if value is None or (value != 0 and mpmath.log(abs(value)) / x**2 > limit):
-                raise NotIntegrable(
-                    f"activation={name!r} is not finite under a Gaussian: it grows like exp(c z^2) or faster as "
-                    f"z -> {'+' if x > 0 else '-'}oo, so <sigma^2>_K diverges for large K; "
-                    "allowed: functions smaller than every exp(c z^2), c > 0"
-                )
-
-
-def _evaluate(f: Any, x: Any) -> Any:
-    try:
-        value = mpmath.mpmathify(f(x))
-    except (ValueError, ZeroDivisionError, OverflowError, TypeError):
-        return None
-    if isinstance(value, mpmath.mpc):
-        if abs(value.imag) > 1e-12 * (1 + abs(value.real)):
-            return None
-        value = value.real
-    return value if mpmath.isfinite(value) else None
+def jump(activation: Activation, kink: sp.Expr, order: int = 0) -> bool:
+    """Whether the derivative of this order is discontinuous at a kink."""
+    left, right = (activation(kink + h, order).evalf(30) for h in (-KINK_STEP, KINK_STEP))
+    return bool(abs(left - right) > 1e-6 * (1 + abs(left)))
 
 
 SIGMA = Activation("sigma", None)
 
 # tanh(z/2) rather than 1/(1 + exp(-z)): the same function, and its derivatives are polynomials that never overflow.
 _logistic = (1 + sp.tanh(z / 2)) / 2
+#: The fixed point of mean 0 and variance 1, by its published digits.
+_SELU = (sp.Rational("1.0507009873554804934193349852946"), sp.Rational("1.6732632423543772848170429916717"))
 
 ACTIVATIONS: tuple[Activation, ...] = (
     Activation("linear", z),
@@ -203,30 +133,84 @@ ACTIVATIONS: tuple[Activation, ...] = (
     Activation("leaky_relu", sp.Piecewise((z, z > 0), (z / 100, True))),
     Activation("abs", sp.Abs(z)),
     Activation("elu", sp.Piecewise((z, z > 0), (sp.exp(z) - 1, True))),
+    Activation("selu", _SELU[0] * sp.Piecewise((z, z > 0), (_SELU[1] * (sp.exp(z) - 1), True))),
     Activation("hard_tanh", sp.Max(sp.Min(z, 1), -1)),
+    Activation("hard_sigmoid", sp.Max(sp.Min(z / 6 + sp.Rational(1, 2), 1), 0)),
+    Activation("hard_swish", z * sp.Max(sp.Min(z / 6 + sp.Rational(1, 2), 1), 0)),
+    Activation("relu6", sp.Max(sp.Min(z, 6), 0)),
+    Activation("sign", sp.sign(z)),
+    Activation("step", sp.Heaviside(z, sp.Rational(1, 2))),
     Activation("tanh", sp.tanh(z)),
     Activation("sigmoid", _logistic),
     Activation("swish", z * _logistic),
     Activation("softplus", sp.log(2 * sp.cosh(z / 2)) + z / 2),
+    # tanh(softplus(z)), with the logistic function s = 1/(1 + exp(-z)) as the only transcendental one
+    Activation("mish", z * _logistic * (2 - _logistic) / (1 + (1 - _logistic) ** 2)),
     Activation("erf", sp.erf(z)),
     Activation("gelu", z * (1 + sp.erf(z / sp.sqrt(2))) / 2),
     Activation("sin", sp.sin(z)),
     Activation("cos", sp.cos(z)),
     Activation("exp", sp.exp(z)),
     Activation("gaussian", sp.exp(-(z**2) / 2)),
+    Activation("gabor", sp.exp(-(z**2)) * sp.sin(z)),
 )
 
 _BY_NAME = {a.name: a for a in ACTIVATIONS} | {
     alias: next(a for a in ACTIVATIONS if a.name == name)
-    for alias, name in {"identity": "linear", "silu": "swish", "rbf": "gaussian"}.items()
+    for alias, name in {"identity": "linear", "silu": "swish", "rbf": "gaussian", "heaviside": "step"}.items()
 }
+
+
+@dataclass(frozen=True)
+class Family:
+    """Activations with one parameter, written "name(parameter)"."""
+
+    expr: Callable[[Any], sp.Expr]
+    allowed: str
+    accepts: Callable[[Any], bool]
+
+
+_power = Family(lambda n: z**n, "an integer from 1", lambda n: bool(n.is_Integer and n >= 1))
+_number = ("a real number", lambda a: bool(a.is_real))
+_positive = ("a positive number", lambda a: bool(a.is_positive))
+
+FAMILIES: dict[str, Family] = {
+    "monomial": _power,
+    # orthonormal under a standard Gaussian
+    "hermite": replace(_power, expr=lambda n: sp.hermite_prob(n, z) / sp.sqrt(sp.factorial(n))),
+    "rectified": replace(_power, expr=lambda n: sp.Max(z, 0) ** n),
+    "leaky_relu": Family(lambda a: sp.Piecewise((z, z > 0), (a * z, True)), *_number),
+    "elu": Family(lambda a: sp.Piecewise((z, z > 0), (a * (sp.exp(z) - 1), True)), *_number),
+    "softplus": Family(lambda b: (sp.log(2 * sp.cosh(b * z / 2)) + b * z / 2) / b, *_positive),
+    "swish": Family(lambda b: z * (1 + sp.tanh(b * z / 2)) / 2, *_positive),
+    "erf": Family(lambda a: sp.erf(a * z), *_positive),
+    "sin": Family(lambda w: sp.sin(w * z), *_positive),
+    "cos": Family(lambda w: sp.cos(w * z), *_positive),
+    "gabor": Family(lambda w: sp.exp(-(z**2)) * sp.sin(w * z), *_positive),
+    "gaussian": Family(lambda a: sp.exp(-a * z**2 / 2), *_positive),
+}
+
+
+@cache
+def _member(name: str, parameter: str) -> Activation:
+    """The member of a family."""
+    family = FAMILIES[name]
+    try:
+        number = sp.Rational(parameter)
+    except (TypeError, ValueError):
+        number = sp.nan
+    if not family.accepts(number):
+        raise InvalidArgument(f"activation={f'{name}({parameter})'!r}: the parameter must be {family.allowed}")
+    return Activation(f"{name}({parameter})", family.expr(number))
 
 
 def activation(source: Any = None) -> Activation:
     r"""The activation that ``source`` names or is.
 
     Equation
-        A registered name (``"tanh"``), a SymPy expression in one symbol (``sp.tanh(x) + x/2``), a
+        A registered name (``"tanh"``), a member of a family (``"leaky_relu(0.2)"``, ``"hermite(3)"`` for
+        :math:`He_3/\sqrt{3!}`, ``"rectified(2)"`` for :math:`\max(z,0)^2`; see :data:`FAMILIES`), a SymPy expression in one
+        symbol (``sp.tanh(x) + x/2``), a
         ``sympy.Function`` without definition or None (the unspecified :math:`\sigma`).
     Valid
         See :class:`Activation`.
@@ -239,11 +223,7 @@ def activation(source: Any = None) -> Activation:
     if source is None or isinstance(source, UndefinedFunction):
         return SIGMA
     if isinstance(source, str):
-        if source == SIGMA.name:
-            return SIGMA
-        if source.lower() not in _BY_NAME:
-            raise unknown_name("activation", source, [*_BY_NAME, SIGMA.name])
-        return _BY_NAME[source.lower()]
+        return _by_name(source)
     if isinstance(source, sp.Expr):
         if len(source.free_symbols) != 1:
             names = ", ".join(sorted(map(str, source.free_symbols))) or "none"
@@ -256,6 +236,18 @@ def activation(source: Any = None) -> Activation:
         f"activation={source!r} is a {type(source).__name__}; allowed: a registered name, "
         "a SymPy expression in one symbol, a sympy.Function without definition, or None"
     )
+
+
+def _by_name(source: str) -> Activation:
+    name, _, parameter = source.lower().replace(" ", "").partition("(")
+    if parameter.endswith(")") and name in FAMILIES:
+        return _member(name, parameter[:-1])
+    if name == SIGMA.name and not parameter:
+        return SIGMA
+    if parameter or name not in _BY_NAME:
+        families = [f"{family}(...)" for family in FAMILIES]
+        raise unknown_name("activation", source, [*_BY_NAME, *families, SIGMA.name])
+    return _BY_NAME[name]
 
 
 def as_activations(source: Any, depth: int | None) -> tuple[Activation, tuple[Activation, ...] | None]:

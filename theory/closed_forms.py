@@ -19,8 +19,9 @@ from sympy.polys.orderings import lex
 from sympy.polys.rings import PolyElement, PolyRing
 
 from .activations import Activation
+from .elementary import ONE, NoRule, Terms, multiply, read
 from .gaussian import Average
-from .gaussian_rules import ONE, Covariance, Integrand, NoRule, Terms, kernel, mean, multiply, read
+from .gaussian_rules import Covariance, Integrand, kernel, mean, spelled_out
 from .symbols import Entry, Jet, Sigma, z
 
 #: Highest degree of a moment of three or four samples that is written out.
@@ -152,6 +153,11 @@ def _without_derivatives(body: sp.Expr, activation: Activation) -> sp.Expr:
         factor = read(activation, base.order) if isinstance(base, Sigma) else {(1, *ONE[1:]): sp.S.One}
         for _ in range(int(power)):
             samples[jet.sample] = multiply(samples.get(jet.sample, {ONE: sp.S.One}), factor)
+    return closed_product(samples)
+
+
+def closed_product(samples: dict[str, Terms]) -> sp.Expr:
+    """The mean of a product of functions, one of each sample: their expansions multiplied out; ``NoRule`` if a term has none."""
     labels = tuple(sorted(samples))
     terms = []
     for choice in product(*(samples[label].items() for label in labels)):
@@ -162,21 +168,9 @@ def _without_derivatives(body: sp.Expr, activation: Activation) -> sp.Expr:
         terms.append(sp.Mul(*(c for _, c in choice)) * mean(Integrand(labels, powers, curvatures, tilts, steps)))
     value = real_part(sp.Add(*terms))
     letters = value.atoms(Covariance)
-    value = _spelled_out(value)
+    value = spelled_out(value)
     # With more than two samples the minors of 1 + QK are long; multiplied out they would be longer.
     return value if letters and len(labels) > 2 else tidy(value)
-
-
-def _spelled_out(expr: sp.Expr) -> sp.Expr:
-    """The letters for covariances replaced by minors of 1 + QK, exponents over one denominator."""
-    waves = {}
-    for wave in expr.atoms(sp.exp):
-        letters = wave.atoms(Covariance)
-        if letters:
-            numerator = wave.args[0].xreplace({letter: letter.numerator() for letter in letters})
-            waves[wave] = sp.exp(sp.expand(numerator) / next(iter(letters)).denominator())
-    expr = expr.xreplace(waves)
-    return expr.xreplace({letter: letter.numerator() / letter.denominator() for letter in expr.atoms(Covariance)})
 
 
 def real_part(expr: sp.Expr) -> sp.Expr:
@@ -322,20 +316,33 @@ def _quotients(
 
 
 def _paired(table: dict[sp.Expr, Fractions]) -> dict[sp.Expr, Fractions]:
-    """exp(d + x) and exp(d - x), x holding the off-diagonal entries, as exp(d) cosh(x) and exp(d) sinh(x)."""
+    """exp(d + x) and exp(d - x), x odd in the off-diagonal entries, as exp(d) cosh(x) and exp(d) sinh(x)."""
     result: dict[sp.Expr, Fractions] = {}
     for word, plus in table.items():
         waves, rest = _divided(word, (sp.exp,))
-        diagonal, x = _exponent(waves)
-        minus = table.get(rest * sp.exp(diagonal - x)) if x != 0 else None
+        even, x, mirrored = _reflected(waves)
+        minus = table.get(rest * mirrored) if x != 0 else None
         if minus is None:
             _add(result.setdefault(word, {}), plus, 1)
         elif not x.could_extract_minus_sign():  # else it is done with its partner
             for function, sign in ((sp.cosh, 1), (sp.sinh, -1)):
-                both = result.setdefault(rest * sp.exp(diagonal) * function(x), {})
+                both = result.setdefault(rest * sp.exp(even) * function(x), {})
                 _add(both, plus, 1)
                 _add(both, minus, sign)
     return result
+
+
+def _reflected(wave: sp.Expr) -> tuple[sp.Expr, sp.Expr, sp.Expr]:
+    """Of an exponent N/D what is even and what is odd in the off-diagonal entries, and the wave with the odd part reversed."""
+    exponent = wave.args[0] if wave != 1 else sp.S.Zero
+    N, D = sp.fraction(exponent)
+    flip = {e: -e for e in exponent.atoms(Entry) if e.labels[0] != e.labels[1]}
+    if not flip or (D != 1 and sp.expand(D - D.xreplace(flip)) != 0):
+        return exponent, sp.S.Zero, wave
+    N = sp.expand(N)
+    mirrored = sp.expand(N.xreplace(flip))
+    even, odd = (sp.expand((N + sign * mirrored) / 2) / D for sign in (1, -1))
+    return even, odd, sp.exp(mirrored / D)
 
 
 def _exponent(wave: sp.Expr) -> tuple[sp.Expr, sp.Expr]:

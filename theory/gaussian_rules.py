@@ -1,16 +1,14 @@
 r"""Means of elementary integrands under a Gaussian, by rules as rows.
 
-An integrand is a product over samples of :math:`z^n e^{-qz^2/2+jz}` and of *steps* :math:`s_w`, where :math:`s_0` is
-the sign function and :math:`s_w` the sign of z plus an independent noise of variance w, averaged over that noise:
-:math:`s_w(z)=\mathrm{erf}(z/\sqrt{2w})`. One calculus serves kinks and error functions, because a step becomes a
-Gaussian when it is differentiated; for w = 0 the Gaussian is a delta function, a curvature q without bound.
+An integrand is a product over samples of the terms of ``elementary``: :math:`z^n e^{-qz^2/2+jz}` and *steps*. One calculus serves
+kinks and error functions, because a step becomes a Gaussian when it is differentiated; for w = 0 the Gaussian is a delta
+function, a curvature q without bound.
 
-Only determinants and minors of 1 + QK appear, never an inverse of K.
+Only determinants and minors of 1 + QK appear, never an inverse of K; they are denominators where there are delta functions.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
@@ -18,23 +16,12 @@ from typing import Any
 
 import sympy as sp
 
-from .activations import Activation
+from .elementary import NoRule
 from .quantities import quantity
-from .symbols import Atom, Entry, z
+from .symbols import Atom, Entry
 
 Numbers = tuple[sp.Expr, ...]
 Rows = tuple[Numbers, ...]
-#: (n, q, j, widths of the steps) of one sample
-Key = tuple[int, sp.Expr, sp.Expr, tuple[sp.Expr, ...]]
-#: a function of one z as a sum: coefficient of each key
-Terms = dict[Key, sp.Expr]
-
-ONE: Key = (0, sp.S.Zero, sp.S.Zero, ())
-_OSCILLATING = (sp.sin, sp.cos, sp.sinh, sp.cosh)
-
-
-class NoRule(Exception):
-    """No row of the table applies; a signal between rules that no caller of ``closed_form`` sees."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +29,7 @@ class Integrand:
     r""":math:`\prod_i z_i^{n_i} g_i(z_i) e^{j_iz_i}\prod_k s_{w_k}(z_{i_k})`; g = exp(-qz^2/2), delta(z) for q = oo."""
 
     labels: tuple[str, ...]
-    powers: tuple[int, ...]  #: n
+    powers: tuple[int, ...]  #: n; for q = oo minus the order of the derivative of delta
     curvatures: Numbers  #: q
     tilts: Numbers  #: j, may be complex
     steps: tuple[tuple[int, sp.Expr], ...] = ()  #: (index of the label, w)
@@ -55,6 +42,10 @@ class Integrand:
     def lower(self, i: int) -> Integrand:
         """One power of z_i less."""
         return replace(self, powers=(*self.powers[:i], self.powers[i] - 1, *self.powers[i + 1 :]))
+
+    def higher(self, i: int) -> Integrand:
+        """One power of z_i more, or one derivative of a delta function less."""
+        return replace(self, powers=(*self.powers[:i], self.powers[i] + 1, *self.powers[i + 1 :]))
 
     def differentiate_step(self, k: int) -> tuple[sp.Expr, Integrand]:
         """The k-th step replaced by its derivative 2 exp(-z^2/2w) / sqrt(2 pi w): the constant, and the rest."""
@@ -160,7 +151,7 @@ def _det(rows: Rows) -> sp.Expr:
 def _pinned(f: Integrand) -> sp.Expr | None:
     """delta(z) z = 0 and delta(z) s(z) = 0: a step is odd."""
     pinned = [i for i, q in enumerate(f.curvatures) if q == sp.oo]
-    vanishes = any(f.powers[i] for i in pinned) or any(i in pinned for i, _ in f.steps)
+    vanishes = any(f.powers[i] > 0 for i in pinned) or any(i in pinned for i, _ in f.steps)
     return sp.Integer(0) if vanishes else None
 
 
@@ -168,6 +159,27 @@ def _parity(f: Integrand) -> sp.Expr | None:
     """The mean of an odd function vanishes."""
     odd = (sum(f.powers) + len(f.steps)) % 2 == 1
     return sp.Integer(0) if odd and not f.tilted else None
+
+
+def _price(f: Integrand) -> sp.Expr | None:
+    """E[d_a d_b F] = dE[F]/dK_ab, twice that for a = b: two derivatives less of delta functions."""
+    open_ = [i for i, n in enumerate(f.powers) for _ in range(-n)]
+    if len(open_) < 2:
+        return None
+    a, b, *_ = open_
+    value = spelled_out(mean(f.higher(a).higher(b)))
+    return (2 if a == b else 1) * sp.diff(value, kernel(f.labels[a], f.labels[b]))
+
+
+def _slope_of_delta(f: Integrand) -> sp.Expr | None:
+    """E[delta'(z_a) G] = - sum_b S_ab / S_aa E[delta(z_a) dG/dz_b], with S for the curvatures without the pin at a."""
+    # Stein's identity for z_a delta(z_a) G = 0: S_aa E[delta'_a G] + sum_(b != a) S_ab E[delta_a d_b G] = 0.
+    a = next((i for i, n in enumerate(f.powers) if n < 0), None)
+    if a is None:
+        return None
+    free = replace(f, curvatures=(*f.curvatures[:a], sp.S.Zero, *f.curvatures[a + 1 :]))
+    total = sp.Add(*(_S(free, a, b) * _gradient(f.higher(a), b) for b in range(len(f.labels)) if b != a))
+    return -total / _S(free, a, a)
 
 
 def _exponential(f: Integrand) -> sp.Expr | None:
@@ -201,18 +213,23 @@ def _arcsine(f: Integrand) -> sp.Expr | None:
 
 
 def _stein(f: Integrand) -> sp.Expr | None:
-    """E[z_a G g exp(Jz)] = E[(mu_a G + sum_b S_ab dG/dz_b) g exp(Jz)] with mu = S J: one power of z less."""
+    """E[z_a G g exp(Jz)] = sum_b S_ab E[g d(G exp(Jz))/dz_b]: one power of z less."""
     a = next((i for i, n in enumerate(f.powers) if n), None)
     if a is None:
         return None
     rest = f.lower(a)
-    n = range(len(f.labels))
-    terms = [_S(f, a, b) * f.tilts[b] * mean(rest) for b in n if f.tilts[b] != 0]
-    terms += [_S(f, a, b) * rest.powers[b] * mean(rest.lower(b)) for b in n if rest.powers[b]]
-    for k, (b, _) in enumerate(rest.steps):
-        if _S(f, a, b) != 0:
-            constant, differentiated = rest.differentiate_step(k)
-            terms.append(_S(f, a, b) * constant * mean(differentiated))
+    return sp.Add(*(_S(f, a, b) * _gradient(rest, b) for b in range(len(f.labels)) if _S(f, a, b) != 0))
+
+
+def _gradient(f: Integrand, b: int) -> sp.Expr:
+    """The mean of the derivative by z_b of all but the Gaussian factors."""
+    terms = [f.tilts[b] * mean(f)] if f.tilts[b] != 0 else []
+    if f.powers[b] > 0:
+        terms.append(f.powers[b] * mean(f.lower(b)))
+    for k, (i, _) in enumerate(f.steps):
+        if i == b:
+            constant, differentiated = f.differentiate_step(k)
+            terms.append(constant * mean(differentiated))
     return sp.Add(*terms)
 
 
@@ -220,7 +237,15 @@ def _stein(f: Integrand) -> sp.Expr | None:
 # but exp(8K) erfc(sqrt(8K)) overflows in double precision for kernels where the average itself is harmless.
 
 #: In this order; the first row that knows the mean gives it.
-RULES: tuple[Callable[[Integrand], sp.Expr | None], ...] = (_pinned, _parity, _exponential, _arcsine, _stein)
+RULES: tuple[Callable[[Integrand], sp.Expr | None], ...] = (
+    _pinned,
+    _parity,
+    _price,
+    _slope_of_delta,
+    _exponential,
+    _arcsine,
+    _stein,
+)
 
 
 @cache
@@ -247,72 +272,13 @@ def _S(f: Integrand, a: int, b: int) -> sp.Expr:
     return Covariance(f.labels, f.curvatures, a, b)
 
 
-def multiply(left: Terms, right: Terms) -> Terms:
-    """The product of two functions of the same z."""
-    result: Terms = defaultdict(lambda: sp.S.Zero)
-    for (n, q, j, steps), c in left.items():
-        for (m, p, i, more), d in right.items():
-            together = sorted((*steps, *more), key=float)
-            signs = together.count(sp.S.Zero)  # the square of a sign is 1
-            result[n + m, q + p, j + i, tuple(together[signs - signs % 2 :])] += c * d
-    return dict(result)
-
-
-@cache
-def read(activation: Activation, order: int) -> Terms:
-    """The order-th derivative of the activation as a sum of elementary functions of z."""
-    if activation.smooth:
-        if order:
-            read(activation, 0)  # what cannot be read need not be differentiated
-        return _elementary(activation.derivative(order))
-    if activation.kinks != (0,) or order > 1:  # sigma'' would hold a delta function
-        raise NoRule
-    # f = f_+ theta(z) + f_- theta(-z) = (f_+ + f_-)/2 + sign(z) (f_+ - f_-)/2
-    plus, minus = (_side(activation.derivative(order), sign) for sign in (1, -1))
-    even = _elementary(sp.expand(plus + minus) / 2)
-    odd = _elementary(sp.expand(plus - minus) / 2)
-    return {**even, **{(n, q, j, (*steps, sp.S.Zero)): c for (n, q, j, steps), c in odd.items()}}
-
-
-def _side(expr: sp.Expr, sign: int) -> sp.Expr:
-    """The piece on the positive (1) or negative (-1) side of the kink at zero."""
-    distance = sp.Dummy(positive=True)
-    return expr.subs(z, sign * distance).subs(distance, sign * z)
-
-
-def _elementary(expr: sp.Expr) -> Terms:
-    result: Terms = defaultdict(lambda: sp.S.Zero)
-    if expr == 0:
-        return {}
-    expr = expr.rewrite(sp.erfc, sp.erf).rewrite(_OSCILLATING, sp.exp)
-    for term in sp.Add.make_args(sp.expand(expr)):
-        constant, function = term.as_independent(z, as_Add=False)
-        n, _, _, steps = ONE
-        exponent = sp.S.Zero
-        for factor in sp.Mul.make_args(function):
-            base, power = factor.as_base_exp()
-            if base == z and power.is_Integer and power > 0:
-                n += int(power)
-            elif isinstance(factor, sp.exp):
-                exponent += factor.args[0]
-            elif isinstance(base, sp.erf) and power.is_Integer and power > 0:
-                c = sp.expand(base.args[0] / z)
-                if c.has(z):  # a step away from zero
-                    raise NoRule
-                constant *= sp.sign(c) ** power
-                steps = (*steps, *[1 / (2 * c**2)] * int(power))
-            elif function != 1:
-                raise NoRule
-        q, j, shift = _quadratic(exponent)
-        result[n, q, j, tuple(sorted(steps, key=float))] += constant * sp.exp(shift)
-    return {key: c for key, c in result.items() if c != 0}
-
-
-def _quadratic(exponent: sp.Expr) -> tuple[sp.Expr, sp.Expr, sp.Expr]:
-    """(q, j, c) of -q z^2/2 + j z + c; a growing Gaussian has no mean for large K."""
-    if not exponent.is_polynomial(z) or sp.degree(exponent, z) > 2:
-        raise NoRule
-    c, j, square = (sp.expand(exponent).coeff(z, k) for k in range(3))
-    if not (square.is_real and square <= 0):
-        raise NoRule
-    return -2 * square, j, c
+def spelled_out(expr: sp.Expr) -> sp.Expr:
+    """The letters for covariances replaced by minors of 1 + QK, exponents over one denominator."""
+    waves = {}
+    for wave in expr.atoms(sp.exp):
+        letters = wave.atoms(Covariance)
+        if letters:
+            numerator = wave.args[0].xreplace({letter: letter.numerator() for letter in letters})
+            waves[wave] = sp.exp(sp.expand(numerator) / next(iter(letters)).denominator())
+    expr = expr.xreplace(waves)
+    return expr.xreplace({letter: letter.numerator() / letter.denominator() for letter in expr.atoms(Covariance)})

@@ -16,7 +16,7 @@ from functools import cache
 
 import sympy as sp
 
-from .activations import KINK_STEP, Activation
+from .activations import Activation, jump
 from .errors import NotAvailable
 from .gaussian import Average, average
 from .symbols import Jet, Sigma
@@ -29,10 +29,8 @@ HIGHEST = 8
 def singular_order(activation: Activation) -> int | None:
     """The lowest derivative that is not a function, since the one before it jumps at a kink; None if there is none."""
     for k in range(HIGHEST):
-        for kink in activation.kinks:
-            left, right = (activation(kink + h, k).evalf(30) for h in (-KINK_STEP, KINK_STEP))
-            if abs(left - right) > 1e-6 * (1 + abs(left)):
-                return k + 1
+        if any(jump(activation, kink, k) for kink in activation.kinks):
+            return k + 1
     return None
 
 

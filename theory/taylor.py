@@ -19,7 +19,8 @@ from typing import Any
 
 import sympy as sp
 
-from .activations import KINK_STEP, Activation
+from .activations import Activation
+from .admissible import KINK_STEP
 from .errors import InvalidArgument, NotAvailable
 from .gaussian import Average
 from .symbols import Sigma, z

@@ -9,7 +9,8 @@ import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
 
-from ..theory.activations import KINK_STEP, Activation
+from ..theory.activations import Activation
+from ..theory.admissible import KINK_STEP
 from ..theory.symbols import z as argument
 
 Array = NDArray[np.float64]
@@ -53,9 +54,9 @@ def missing_derivative(activation: Activation, order: int) -> str | None:
     Equation
         A jump of :math:`\sigma^{(k-1)}` at a kink leaves a delta function in :math:`\sigma^{(k)}`.
     Valid
-        For continuous activations, which all that pass ``Activation``'s own checks are.
+        For all that pass ``Activation``'s own checks.
     """
-    for k in range(2, order + 1):
+    for k in range(1, order + 1):
         for kink in activation.kinks:
             (left, right), sides = (
                 [float(activation(kink + h, q).evalf(30)) for h in (-KINK_STEP, KINK_STEP)] for q in (k - 1, k)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .numerics.asymptotics import asymptotics as asymptotics
+    from .numerics.averages import gaussian_average as gaussian_average
     from .numerics.codegen import Compiled as Compiled
     from .numerics.codegen import compile as compile
     from .numerics.critical import CriticalPoint as CriticalPoint
@@ -65,6 +66,7 @@ _HOME = {
     "compile": "numerics.codegen",
     "Compiled": "numerics.codegen",
     "predict": "numerics.predict",
+    "gaussian_average": "numerics.averages",
     "kernel": "numerics.kernels",
     "gradient_flow": "numerics.flow",
     "NNGPKernel": "numerics.regression",

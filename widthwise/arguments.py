@@ -15,11 +15,19 @@ if TYPE_CHECKING:
 EXPRESSION = re.compile(r"[\w\s.+\-*/(),<>=&|~]+")
 
 
+#: A family with its number: leaky_relu(0.2).
+MEMBER = re.compile(r"(\w+)\(\s*[\d./+-]*\s*\)")
+
+
 def read_activation(text: str | None) -> Any:
-    """A name stays a name; anything that is no word is read as an expression."""
+    """A name stays a name, and so does a family with its number; anything that is no word is read as an expression."""
+    from .theory.activations import FAMILIES
     from .theory.errors import InvalidArgument
 
     if text is None or text.replace("_", "").isalnum():
+        return text
+    family = MEMBER.fullmatch(text.strip())
+    if family and family.group(1).lower() in FAMILIES:
         return text
     from sympy import parse_expr
 
@@ -104,6 +112,16 @@ def _parse(name: str, text: str, kind: Any, noun: str) -> list[Any]:
         return [kind(part) for part in text.split(",")]
     except ValueError:
         raise InvalidArgument(f"{name}={text!r} cannot be read; allowed: {noun}, separated by commas") from None
+
+
+def read_covariance(text: str) -> Any:
+    """A variance, or rows of a covariance matrix separated by semicolons; fractions and decimals stay exact."""
+    from .theory.errors import InvalidInput
+
+    rows = [[entry.strip() for entry in row.split(",")] for row in text.split(";")]
+    if any(len(row) != len(rows) for row in rows):
+        raise InvalidInput(f"--covariance={text!r}; allowed: a variance, or a square matrix such as '1,0.5; 0.5,2'")
+    return rows[0][0] if len(rows) == 1 else rows
 
 
 def words(text: str | None) -> tuple[str, ...] | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .arguments import integers, read_activation, read_inputs, read_mlp, read_network, words
+from .arguments import integers, read_activation, read_covariance, read_inputs, read_mlp, read_network, words
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -101,6 +101,38 @@ def derive(
             typer.echo("\n\n".join(map(str, derivation.steps)) + "\n")
     else:
         typer.echo(str(result))
+
+
+@app.command()
+def average(
+    integrand: Annotated[
+        str, typer.Argument(help="Sums of products, primes for derivatives: 'relu(a)*relu(b)', \"tanh'(a)**2\".")
+    ],
+    covariance: Annotated[
+        str | None, typer.Option("--covariance", "-k", help="A variance, or a matrix: 2 or '1,0.5; 0.5,2'.")
+    ] = None,
+    digits: Annotated[
+        int | None, typer.Option(help="So many digits, by mpmath.", show_default="double precision")
+    ] = None,
+    form: Annotated[Form, typer.Option("--format", help="Plain text, or LaTeX to paste.")] = Form.TEXT,
+) -> None:
+    """The average of a function of Gaussian variables: its closed form, or a number with its error."""
+    from .numerics.averages import gaussian_average
+    from .theory.latex import tex
+
+    if covariance is None:
+        result = gaussian_average(integrand)
+        typer.echo(tex(result) if form is Form.LATEX else str(result))
+        return
+    K = read_covariance(covariance)
+    if digits is None:
+        found = gaussian_average(integrand, K)
+        typer.echo(f"{found.value!r} +- {found.error:.1e}")
+    else:
+        from mpmath import nstr
+
+        found = gaussian_average(integrand, K, precision="mp", digits=digits)
+        typer.echo(f"{nstr(found.value, digits)} +- {nstr(found.error, 2)}")
 
 
 @app.command()

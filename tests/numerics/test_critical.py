@@ -13,7 +13,7 @@ from widthwise.theory.activations import ACTIVATIONS
 from widthwise.theory.activations import activation as as_activation
 from widthwise.theory.closed_forms import specialize
 from widthwise.theory.criticality import susceptibilities
-from widthwise.theory.errors import InvalidArgument, UnknownName
+from widthwise.theory.errors import InvalidArgument, NotAvailable, UnknownName
 from widthwise.theory.symbols import C_W, C_b, Entry, z
 
 # Roberts, Yaida & Hanin (arXiv:2106.10165), chapter 5; half-stable values to the digits of an independent quadrature.
@@ -82,7 +82,14 @@ ALL_POINTS = {
     "sin": [(ORIGIN, Stability.STABLE, 1, 0, 0, -0.5)],
     "erf": [(ORIGIN, Stability.STABLE, np.pi / 4, 0, 0, -1)],
     "elu": [(ORIGIN, Stability.STABLE, 1, 0, 0, None)],
+    "selu": [(ORIGIN, Stability.STABLE, 0.4767710178827529, 0, 0, None)],  # 2 / (lambda^2 (1 + alpha^2))
     "hard_tanh": [(ORIGIN, Stability.STABLE, 1, 0, 0, 0)],
+    "relu6": [(ORIGIN, Stability.STABLE, 2, 0, 0, 0)],
+    "gabor": [(ORIGIN, Stability.STABLE, 1, 0, 0, -3.5)],  # the third derivative is -7
+    "hard_swish": [
+        (ORIGIN, Stability.UNSTABLE, 4, 0, 0, 2 / 9),
+        (HALF, Stability.BELOW, 1.9732895836425, 0.5071458487885, 4.8038559488804, None),
+    ],
     "gelu": [
         (ORIGIN, Stability.UNSTABLE, 4, 0, 0, 4 / np.pi),
         (HALF, Stability.ABOVE, 1.9830582574, 0.1729223908, 3.5615528128, None),
@@ -92,11 +99,17 @@ ALL_POINTS = {
         (HALF, Stability.BELOW, 1.9880046783, 0.5551431707, 14.3201736180, None),
     ],
 } | {name: [(NONE, None, None, None, None, None)] for name in (
-    "quadratic", "cubic", "sigmoid", "softplus", "cos", "exp", "gaussian"
+    "quadratic", "cubic", "sigmoid", "hard_sigmoid", "softplus", "cos", "exp", "gaussian"
 )}  # fmt: skip
 
 
-@pytest.mark.parametrize("activation", ACTIVATIONS, ids=lambda a: a.name)
+@pytest.mark.parametrize("activation", ["sign", "step"])
+def test_an_activation_that_jumps_has_no_susceptibility(activation):
+    with pytest.raises(NotAvailable, match="which is not a function"):
+        critical_points(activation)
+
+
+@pytest.mark.parametrize("activation", [a for a in ACTIVATIONS if not a.jumps], ids=lambda a: a.name)
 def test_all_critical_points_of_every_activation(activation):
     found = critical_points(activation)
     expected = ALL_POINTS[activation.name]

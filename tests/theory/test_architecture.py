@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import math
 
+import mpmath
 import pytest
 import sympy as sp
 
 import widthwise as ww
 from widthwise.theory.activations import ACTIVATIONS, activation
 from widthwise.theory.errors import InvalidArgument, InvalidNetwork, NotIntegrable, UnknownName
+from widthwise.theory.symbols import z
 
 x = sp.Symbol("x")
 
@@ -39,9 +41,6 @@ BAD_NETWORKS = [
     (dict(activation=sp.log(x)), NotIntegrable, "not real and finite"),
     (dict(activation=x * sp.Symbol("y")), InvalidArgument, "exactly one symbol; its free symbols are: x, y"),
     (dict(activation=sp.Integer(3)), InvalidArgument, "its free symbols are: none"),
-    (dict(activation=sp.Piecewise((0, x < 0), (1 + x, True))), NotIntegrable, "jumps at z=0"),
-    (dict(activation=sp.Heaviside(x)), NotIntegrable, "jumps at z=0"),
-    (dict(activation=sp.sign(x)), NotIntegrable, "jumps at z=0"),
     (dict(activation=sp.sqrt(sp.Abs(x))), NotIntegrable, "unbounded slope at z=0"),
     (dict(activation=sp.exp(sp.exp(x))), NotIntegrable, "not finite under a Gaussian"),
     (dict(activation=sp.floor(x)), InvalidArgument, "floor"),
@@ -98,11 +97,66 @@ def test_width_ratios_count_from_the_inputs():
 def test_registered_activation_is_found_by_its_name_and_knows_its_kinks(row):
     assert activation(row.name) is row
     assert activation(row.name.upper()) is row
-    assert row.smooth == (row.name not in {"relu", "leaky_relu", "abs", "elu", "hard_tanh"})
+    kinked = {
+        "relu",
+        "leaky_relu",
+        "abs",
+        "elu",
+        "selu",
+        "hard_tanh",
+        "hard_sigmoid",
+        "hard_swish",
+        "relu6",
+        "sign",
+        "step",
+    }
+    assert row.smooth == (row.name not in kinked)
+    assert bool(row.jumps) == (row.name in {"sign", "step"})
     # between the kinks the derivative is the limit of difference quotients
     for at in (-1.7, -0.4, 0.6, 2.3):
         quotient = (row(at + 1e-6) - row(at - 1e-6)) / 2e-6
         assert float(row(at, 1)) == pytest.approx(float(quotient), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "expr"),
+    [
+        ("leaky_relu(0.2)", sp.Piecewise((z, z > 0), (z / 5, True))),
+        ("Hermite(3)", (z**3 - 3 * z) / sp.sqrt(6)),
+        ("rectified( 2 )", sp.Max(z, 0) ** 2),
+        ("monomial(4)", z**4),
+        ("elu(1/2)", sp.Piecewise((z, z > 0), ((sp.exp(z) - 1) / 2, True))),
+        ("gabor(2)", sp.exp(-(z**2)) * sp.sin(2 * z)),
+        ("swish(2)", z / (1 + sp.exp(-2 * z))),
+        ("softplus(3)", sp.log(1 + sp.exp(3 * z)) / 3),
+    ],
+)
+def test_families_take_a_number(name, expr):
+    found = activation(name)
+    assert activation(name) is found
+    for at in (sp.Rational(-7, 10), sp.Rational(3, 5)):
+        assert float(found(at)) == pytest.approx(float(expr.subs(z, at)), rel=1e-14)
+
+
+@pytest.mark.parametrize(
+    "name", ["hermite(0)", "hermite(2.5)", "gabor(-1)", "leaky_relu()", "leaky_relu(x)", "sin(1+1)"]
+)
+def test_a_family_says_which_numbers_it_takes(name):
+    with pytest.raises(InvalidArgument, match="the parameter must be"):
+        activation(name)
+
+
+def test_mish_is_tanh_of_softplus():
+    for at in (-30.0, -2.5, 0.0, 0.3, 4.0, 30.0):
+        exact = mpmath.mpf(at) * mpmath.tanh(mpmath.log1p(mpmath.exp(mpmath.mpf(at))))
+        assert float(activation("mish")(sp.Float(at))) == pytest.approx(float(exact), rel=1e-3 if at < -20 else 1e-13)
+
+
+def test_selu_keeps_mean_zero_and_variance_one():
+    f = sp.lambdify(z, activation("selu").expr, "mpmath")
+    moments = [mpmath.quad(lambda u, k=k: f(u) ** k * mpmath.npdf(u), [-12, -3, 0, 3, 12]) for k in (1, 2)]
+    assert float(moments[0]) == pytest.approx(0, abs=1e-14)
+    assert float(moments[1]) == pytest.approx(1, rel=1e-14)
 
 
 @pytest.mark.parametrize(

@@ -21,13 +21,20 @@ ORIGINS = {
     "leaky_relu": (sp.Rational(20000, 10001), None),
     "abs": (1, None),
     "elu": (1, True),
+    # both slopes count: 2 / (lambda^2 (1 + alpha^2))
+    "selu": (2 / (sp.Rational("1.0507009873554804934193349852946") ** 2
+                  * (1 + sp.Rational("1.6732632423543772848170429916717") ** 2)), True),
+    "hard_swish": (4, False),
+    "relu6": (2, None),
+    "mish": (sp.Rational(25, 9), False),
+    "gabor": (1, True),
     "hard_tanh": (1, None),
     "tanh": (1, True),
     "swish": (4, False),
     "erf": (sp.pi / 4, True),
     "gelu": (4, False),
     "sin": (1, True),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS, ids=lambda a: a.name)

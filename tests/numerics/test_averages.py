@@ -1,0 +1,208 @@
+"""The verb ``gaussian_average``: closed forms, quadrature and many digits against each other and against mpmath, and bad input."""
+
+from __future__ import annotations
+
+import mpmath
+import numpy as np
+import pytest
+import sympy as sp
+from mpmath import mpf
+
+import widthwise as ww
+from widthwise.numerics.averages import Estimate
+from widthwise.theory.activations import ACTIVATIONS
+from widthwise.theory.errors import (
+    InvalidArgument,
+    InvalidInput,
+    NotAvailable,
+    NotConverged,
+    NotIntegrable,
+    UnknownName,
+)
+from widthwise.theory.gaussian import Average
+from widthwise.theory.symbols import Entry, Jet
+
+average = ww.gaussian_average
+x, y = sp.symbols("x y", real=True)
+K = [[1.0, 0.5], [0.5, 2.0]]
+Kxx, Kxy, Kyy = Entry("K", ("x", "x")), Entry("K", ("x", "y")), Entry("K", ("y", "y"))
+
+
+# ---------------------------------------------------------------- symbols
+
+
+@pytest.mark.parametrize(
+    ("integrand", "expected"),
+    [
+        (sp.Max(x, 0) ** 2, Kxx / 2),
+        (x**2 * y**2, Kxx * Kyy + 2 * Kxy**2),
+        (sp.exp(x + 2 * y), sp.exp(Kxx / 2 + 2 * Kxy + 2 * Kyy)),
+        (sp.cos(x - y), sp.exp((2 * Kxy - Kxx - Kyy) / 2)),
+        ("relu'(x)*relu'(y)", sp.Rational(1, 4) + sp.asin(Kxy / sp.sqrt(Kxx * Kyy)) / (2 * sp.pi)),
+        ("sign'(x)*sign'(y)", 2 / (sp.pi * sp.sqrt(Kxx * Kyy - Kxy**2))),
+        ("relu(3*x)*y", 3 * Kxy / 2),
+        ("2 + 3*x**4", 2 + 9 * Kxx**2),
+    ],
+)
+def test_closed_forms(integrand, expected):
+    assert sp.simplify((average(integrand) - expected).rewrite(sp.exp)) == 0
+
+
+def test_what_has_no_closed_form_stays():
+    found = average("tanh(x)*tanh(y) + relu(x)**2")
+    assert found == Average(sp.tanh(Jet("x")) * sp.tanh(Jet("y"))) + Kxx / 2
+    assert r"\tanh" in sp.latex(found)
+
+
+def test_letters_that_sympy_uses_otherwise_are_variables():
+    assert average("E*S") == Entry("K", ("E", "S"))
+
+
+# ---------------------------------------------------------------- numbers
+
+
+def one(f, variance, *cuts):
+    """By mpmath, with every unit of z and the standard deviations as ends."""
+    with mpmath.workdps(30):
+        s = mpmath.sqrt(variance)
+        ends = sorted({mpf(k) for k in range(-12, 13)} | {c / s for c in (-8, -3, -1, 0, 1, 3, 8, *cuts)})
+        return mpmath.quad(lambda u: f(s * u) * mpmath.npdf(u), [e for e in ends if abs(e) <= 12])
+
+
+@pytest.mark.parametrize("activation", [a for a in ACTIVATIONS if a.name not in ("exp", "cubic")], ids=lambda a: a.name)
+@pytest.mark.parametrize("variance", [0.3, 40.0])
+def test_squares_of_the_whole_registry(activation, variance):
+    """Quadrature and mpmath at 30 digits, which knows of no rule; the reported error is an error."""
+    f = sp.lambdify(sp.Symbol("z", real=True), activation.expr, "mpmath")
+    found = average(f"{activation.name}(a)**2", variance)
+    exact = one(lambda u: f(u) ** 2, mpf(variance), *map(float, activation.kinks))
+    assert abs(found.value - exact) <= found.error + 1e-15 * abs(found.value)
+    assert found.error <= 1e-10 * abs(found.value)
+
+
+@pytest.mark.parametrize("integrand", ["relu(a)*relu(b)", "gelu(a)*gelu(b)", "sin(a)*b", "step(a)*erf(b)"])
+def test_quadrature_and_closed_forms_agree(integrand, monkeypatch):
+    closed = average(integrand, K)
+    monkeypatch.setattr("widthwise.numerics.averages.FEW", -1)
+    integrated = average(integrand, K)
+    assert abs(closed.value - integrated.value) <= closed.error + integrated.error
+
+
+@pytest.mark.parametrize("integrand", ["tanh(a)*tanh(b)", "hard_tanh(a)*softplus(b)", "mish(a)*selu(b) + a*b"])
+def test_many_digits_agree_with_double_precision(integrand):
+    digits = average(integrand, K, precision="mp", digits=20)
+    double = average(integrand, K)
+    assert abs(float(digits.value) - double.value) <= double.error + 1e-16
+    assert digits.error <= 2e-19 * abs(digits.value)
+
+
+def test_thirty_digits_of_a_function_with_a_closed_form():
+    """The panels know nothing of the rules: erf erf by the arcsine, and by integration."""
+    from widthwise.numerics.panels import average_to_digits
+    from widthwise.theory.integrands import read_integrand
+
+    covariance = np.array([["1", "1/2"], ["1/2", "2"]], dtype=object)
+    closed = average("erf(a)*erf(b)", covariance, precision="mp", digits=30)
+    integrated = average_to_digits(read_integrand("erf(a)*erf(b)"), covariance, 30)
+    with mpmath.workdps(50):
+        exact = 2 / mpmath.pi * mpmath.asin(1 / mpmath.sqrt(15))
+        for found in (closed, integrated):
+            assert abs(found.value - exact) <= found.error < mpf(10) ** -29
+
+
+def test_one_variable_at_extreme_variances():
+    for variance in ("1e-12", "1e6", 0):
+        found = average("hard_tanh(a)**2", variance, precision="mp", digits=25)
+        double = average("hard_tanh(a)**2", float(variance))
+        assert abs(float(found.value) - double.value) <= double.error + 1e-16 * abs(double.value)
+
+
+def test_nested_panels_and_the_grid_agree(monkeypatch):
+    """Nearly parallel variables take the nested integral; here both are taken, at a correlation where both can."""
+    covariance = [[1, "0.9"], ["0.9", 1]]
+    grid = average("hard_tanh(a)*hard_tanh(b)", covariance, precision="mp", digits=8)
+    monkeypatch.setattr("widthwise.numerics.panels.MOST", 0)
+    nested = average("hard_tanh(a)*hard_tanh(b)", covariance, precision="mp", digits=8)
+    assert abs(grid.value - nested.value) <= grid.error + nested.error
+    assert nested.error < 1e-7
+
+
+def test_parallel_variables_with_digits():
+    parallel = average("hard_tanh(a)*hard_tanh(b)", [[1, -2], [-2, 4]], precision="mp", digits=20)
+    with mpmath.workdps(30):
+        exact = one(lambda z: max(min(z, 1), -1) * max(min(-2 * z, 1), -1), mpf(1), 0.5, -0.5)
+        assert abs(parallel.value - exact) < mpf(10) ** -19
+
+
+def test_shapes():
+    assert average("tanh(a)**2", [[1.0, 2.0, 3.0]]).value.shape == (1, 3)
+    many = average("tanh(a)*tanh(b)", np.broadcast_to(K, (2, 3, 2, 2)))
+    assert isinstance(many, Estimate)
+    assert many.value.shape == many.error.shape == (2, 3)
+    assert isinstance(average("tanh(a)**2", 1).value, float)
+
+
+def test_python_functions():
+    assert average(np.tanh, 2.0).value == pytest.approx(0, abs=1e-15)
+    both = average([np.tanh, np.sin], K)
+    assert both.value == pytest.approx(average("tanh(a)*sin(b)", K).value, abs=both.error)
+    kinked = average(np.abs, 2.0, kinks=[0])
+    assert kinked.value == pytest.approx(2 / np.sqrt(np.pi), abs=kinked.error)
+
+
+def test_zero_variance_puts_the_variable_to_zero():
+    assert average("relu(a)*cos(b)", [[2.0, 0.0], [0.0, 0.0]]).value == pytest.approx(1 / np.sqrt(np.pi), rel=1e-14)
+    assert average("softplus(a)*a", 0.0).value == 0
+
+
+# ---------------------------------------------------------------- bad input
+
+
+@pytest.mark.parametrize(
+    ("integrand", "covariance", "error", "message"),
+    [
+        ("tanh(a+b)", None, InvalidArgument, "couples a, b"),
+        ("3", None, InvalidArgument, "no variable"),
+        ("relu(a", None, InvalidArgument, "cannot be read"),
+        ("__import__('os')", None, InvalidArgument, "cannot be read"),
+        ("rleu(a)", None, UnknownName, "did you mean 'relu'"),
+        (3.0, None, InvalidArgument, "is a float"),
+        (sp.Function("f")(x), None, InvalidArgument, "holds f"),
+        ("exp(a**2)", None, NotIntegrable, "grows like"),
+        ("1/a", None, NotIntegrable, "at z=0"),
+        ("relu''(a)**2", 1.0, NotIntegrable, "diverges at a = 0"),
+        ("relu''(a)*relu''(b)", [[1, 1], [1, 1]], NotIntegrable, "parallel"),
+        ("hard_tanh''(a)", 1.0, NotAvailable, "delta function"),
+        ("exp(3*a)", 1e4, NotConverged, "leaves double precision"),
+        ("tanh(a)*tanh(b)", [[1, 2], [2, 1]], InvalidInput, "eigenvalues run from -1"),
+        ("relu(a)*relu(b)", [[1, 2], [2, 1]], InvalidInput, "exceeds"),
+        (
+            "sin(a)*sin(b)*sin(c)",
+            [[1, 0.9, -0.9], [0.9, 1, 0.9], [-0.9, 0.9, 1]],
+            InvalidInput,
+            "smallest eigenvalue is -0.8",
+        ),
+        ("tanh(a)", -1.0, InvalidInput, "variance of -1"),
+        ("tanh(a)*tanh(b)", 1.0, InvalidInput, "shape"),
+        ("tanh(a)*tanh(b)", np.eye(2, dtype=np.float32), InvalidInput, "float32"),
+        ("tanh(a)", "one", InvalidInput, "cannot be read"),
+        (lambda u: u * np.nan, 1.0, NotIntegrable, "nan at z="),
+        ("*".join(f"tanh({c})" for c in "abcde"), np.eye(5), NotAvailable, "up to 4"),
+    ],
+)
+def test_wrong_arguments(integrand, covariance, error, message):
+    with pytest.raises(error, match=message):
+        average(integrand, covariance)
+
+
+def test_wrong_options():
+    with pytest.raises(InvalidArgument, match="precision='single'"):
+        average("tanh(a)", 1.0, precision="single")
+    with pytest.raises(InvalidArgument, match="digits=0"):
+        average("tanh(a)", 1.0, precision="mp", digits=0)
+    with pytest.raises(InvalidArgument, match="kinks"):
+        average("tanh(a)", 1.0, kinks=[0])
+    with pytest.raises(NotAvailable, match="Python function"):
+        average(np.tanh, 1.0, precision="mp")
+    with pytest.raises(InvalidInput, match="one covariance at a time"):
+        average("tanh(a)*tanh(b)", [K, K], precision="mp")

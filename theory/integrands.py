@@ -1,0 +1,229 @@
+r"""What a Gaussian average is taken of, as a sum of products of functions of one variable each.
+
+An integrand is written as a SymPy expression in one symbol for each variable, or as text: ``"relu(a)*relu'(b)"``, with registered
+activations and primes for their derivatives, in the sense of distributions.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache, lru_cache
+
+import sympy as sp
+from sympy.core.function import AppliedUndef, UndefinedFunction
+
+from .activations import ACTIVATIONS, Activation, activation
+from .closed_forms import closed_product
+from .elementary import ONE, NoRule, Terms, multiply, read
+from .errors import InvalidArgument, NotIntegrable, WidthwiseError
+from .gaussian import Average
+from .regularity import singular_order
+from .symbols import Jet, z
+
+#: A function of one variable: the derivative of this order of an activation.
+Factor = tuple[Activation, int]
+
+#: Letters of an integrand; no double quotes or brackets, so that nothing but mathematics can be written.
+_LETTERS = re.compile(r"[\w\s.+\-*/(),<>=&|~']+")
+_PRIMED = re.compile(r"\b([A-Za-z]\w*)('*)\s*\(")
+
+
+@dataclass(frozen=True)
+class Product:
+    """A constant times factors, each a function of the variable of its label."""
+
+    constant: sp.Expr
+    factors: tuple[tuple[str, Factor], ...]
+
+    def at(self, label: str) -> list[Factor]:
+        """The factors that depend on a variable."""
+        return [factor for name, factor in self.factors if name == label]
+
+
+@dataclass(frozen=True)
+class Integrand:
+    """The sum of the products; ``expr`` is how it was written, in the jets of its variables."""
+
+    expr: sp.Expr
+    labels: tuple[str, ...]
+    products: tuple[Product, ...]
+
+    def closed(self) -> sp.Expr | None:
+        """The average as an expression in the entries of K; None if there is no rule for one of the products."""
+        try:
+            return sp.Add(*(p.constant * _closed(p) for p in self.products))
+        except NoRule:
+            return None
+
+    def average(self) -> sp.Expr:
+        """The average: products with a rule in closed form, the others as they are."""
+        total = sp.S.Zero
+        for p in self.products:
+            try:
+                total += p.constant * _closed(p)
+            except NoRule:
+                total += p.constant * Average(sp.Mul(*(_shown(f, label) for label, f in p.factors)))
+        return total
+
+
+def read_integrand(source: sp.Expr | str) -> Integrand:
+    """The integrand that an expression or a text is; ``InvalidArgument`` for what is no sum of products."""
+    if isinstance(source, str):
+        return _from_text(source)
+    if not isinstance(source, sp.Expr):
+        raise InvalidArgument(
+            f'integrand={source!r} is a {type(source).__name__}; allowed: a SymPy expression, or text such as "relu(a)*relu\'(b)"'
+        )
+    return _integrand(source, {})
+
+
+def _integrand(expr: sp.Expr, named: Mapping[UndefinedFunction, Factor]) -> Integrand:
+    symbols = sorted(expr.free_symbols, key=str)
+    if not symbols:
+        raise InvalidArgument(f"integrand={expr} has no variable; allowed: expressions in one symbol for each variable")
+    unknown = [f for f in expr.atoms(AppliedUndef) if f.func not in named]
+    if unknown:
+        raise InvalidArgument(
+            f"integrand={expr} holds {', '.join(sorted(map(str, unknown)))}; allowed: functions of SymPy, and in text also: "
+            f"{', '.join(a.name for a in ACTIVATIONS)}"
+        )
+    expr = expr.replace(lambda e: e.func in named and not e.args[0].is_Symbol, lambda e: _written_out(e, named))
+    products = tuple(_product(term, expr, named) for term in sp.Add.make_args(_expanded(expr)))
+    jets = {s: Jet(s.name) for s in symbols}
+    shown = expr.replace(lambda e: e.func in named, lambda e: _shown(named[e.func], e.args[0].name, e.args[0]))
+    return Integrand(shown.xreplace(jets), tuple(s.name for s in symbols), products)
+
+
+def _expanded(expr: sp.Expr) -> sp.Expr:
+    """A sum of products; sums inside of sin and cos are taken apart where that is needed and helps."""
+    plain = sp.expand(expr)
+    if not _coupled(plain):
+        return plain
+    apart = sp.expand(expr, trig=True)
+    return plain if _coupled(apart) else apart
+
+
+def _coupled(expr: sp.Expr) -> bool:
+    return any(len(f.free_symbols) > 1 for t in sp.Add.make_args(expr) for f in sp.Mul.make_args(t))
+
+
+def _product(term: sp.Expr, whole: sp.Expr, named: Mapping[UndefinedFunction, Factor]) -> Product:
+    constant, rest = term.as_independent(*whole.free_symbols, as_Add=False)
+    plain: dict[sp.Symbol, sp.Expr] = {}
+    factors: list[tuple[str, Factor]] = []
+    for factor in sp.Mul.make_args(rest):
+        base, power = factor.as_base_exp()
+        if factor == 1:
+            continue
+        if len(factor.free_symbols) != 1:
+            raise InvalidArgument(
+                f"integrand={whole}: {factor} couples {', '.join(sorted(map(str, factor.free_symbols)))}; allowed: sums of "
+                "products of functions of one variable each"
+            )
+        (symbol,) = factor.free_symbols
+        if base.func in named and base.args[0] == symbol and power.is_Integer and power > 0:
+            factors += [(symbol.name, named[base.func])] * int(power)
+        elif any(f.func in named for f in factor.atoms(AppliedUndef)):
+            plain[symbol] = plain.get(symbol, sp.S.One) * _written_out(factor, named)
+        else:
+            plain[symbol] = plain.get(symbol, sp.S.One) * factor
+    factors += [(s.name, (_one_variable(g, s), 0)) for s, g in plain.items()]
+    return Product(constant, tuple(sorted(factors, key=lambda f: (f[0], f[1][0].name, f[1][1]))))
+
+
+def _written_out(expr: sp.Expr, named: Mapping[UndefinedFunction, Factor]) -> sp.Expr:
+    """Activations inside of other functions, as in exp(relu(a)): their expressions, if they are functions."""
+
+    def written(applied: sp.Expr) -> sp.Expr:
+        act, order = named[applied.func]
+        if (limit := singular_order(act)) is not None and order >= limit:
+            raise InvalidArgument(
+                f"integrand: {act.name}{chr(39) * order} holds a delta function; allowed: powers of it, of one variable"
+            )
+        return act(applied.args[0], order)
+
+    return expr.replace(lambda e: e.func in named, written)
+
+
+@lru_cache(maxsize=1024)
+def _one_variable(expr: sp.Expr, symbol: sp.Symbol) -> Activation:
+    return Activation(str(expr), expr.subs(symbol, z))
+
+
+def _shown(factor: Factor, label: str, at: sp.Expr | None = None) -> sp.Expr:
+    """A factor as it prints: the expression itself, or the name with primes where that is none."""
+    act, order = factor
+    limit = singular_order(act)
+    at = Jet(label) if at is None else at
+    if limit is not None and order >= limit:
+        return sp.Function(act.name + "'" * order, real=True)(at)
+    return act(at, order)
+
+
+@cache
+def _closed(p: Product) -> sp.Expr:
+    samples: dict[str, Terms] = {}
+    for label, (act, order) in p.factors:
+        samples[label] = multiply(samples.get(label, {ONE: sp.S.One}), read(act, order))
+    return closed_product(samples)
+
+
+def check_finite(integrand: Integrand) -> None:
+    """Raise for two delta functions of one variable: their product has no average."""
+    for p in integrand.products:
+        for label in integrand.labels:
+            limits = ((act, k, singular_order(act)) for act, k in p.at(label))
+            deltas = [(act, k) for act, k, limit in limits if limit is not None and k >= limit]
+            if len(deltas) > 1:
+                names = " ".join(f"{act.name}{chr(39) * k}({label})" for act, k in deltas)
+                raise NotIntegrable(
+                    f"integrand={integrand.expr}: the average of {names} diverges at {label} = "
+                    f"{', '.join(map(str, deltas[0][0].kinks))}, where it is a product of delta functions"
+                )
+
+
+def _from_text(text: str) -> Integrand:
+    from sympy import parse_expr
+
+    named: dict[UndefinedFunction, Factor] = {}
+    words: dict[str, UndefinedFunction] = {}
+
+    def placeholder(match: re.Match[str]) -> str:
+        name, primes = match.groups()
+        if name not in {a.name for a in ACTIVATIONS} and not primes and hasattr(sp, name):
+            return match.group(0)
+        act = activation(name)
+        if not act.specified:
+            raise InvalidArgument("sigma is unspecified; derive(net, ...) holds its averages")
+        word = f"activation_{act.name}_{len(primes)}"
+        words[word] = sp.Function(word, real=True)
+        named[words[word]] = (act, len(primes))
+        return f"{word}("
+
+    try:
+        if not _LETTERS.fullmatch(text) or "__" in text:
+            raise ValueError("only letters, numbers and the signs + - * / ( ) , < > ' occur in it")
+        written = _PRIMED.sub(placeholder, text)
+        expr = parse_expr(written, local_dict=dict(words) | _variables(written, words))
+        if not isinstance(expr, sp.Expr):
+            raise ValueError(f"it is a {type(expr).__name__}")
+    except WidthwiseError:
+        raise
+    except Exception as error:
+        raise InvalidArgument(
+            f'integrand={text!r} cannot be read: {error}; allowed: sums of products such as "relu(a)*relu\'(b)"'
+        ) from error
+    return _integrand(expr, named)
+
+
+def _variables(text: str, words: Mapping[str, UndefinedFunction]) -> dict[str, sp.Symbol]:
+    """Every word that is no function is a real variable, also those like E and S that SymPy has other uses for."""
+    return {name: sp.Symbol(name, real=True) for name in _free_words(text) if name not in words}
+
+
+def _free_words(text: str) -> Iterator[str]:
+    for match in re.finditer(r"\b[A-Za-z]\w*\b(?!\s*\()", text):
+        if match.group(0) not in ("pi", "True", "False"):
+            yield match.group(0)
