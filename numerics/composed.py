@@ -29,6 +29,8 @@ ACCURACY, SMALL_VALUE = 1e-12, 0.1
 RANDOM, NORMS, QUADRATURE = 1000, 12, 16
 #: Angles at which the range may end, counted from parallel and from antiparallel.
 NEAR = (0.1, 0.2, 0.4)
+#: The range of nearly all cosines is tried if it is so much smaller than that of all.
+COMMON = 0.9
 #: Up to these degrees the cosine is tried, which costs less than the angle.
 BY_COSINE = 32
 #: Most pairs that are evaluated for a fit.
@@ -37,24 +39,28 @@ BUDGET = 1e6
 PER_LAYER = 16
 
 
-def compose(exact: PairMap, squares: Array, cosines: Range, sample: Pairs, pairs: float = 1e6) -> Interpolant | None:
+def compose(
+    exact: PairMap, squares: Array, cosines: Range, sample: Pairs, pairs: float = 1e6, common: Range | None = None
+) -> Interpolant | None:
     """The interpolant for inputs with these |x|^2/n_0 and cosines, checked at a sample of pairs; None if there is none.
 
-    ``pairs`` is the number of pairs in demand: no interpolant may cost more.
+    ``pairs`` is the number of pairs in demand: no interpolant may cost more. ``common`` is the range of nearly all cosines.
     """
     norms = Range(float(np.log(squares.min())), float(np.log(squares.max())))
     most = max(ANGLES[1], PER_LAYER * len(exact.steps)) if exact.closed else ANGLES[-1]
     budget = min(BUDGET, pairs * (1.0 if exact.closed else 0.25))
-    for part, by_angle, highest in _attempts(exact, cosines):
+    for part, by_angle, highest in _attempts(exact, cosines, common or cosines):
         found = fit(lambda s, c: _on_nodes(exact.bulk, s, c), norms, part, by_angle=by_angle, most=min(most, highest), budget=budget)
         if found is not None and found.bound <= ACCURACY and _certified(exact, found, sample):
             return found
     return None
 
 
-def _attempts(exact: PairMap, cosines: Range) -> Iterator[tuple[Range, bool, int]]:
+def _attempts(exact: PairMap, cosines: Range, common: Range) -> Iterator[tuple[Range, bool, int]]:
     """Ranges of cosines, whether the variable is the angle, and the largest degree."""
     yield cosines, False, BY_COSINE if exact.kinked else ANGLES[-1]
+    if common.high - common.low < COMMON * (cosines.high - cosines.low):
+        yield common, False, ANGLES[-1]
     if exact.kinked:
         yield cosines, True, ANGLES[-1]
     whole = angles(cosines)

@@ -41,8 +41,6 @@ LOW, AGREE, SOME = 24, 3e-15, 12
 ROUNDED = 1e-12
 #: Nodes of a panel between kinks; half of them resolve a radian each.
 PANEL = 32
-#: With kinks away from zero, coefficients beyond which the rule for parallel inputs is less work.
-MOST_COEFFICIENTS = 300_000
 #: Deviations that are worth a series in them, to begin with.
 MANY = 20
 #: Numbers that are worked on at a time.
@@ -56,6 +54,7 @@ def averages(
     a: Array,
     b: Array,
     rho: Array,
+    worth: float = np.inf,
 ) -> tuple[list[Array], Bools]:
     r"""The averages of products of derivatives of sigma at two sites, and for which pairs they are known.
 
@@ -64,6 +63,7 @@ def averages(
         (K_1, K_2) = orders[t].
     Shapes
         a, b, rho: (N,), positive deviations and correlations -> one (N,) for each of ``orders``, and (N,) truth values.
+        ``worth`` is the work in multiplications that an open pair justifies: without it all that can be known is.
     Valid
         Where the truth value is set, to some 1e-14 of the root of :math:`\langle f^2\rangle\langle g^2\rangle`.
     Source
@@ -74,14 +74,14 @@ def averages(
     sites = sorted({site for pair in orders for site in pair})
     values = [np.full(len(a), np.nan) for _ in orders]
     open_pairs = np.arange(len(a))
-    # With kinks at zero alone the coefficients are smooth in log a, and few deviations are enough.
-    count = min(len(deviations), 2 * MANY) if not any(kinks) else len(deviations)
-    terms = [n for n in TERMS[bool(len(kinks))] if not len(kinks) or n * count <= MOST_COEFFICIENTS]
+    terms = TERMS[bool(len(kinks))]
     at = 0
     while len(open_pairs) and at < len(terms):
         # A few lengths at a time: most pairs need the shortest.
         lengths = terms[at : at + 3]
         at += 3
+        if at > 3 and _work(len(deviations), lengths[-1], kinks) > worth * len(open_pairs):
+            break
         used, places = np.unique(np.concatenate([i[open_pairs], j[open_pairs]]), return_inverse=True)
         series = _series(sigma, kinks, sites, deviations[used], lengths)
         if series is None:
@@ -101,6 +101,13 @@ def squares(sigma: Sigma, kinks: Sequence[float], sites: Sequence[Site], deviati
     """<f^2> of the functions at the sites for every deviation, (sites, p); None if no grid resolves them."""
     frequency = _frequency(sigma, kinks, sites, deviations)
     return None if frequency is None else _coefficients(sigma, kinks, sites, deviations, 1, frequency)[1]
+
+
+def _work(count: int, n: int, kinks: Sequence[float]) -> float:
+    """The multiplications for n coefficients at so many deviations."""
+    if not len(kinks):
+        return 0.0  # one product of matrices
+    return float((count if any(kinks) else min(count, 2 * MANY)) * n * 2 * REACH * (FIRST + np.sqrt(n)))
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,10 @@ _MATRICES = {name: sp.Symbol(name, real=True) for name in ("K", "Theta")}
 ACCURACY = 1e-13
 
 
+#: What a pair costs elsewhere, in multiplications of a Hermite series.
+WORTH = {"parallel": 3e4, "quadrature": 1e6}
+
+
 @dataclass(frozen=True)
 class Trajectory:
     """Single inputs: the standard deviations sqrt(K_aa) at the layers 1 ... L-1, and K_aa, Theta_aa at the last one."""
@@ -179,7 +183,9 @@ class Step:
     def _fast(self, a: Array, b: Array, K: Array) -> list[Array]:
         """Hermite series; where they are too long, the rule for nearly parallel inputs, or else quadrature."""
         rho = np.clip(K / (a * b), -1.0, 1.0)
-        averages, known = hermite.averages(self.sigma, self.kinks, self.orders, a, b, rho)
+        by_pieces = all(parallel.pieces(self.activation, site) for pair in self.orders for site in pair)
+        worth = WORTH["parallel" if by_pieces else "quadrature"]
+        averages, known = hermite.averages(self.sigma, self.kinks, self.orders, a, b, rho, worth)
         if not known.all():
             rest = ~known
             near = parallel.averages(self.activation, self.orders, a[rest], b[rest], rho[rest])

@@ -40,6 +40,8 @@ FEW = 100
 NEARLY = 1 - 1e-12
 #: Pairs of the data at which an interpolant is compared with the map itself, with closed forms and without.
 CHECKED = {True: 200, False: QUADRATURE}
+#: Pairs of the data that show the range of nearly all cosines.
+DRAWN = 4000
 
 
 def threads_for(workers: int | None) -> int:
@@ -103,8 +105,11 @@ class Plan:
     composed: Interpolant | None
 
     @staticmethod
-    def of(exact: PairMap, left: Side, right: Side, cosines: Range, sample: Pairs) -> Plan:
+    def of(exact: PairMap, left: Side, right: Side, cosines: Range) -> Plan:
         """The plan for inputs that are not silent, with cosines in this range; compared with the recursions at a sample of pairs."""
+        drawn = _sample(left, right, DRAWN)
+        sample = drawn[0][: CHECKED[exact.closed]], drawn[1][: CHECKED[exact.closed]], drawn[2][: CHECKED[exact.closed]]
+        common = Range(float(drawn[2].min(initial=1.0)), float(drawn[2].max(initial=-1.0)))
         pairs = len(left.squares) * len(right.squares) // (2 if left is right else 1)
         layers = exact
         if not exact.closed and pairs >= FEW:
@@ -113,7 +118,7 @@ class Plan:
         if pairs < WORTH_IT[exact.closed] or cosines.low > cosines.high:
             return Plan(exact, layers, None)
         squares = np.concatenate([left.squares, right.squares])
-        return Plan(exact, layers, compose(exact, squares, cosines, sample, pairs))
+        return Plan(exact, layers, compose(exact, squares, cosines, sample, pairs, common))
 
     def sides(self, left: Side, right: Side) -> tuple[Sides, Sides] | None:
         """What the interpolant needs of two sides."""
@@ -131,7 +136,7 @@ def plan_for(exact: PairMap, left: Side, right: Side, threads: int) -> Plan:
     with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(threads) as pool:
         tiles = _tiles((len(left.squares), len(right.squares)), left.inputs is right.inputs)
         ranges = list(pool.map(lambda t: _range(_cosines(left, right, t), left, right, t), tiles))
-    return Plan.of(exact, left, right, _union(ranges), _sample(exact, left, right))
+    return Plan.of(exact, left, right, _union(ranges))
 
 
 def evaluated(exact: PairMap, left: Side, right: Side, threads: int, plan: Plan | None = None) -> list[Array]:
@@ -148,7 +153,7 @@ def evaluated(exact: PairMap, left: Side, right: Side, threads: int, plan: Plan 
             return _range(block, left, right, t)
 
         ranges = list(pool.map(prepare, tiles))
-        plan = plan or Plan.of(exact, left, right, _union(ranges), _sample(exact, left, right))
+        plan = plan or Plan.of(exact, left, right, _union(ranges))
         sides = plan.sides(left, right)
         long = sides is None and not exact.closed
         if long:
@@ -223,11 +228,11 @@ def _union(ranges: list[tuple[float, float]]) -> Range:
     return Range(min(low), max(high))
 
 
-def _sample(exact: PairMap, left: Side, right: Side) -> Pairs:
+def _sample(left: Side, right: Side, count: int) -> Pairs:
     """Random pairs of inputs that are not parallel."""
     rng = np.random.default_rng(0)
-    i = rng.integers(len(left.squares), size=CHECKED[exact.closed])
-    j = rng.integers(len(right.squares), size=CHECKED[exact.closed])
+    i = rng.integers(len(left.squares), size=count)
+    j = rng.integers(len(right.squares), size=count)
     cosines = np.clip(np.einsum("na,na->n", left.units[i], right.units[j]), -1.0, 1.0)
     keep = cosines <= NEARLY
     return left.squares[i[keep]], right.squares[j[keep]], cosines[keep]
