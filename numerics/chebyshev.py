@@ -24,7 +24,7 @@ Array = NDArray[np.float64]
 Sides = tuple[tuple[Any, ...], ...]
 
 #: Where the series of a variable ends, and what is left out of the products, relative to the largest coefficient.
-ENDS, TAIL = 3e-14, 1e-14
+ENDS, TAIL = 3e-14, 2e-14
 #: Degrees that are tried, in the norms and in the cosine or angle.
 NORMS, ANGLES = (8, 11, 14, 18, 24, 32, 44, 60, 84, 120), (18, 24, 32, 44, 60, 84, 120, 168, 240)
 #: Terms smaller than this, relative to the largest, are summed in single precision.

@@ -26,7 +26,7 @@ Pairs = tuple[Array, Array, Array]
 #: The accuracy of a kernel: relative to itself if it is larger than SMALL_VALUE times its natural scale, else to that.
 ACCURACY, SMALL_VALUE = 1e-12, 0.1
 #: Random points at which the interpolant is compared with the map in bulk, and that with quadrature.
-RANDOM, NORMS, QUADRATURE = 1000, 12, 16
+RANDOM, NORMS, QUADRATURE = 500, 12, 16
 #: Angles at which the range may end, counted from parallel and from antiparallel.
 NEAR = (0.1, 0.2, 0.4)
 #: The range of nearly all cosines is tried if it is so much smaller than that of all.
@@ -50,7 +50,14 @@ def compose(
     most = max(ANGLES[1], PER_LAYER * len(exact.steps)) if exact.closed else ANGLES[-1]
     budget = min(BUDGET, pairs * (1.0 if exact.closed else 0.25))
     for part, by_angle, highest in _attempts(exact, cosines, common or cosines):
-        found = fit(lambda s, c: _on_nodes(exact.bulk, s, c), norms, part, by_angle=by_angle, most=min(most, highest), budget=budget)
+        found = fit(
+            lambda s, c: _on_nodes(exact.bulk, s, c),
+            norms,
+            part,
+            by_angle=by_angle,
+            most=min(most, highest),
+            budget=budget,
+        )
         if found is not None and found.bound <= ACCURACY and _certified(exact, found, sample):
             return found
     return None

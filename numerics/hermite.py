@@ -10,7 +10,7 @@ and a pair that would need too many is told.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -229,7 +229,7 @@ def _low(sigma: Sigma, kinks: Sequence[float], sites: Sequence[Site], deviations
 def _coefficients(
     sigma: Sigma, kinks: Sequence[float], sites: Sequence[Site], deviations: Array, n: int, frequency: float
 ) -> tuple[Array, Array]:
-    """n coefficients of every site at every deviation, (sites, p, n), and <f^2>, (sites, p)."""
+    """N coefficients of every site at every deviation, (sites, p, n), and <f^2>, (sites, p)."""
     highest = max(k for site in sites for k in site)
     raw, norms = np.empty((len(sites), len(deviations), n)), np.empty((len(sites), len(deviations)))
     nodes = int(np.ceil(2 * REACH * frequency / (1 if len(kinks) else 2 * np.pi)))
@@ -267,7 +267,7 @@ def _hermite(n: int, frequency: float) -> Array:
     return np.array([h.copy() for h in _recursion(n, u, np.exp(-(u**2) / 4) / (2 * np.pi) ** 0.25)])
 
 
-def _recursion(n: int, u: Array, density: Array):  # type: ignore[no-untyped-def]
+def _recursion(n: int, u: Array, density: Array) -> Iterator[Array]:
     """h_0 ... h_(n-1) times the root of the density: so they stay of order one."""
     before, now = np.zeros_like(u), np.array(density)
     for k in range(n):

@@ -1,8 +1,8 @@
-r"""Kernel matrices of infinitely wide networks for thousands of inputs, tile by tile.
+r"""Kernel matrices of infinitely wide networks for thousands of inputs.
 
 The map of a pair of inputs through all layers depends on two norms and an angle (``pairs``). For a matrix of any size one
 interpolant of the composed map serves all pairs (``composed``), at a cost that does not grow with depth. Where there is none,
-every tile goes through the layers itself, in memory that fits the cache, with closed forms or else by quadrature.
+every tile goes through the layers itself (``tiles``), with closed forms or else with averages in bulk (``hermite``, ``parallel``).
 """
 
 from __future__ import annotations
@@ -53,13 +53,15 @@ def kernel(
         K is the covariance of a neuron's preactivation, Theta has the learning rates lambda_b and lambda_W/n of ``net``: gradient
         flow on the loss 1/2 sum (f - y)^2 is df/dt = -Theta (f - y).
     Valid
-        Infinite width. Relative accuracy 1e-12, compared with the recursions themselves at pairs of the data; equal inputs to
-        the last digit. With kinked activations the digits of Theta at nearly parallel inputs are those of the angle. With
-        ``X2=None`` the matrix is exactly symmetric, and each triangle is computed once. ``workers`` threads share the work
-        (default: all cores); the numbers do not depend on how many.
+        Infinite width, skips over any layers included. Relative accuracy 1e-12 where a kernel is larger than a tenth of its
+        natural scale :math:`\sqrt{K_{aa}K_{bb}}`, 1e-13 of that scale where it is smaller: compared with the recursions at pairs
+        of the data and at random points of the range of norms and angles; equal inputs to the last digit. With kinked
+        activations the digits of Theta at nearly parallel inputs are those of the angle. With ``X2=None`` the matrix is exactly
+        symmetric, and each triangle is computed once. ``workers`` threads share the work (default: all cores); the numbers do
+        not depend on how many. For matrices that do not fit in memory: ``dask_kernel``.
     Errors
         ``InvalidInput`` for inputs; ``InvalidArgument`` for ``get`` or ``workers``; ``InvalidNetwork`` for hyperparameters that are
-        not given; ``NotAvailable`` for networks with skips; ``NotConverged`` where a kernel is not finite.
+        not given; ``NotConverged`` where a kernel is not finite.
     Source
         Derived, see ``derive(net, "K")`` and ``derive(net, "Theta")``.
     """

@@ -87,7 +87,7 @@ class PairMap:
         return [_first_layer(name, overlap, self.parameters[0]) for name in self.names]
 
     def handed_on(self, fields: Sequence[Sequence[Array]]) -> list[Array]:
-        r"""The kernels of a layer from what biases and weights made in it and in those below: :math:`\sum_kR_{\ell k}^2\,F^{(k)}`."""
+        r"""The kernels of a layer from the fields made in it and in those below: :math:`\sum_kR_{\ell k}^2\,F^{(k)}`."""
         if not self.net.residual:
             return list(fields[-1])
         weights = self.squares[len(fields) - 1]
@@ -152,7 +152,9 @@ class Step:
             sites = [f for f, _ in self.orders]
             averages = hermite.squares(self.sigma, self.kinks, sites, np.sqrt(state["K"]))
             if averages is not None:
-                return dict(zip(self.names, self._next(averages, [state[n] for n in self.names], given), strict=True))
+                return dict(
+                    zip(self.names, self._next(list(averages), [state[n] for n in self.names], given), strict=True)
+                )
         if self.single is None or not loud:
             if "Theta" not in state:
                 state = state | {"Theta": np.zeros_like(state["K"])}

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -46,7 +47,9 @@ class Piece:
     def __call__(self, x: Array) -> Array:
         """The values, without regard to the ends."""
         # An exponential that decays inside of its piece may overflow outside, where nobody looks.
-        return np.asarray(sum((k * x**j * np.exp(np.minimum(c * x, 700.0)) for k, j, c in self.terms), np.zeros_like(x)))
+        return np.asarray(
+            sum((k * x**j * np.exp(np.minimum(c * x, 700.0)) for k, j, c in self.terms), np.zeros_like(x))
+        )
 
 
 @lru_cache(maxsize=128)
@@ -56,7 +59,7 @@ def pieces(activation: Activation, site: Site) -> tuple[Piece, ...] | None:
     kinks = list(activation.kinks)
     if not kinks:
         return None
-    inside = [kinks[0] - 1, *((p + q) / 2 for p, q in zip(kinks, kinks[1:], strict=False)), kinks[-1] + 1]
+    inside = [kinks[0] - 1, *((p + q) / 2 for p, q in pairwise(kinks)), kinks[-1] + 1]
     ends = [-np.inf, *map(float, kinks), np.inf]
     found = []
     for low, high, point in zip(ends, ends[1:], inside, strict=False):
@@ -157,8 +160,7 @@ def _means(known: dict[Site, Any], sites: set[Site], m: Array, w: Array) -> dict
     cumulative: dict[tuple[float, float], Any] = {}  # neighbours share their ends
     for (low, high, c), highest in wanted.items():
         shifted = m + c * w**2  # e^(cz) moves the Gaussian
-        ends = [_end(cumulative, e, c, shifted, w) for e in (low, high)]
-        moments = _moments(*ends, highest)
+        moments = _moments(_end(cumulative, low, c, shifted, w), _end(cumulative, high, c, shifted, w), highest)
         factor = np.exp(np.minimum(c * m + (c * w) ** 2 / 2, 700.0)) if c else 1.0
         for site in sites:
             for p in known[site]:

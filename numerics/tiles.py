@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from numbers import Integral
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -51,6 +52,28 @@ def threads_for(workers: int | None) -> int:
     if isinstance(workers, bool) or not isinstance(workers, Integral) or workers < 1:
         raise InvalidArgument(f"workers={workers!r}; allowed: integers from 1")
     return int(workers)
+
+
+class _SingleBLAS:
+    """One thread for each product of matrices, while any matrix is evaluated: threads work on tiles, and on blocks."""
+
+    def __init__(self) -> None:
+        self.users, self.lock, self.limits = 0, Lock(), None
+
+    def __enter__(self) -> None:
+        with self.lock:
+            self.users += 1
+            if self.users == 1:
+                self.limits = threadpool_limits(limits=1, user_api="blas")
+
+    def __exit__(self, *_: object) -> None:
+        with self.lock:
+            self.users -= 1
+            if self.users == 0 and self.limits is not None:
+                self.limits.restore_original_limits()
+
+
+_single_blas = _SingleBLAS()
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +129,7 @@ class Plan:
 
     @staticmethod
     def of(exact: PairMap, left: Side, right: Side, cosines: Range) -> Plan:
-        """The plan for inputs that are not silent, with cosines in this range; compared with the recursions at a sample of pairs."""
+        """The plan for inputs that are not silent, with cosines in this range; certified at a sample of pairs."""
         drawn = _sample(left, right, DRAWN)
         sample = drawn[0][: CHECKED[exact.closed]], drawn[1][: CHECKED[exact.closed]], drawn[2][: CHECKED[exact.closed]]
         common = Range(float(drawn[2].min(initial=1.0)), float(drawn[2].max(initial=-1.0)))
@@ -132,9 +155,11 @@ class Plan:
 
 def plan_for(exact: PairMap, left: Side, right: Side, threads: int) -> Plan:
     """The plan for two sides, without a matrix to hold the cosines."""
-    left, right = (side.part(~side.silent) if side.silent.any() else side for side in (left, right))
-    with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(threads) as pool:
-        tiles = _tiles((len(left.squares), len(right.squares)), left.inputs is right.inputs)
+    symmetric = left is right
+    left = left.part(~left.silent)
+    right = left if symmetric else right.part(~right.silent)
+    with _single_blas, ThreadPoolExecutor(threads) as pool:
+        tiles = _tiles((len(left.squares), len(right.squares)), symmetric)
         ranges = list(pool.map(lambda t: _range(_cosines(left, right, t), left, right, t), tiles))
     return Plan.of(exact, left, right, _union(ranges))
 
@@ -146,7 +171,7 @@ def evaluated(exact: PairMap, left: Side, right: Side, threads: int, plan: Plan 
     shape, symmetric = (len(left.squares), len(right.squares)), left is right
     matrices = [np.empty(shape) for _ in exact.names]
     tiles = list(_tiles(shape, symmetric))
-    with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(threads) as pool:
+    with _single_blas, ThreadPoolExecutor(threads) as pool:
 
         def prepare(t: Tile) -> tuple[float, float]:
             matrices[0][t] = block = _cosines(left, right, t)  # they wait where the kernel will be

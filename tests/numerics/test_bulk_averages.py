@@ -15,7 +15,11 @@ from widthwise.theory.symbols import z
 HARD_TANH = sp.Min(sp.Max(z, -1), 1)
 ELU = sp.Piecewise((sp.exp(z) - 1, z < 0), (z, True))
 HARD_SWISH = z * sp.Min(sp.Max(z + 3, 0), 6) / 6
-KINKED = [pytest.param(HARD_TANH, id="hard_tanh"), pytest.param(ELU, id="elu"), pytest.param(HARD_SWISH, id="hard_swish")]
+KINKED = [
+    pytest.param(HARD_TANH, id="hard_tanh"),
+    pytest.param(ELU, id="elu"),
+    pytest.param(HARD_SWISH, id="hard_swish"),
+]
 
 
 def step_of(activation):
