@@ -59,6 +59,7 @@ class Interpolant:
     cosines: Range
     by_angle: bool  #: whether the variable is the angle
     factors: tuple[tuple[tuple[Array, Array], ...], ...]
+    small: float  #: terms below this, relative to the largest, are summed in single precision
     bound: float  #: on what is left out of any kernel: exact for what was cut off, extrapolated for what was never computed
 
     @property
@@ -117,7 +118,7 @@ class Interpolant:
     def split(self) -> int:
         """The first k from which on single precision is enough for every kernel."""
         sizes = [[np.abs(w).max(initial=0.0) for _, w in terms] for terms in self.factors]
-        found = [next((k for k in range(len(s)) if max(s[k:]) <= SMALL * max(s)), len(s)) for s in sizes]
+        found = [next((k for k in range(len(s)) if max(s[k:]) <= self.small * max(s)), len(s)) for s in sizes]
         return max(1, *found)
 
     def _add(
@@ -159,23 +160,31 @@ def angles(cosines: Range) -> Range:
     return Range(float(np.arccos(cosines.high)), float(np.arccos(cosines.low)))
 
 
-#: Values at all nodes: norms (p,) and cosines (d,) -> one array (p, p, d) for each function.
+#: Values at all nodes: norms (p,) and cosines or angles (d,) -> one array (p, p, d) for each function.
 Nodes = Callable[[Array, Array], list[Array]]
 
 
 def fit(
-    nodes: Nodes, norms: Range, cosines: Range, *, by_angle: bool = False, most: int = ANGLES[-1], budget: float = 1e6
+    nodes: Nodes,
+    norms: Range,
+    cosines: Range,
+    *,
+    by_angle: bool = False,
+    most: int = ANGLES[-1],
+    budget: float = 1e6,
+    tail: float = TAIL,
+    small: float = SMALL,
 ) -> Interpolant | None:
     """The interpolant of the functions that ``nodes`` evaluates, ``norms`` the range of log s; None if no degree is enough.
 
-    ``most`` is the largest degree in the angle, ``budget`` the largest number of pairs that may be evaluated at a time.
+    ``most`` is the largest degree in the angle, ``budget`` the largest number of pairs that may be evaluated at a time,
+    ``tail`` what may be left out of each coefficient and ``small`` what is left to single precision.
     """
     equal = norms.high - norms.low <= EQUAL
     variable = angles(cosines) if by_angle else cosines
     sizes = [1 if equal else NORMS[0], ANGLES[0]]
     while sizes[0] * (sizes[0] + 1) * sizes[1] <= 2 * budget:
-        x = variable.nodes(sizes[1])
-        values = nodes(np.exp(norms.nodes(sizes[0])), np.cos(x) if by_angle else x)
+        values = nodes(np.exp(norms.nodes(sizes[0])), variable.nodes(sizes[1]))
         coefficients = [_series(v) for v in values]
         if not all(np.isfinite(c).all() for c in coefficients):
             return None
@@ -186,7 +195,7 @@ def fit(
         if equal:
             wanted[0] = 1
         if wanted == sizes:
-            return _interpolant(norms, cosines, by_angle, coefficients)
+            return _interpolant(norms, cosines, by_angle, coefficients, tail, small)
         sizes = wanted
     return None
 
@@ -208,11 +217,13 @@ def _wanted(profile: Array, sizes: Iterable[int]) -> int:
     return next((size for size in larger if size >= needed), larger[-1])
 
 
-def _interpolant(norms: Range, cosines: Range, by_angle: bool, coefficients: list[Array]) -> Interpolant:
-    factors, cut = zip(*map(_factored, coefficients), strict=True)
+def _interpolant(
+    norms: Range, cosines: Range, by_angle: bool, coefficients: list[Array], tail: float, small: float
+) -> Interpolant:
+    factors, cut = zip(*(_factored(c, tail, small) for c in coefficients), strict=True)
     # The two norms are alike.
     beyond = [_beyond(_largest(c)) + 2 * _beyond(_largest(np.moveaxis(c, 1, 0))) for c in coefficients]
-    return Interpolant(norms, cosines, by_angle, factors, max(a + b for a, b in zip(cut, beyond, strict=True)))
+    return Interpolant(norms, cosines, by_angle, factors, small, max(a + b for a, b in zip(cut, beyond, strict=True)))
 
 
 def _largest(C: Array) -> Array:
@@ -252,10 +263,10 @@ def _profile(C: Array) -> Array:
     return np.asarray(size / (size.max() or 1.0))
 
 
-def _factored(C: Array) -> tuple[tuple[tuple[Array, Array], ...], float]:
+def _factored(C: Array, tail: float, small: float) -> tuple[tuple[tuple[Array, Array], ...], float]:
     """Each C^k by its eigenvectors, without what is negligible, and a bound on all that is left out."""
     largest = np.abs(C).max()
-    limit = TAIL * largest
+    limit = tail * largest
     last = int(np.nonzero(np.abs(C).max(axis=(1, 2)) > limit)[0].max(initial=0))
     terms, left_out, single = [], C.copy(), 0.0
     for k, block in enumerate(C[: last + 1]):
@@ -263,6 +274,6 @@ def _factored(C: Array) -> tuple[tuple[tuple[Array, Array], ...], float]:
         kept = np.abs(values) > limit
         terms.append((np.ascontiguousarray(vectors[:, kept]), values[kept]))
         left_out[k] -= (terms[-1][0] * values[kept]) @ terms[-1][0].T
-        if np.abs(values).max(initial=0.0) <= SMALL * largest:
+        if np.abs(values).max(initial=0.0) <= small * largest:
             single += float(np.finfo(np.float32).eps * np.abs(values).sum())
     return tuple(terms), float(_largest(left_out).sum()) + single

@@ -12,6 +12,7 @@ neither. Then the range ends before, and the caller looks after the few pairs be
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,7 +52,7 @@ def compose(
     budget = min(BUDGET, pairs * (1.0 if exact.closed else 0.25))
     for part, by_angle, highest in _attempts(exact, cosines, common or cosines):
         found = fit(
-            lambda s, c: _on_nodes(exact.bulk, s, c),
+            partial(_on_nodes, exact.bulk, by_angle),
             norms,
             part,
             by_angle=by_angle,
@@ -83,8 +84,9 @@ def scales(last: Sequence[Array]) -> list[Array]:
     return [np.sqrt(np.where(v > 0, v, 1.0)) for v in last]
 
 
-def _on_nodes(exact: PairMap, s: Array, c: Array) -> list[Array]:
+def _on_nodes(exact: PairMap, by_angle: bool, s: Array, x: Array) -> list[Array]:
     """The kernels at all nodes relative to their scale, (p, p, d); they are symmetric in the norms."""
+    c = np.cos(x) if by_angle else x
     i, j = np.triu_indices(len(s))
     values = []
     flats = exact(np.repeat(s[i], len(c)), np.repeat(s[j], len(c)), np.tile(c, len(i)))

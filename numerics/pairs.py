@@ -36,6 +36,8 @@ _MATRICES = {name: sp.Symbol(name, real=True) for name in ("K", "Theta")}
 ACCURACY = 1e-13
 
 
+#: Pairs that are worth a table.
+TABLED = 20_000
 #: What a pair costs elsewhere, in multiplications of a Hermite series.
 WORTH = {"parallel": 3e4, "quadrature": 1e6}
 
@@ -190,7 +192,11 @@ class Step:
         averages, known = hermite.averages(self.sigma, self.kinks, self.orders, a, b, rho, worth)
         if not known.all():
             rest = ~known
-            near = parallel.averages(self.activation, self.orders, a[rest], b[rest], rho[rest])
+            near = None
+            if by_pieces and rest.sum() > TABLED:
+                near = parallel.tabled(self.activation, self.orders, self.sigma, a[rest], b[rest], rho[rest])
+            if near is None:
+                near = parallel.averages(self.activation, self.orders, a[rest], b[rest], rho[rest])
             others = self._integrated(a[rest], b[rest], K[rest]) if near is None else near
             for total, part in zip(averages, others, strict=True):
                 total[rest] = part

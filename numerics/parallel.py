@@ -22,6 +22,9 @@ from scipy import special
 
 from ..theory.activations import Activation
 from ..theory.symbols import z
+from . import hermite
+from .chebyshev import Interpolant, Range, fit
+from .hermite import Sigma
 
 Array = NDArray[np.float64]
 Site = tuple[int, ...]
@@ -32,8 +35,12 @@ NODES, UNIFORM, REACH = 16, 6, 9.0
 LAYER = np.array([-7.0, -2.5, 0.0, 2.5, 7.0])
 #: Panel edges beside a kink where exponentials decay, in units of their decay.
 DECAY = np.array([-40.0, -16.0, -5.0, 5.0, 16.0, 40.0])
-#: Pairs that are worked on at a time.
-BLOCK = 500
+#: Pairs that are worked on at a time, by the rule and by tables.
+BLOCK, TABLED = 500, 20_000
+#: Ends of tables are multiples of this; the most pairs that a table may cost, and what it may leave out.
+GRAIN, BUDGET, ALLOWED = 0.5, 30_000, 3e-13
+#: How well a table agrees with the rule.
+CLOSE = 2e-14
 
 
 @dataclass(frozen=True)
@@ -101,12 +108,18 @@ def _terms(expr: sp.Expr) -> tuple[tuple[float, int, float], ...] | None:
 
 
 def averages(
-    activation: Activation, orders: Sequence[tuple[Site, Site]], a: Array, b: Array, rho: Array
+    activation: Activation,
+    orders: Sequence[tuple[Site, Site]],
+    a: Array,
+    b: Array,
+    rho: Array,
+    sine: Array | None = None,
 ) -> list[Array] | None:
     r"""The averages at correlations of modulus near one; None for other functions than those above.
 
     Shapes
-        a, b, rho: (N,), positive deviations and correlations -> one (N,) for each of ``orders``.
+        a, b, rho: (N,), positive deviations and correlations -> one (N,) for each of ``orders``. ``sine`` is the root of
+        1 - rho^2, where it is known to more digits.
     Valid
         To some 1e-14 of the root of :math:`\langle f^2\rangle\langle g^2\rangle` from |rho| = 0.5.
     """
@@ -115,11 +128,12 @@ def averages(
         return None
     kinks = np.array([float(k) for k in activation.kinks])
     rate = max((abs(c) for found in known.values() for p in found or () for _, _, c in p.terms), default=0.0)
+    sine = np.sqrt((1 - rho) * (1 + rho)) if sine is None else sine
     values = [np.empty(len(a)) for _ in orders]
     for start in range(0, len(a), BLOCK):
         part = slice(start, start + BLOCK)
-        u, weight = _nodes(kinks, rate, a[part], b[part], rho[part])
-        width = b[part] * np.sqrt((1 - rho[part]) * (1 + rho[part]))
+        u, weight = _nodes(kinks, rate, a[part], b[part], rho[part], sine[part])
+        width = b[part] * sine[part]
         mean = (b[part] * rho[part])[:, None] * u
         first = {f: _values(known[f], a[part, None] * u) for f in {f for f, _ in orders}}
         second = _means(known, {g for _, g in orders}, mean, np.maximum(width, 1e-150)[:, None])
@@ -128,10 +142,76 @@ def averages(
     return values
 
 
-def _nodes(kinks: Array, rate: float, a: Array, b: Array, rho: Array) -> tuple[Array, Array]:
+def tabled(
+    activation: Activation, orders: Sequence[tuple[Site, Site]], sigma: Sigma, a: Array, b: Array, rho: Array
+) -> list[Array] | None:
+    """The averages of many pairs with kinks at zero alone, where they are smooth in norms and angle; |rho| from 1/2."""
+    if any(activation.kinks) or any(f != g for f, g in orders):
+        return None
+    ends = np.log([min(a.min(), b.min()) ** 2, max(a.max(), b.max()) ** 2])
+    low, high = np.floor(ends[0] / GRAIN) * GRAIN, np.ceil(ends[1] / GRAIN) * GRAIN
+    deviations, back = np.unique(np.concatenate([a, b]), return_inverse=True)
+    squares = hermite.squares(sigma, [0.0], [f for f, _ in orders], deviations)
+    values = [np.empty(len(a)) for _ in orders]
+    for sign in (-1, 1):
+        table = _table(activation, tuple(orders), float(low), float(high), sign)
+        if table is None or squares is None:
+            return None
+        here = np.flatnonzero(np.sign(rho) == sign)
+        for start in range(0, len(here), TABLED):
+            some = here[start : start + TABLED]
+            for total, square, v in zip(
+                values, squares, table.pairs(a[some] ** 2, b[some] ** 2, rho[some]), strict=True
+            ):
+                total[some] = v * np.sqrt(square[back[some]] * square[back[len(a) + some]])
+    return values
+
+
+@lru_cache(maxsize=64)
+def _table(
+    activation: Activation, orders: tuple[tuple[Site, Site], ...], low: float, high: float, sign: int
+) -> Interpolant | None:
+    """The averages relative to the root of <f^2><g^2>, for a^2 between e^low and e^high and |rho| from 1/2."""
+    functions = [sp.lambdify(z, activation.derivative(k), "numpy") for k in range(1 + max(f[0] for f, _ in orders))]
+
+    def nodes(s: Array, x: Array) -> list[Array]:
+        i, j = np.triu_indices(len(s))
+        d = np.sqrt(s)
+        a, b, angle = np.repeat(d[i], len(x)), np.repeat(d[j], len(x)), np.tile(x, len(i))
+        flat = averages(activation, orders, a, b, np.cos(angle), np.sin(angle))
+        squares = hermite.squares(
+            lambda u, order: [np.broadcast_to(f(u), u.shape) for f in functions[: order + 1]],
+            [0.0],
+            [f for f, _ in orders],
+            d,
+        )
+        assert flat is not None
+        assert squares is not None
+        found = []
+        for values, square in zip(flat, squares, strict=True):
+            full = np.empty((len(s), len(s), len(x)))
+            full[i, j] = full[j, i] = np.reshape(values, (len(i), len(x)))
+            found.append(full / np.sqrt(np.multiply.outer(square, square))[:, :, None])
+        return found
+
+    cosines = Range(0.5, 1.0) if sign > 0 else Range(-1.0, -0.5)
+    found = fit(nodes, Range(low, high), cosines, by_angle=True, budget=BUDGET, tail=1e-16, small=0.0)
+    if found is None or found.bound > ALLOWED:
+        return None
+    # Compared with the rule itself on a grid between the nodes.
+    s, x = np.exp(np.linspace(low, high, 7)), np.linspace(0, np.pi / 3, 13)[1:]
+    i, j, k = (n.ravel() for n in np.indices((len(s), len(s), len(x))))
+    angle = x if sign > 0 else np.pi - x
+    there = nodes(s, angle)
+    here = found.pairs(s[i], s[j], np.cos(angle)[k])
+    worst = max(float(np.abs(v - truth[i, j, k]).max()) for v, truth in zip(here, there, strict=True))
+    return found if worst <= CLOSE else None
+
+
+def _nodes(kinks: Array, rate: float, a: Array, b: Array, rho: Array, sine: Array) -> tuple[Array, Array]:
     """Nodes and weights of the outer integral, a row for each pair."""
     scale = (b * rho)[:, None]
-    width = np.sqrt((1 - rho) * (1 + rho))[:, None] / np.abs(rho)[:, None]
+    width = (sine / np.abs(rho))[:, None]
     smoothed = [k / scale + width * LAYER for k in kinks]
     if rate > 0:
         smoothed += [k / a[:, None] + DECAY / (rate * (a + b))[:, None] for k in kinks]

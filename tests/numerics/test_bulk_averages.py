@@ -95,3 +95,17 @@ def test_pieces_of_an_activation():
     assert positive.terms == ((2.0, 1, 0.0),)
     kinked = step_of(sp.Piecewise((sp.tanh(z), z < 0), (z, True)))
     assert parallel.averages(kinked.activation, kinked.orders, *np.ones((2, 1)), np.array([0.99])) is None
+
+
+def test_tables_of_nearly_parallel_inputs():
+    """With kinks at zero alone averages are smooth in norms and angle; elsewhere there is no table."""
+    rng = np.random.default_rng(4)
+    step = step_of(ELU)
+    deviations = np.exp(rng.uniform(-0.4, 0.4, size=9))
+    a, b = deviations[rng.integers(9, size=(2, 60))]
+    rho = np.cos(10 ** rng.uniform(-3, 0, size=60)) * rng.choice([-1, 1], size=60)
+    found = parallel.tabled(step.activation, step.orders, step.sigma, a, b, rho)
+    for v, truth in zip(found, parallel.averages(step.activation, step.orders, a, b, rho), strict=True):
+        np.testing.assert_allclose(v, truth, atol=3e-14)
+    other = step_of(HARD_TANH)
+    assert parallel.tabled(other.activation, other.orders, other.sigma, a, b, rho) is None
