@@ -1,78 +1,128 @@
-r"""The composed map of all layers as one interpolant in two norms and a cosine, at a cost that does not grow with depth.
+r"""The composed map of all layers as one interpolant in two norms and an angle, at a cost that does not grow with depth.
 
-The degrees are raised until the tails of the series vanish, and the interpolant is compared with the recursions themselves at
-pairs of the data. Where that fails there is no interpolant, and the caller does without.
+What is interpolated are the kernels relative to their natural scale, :math:`K_{ab}/\sqrt{K_{aa}K_{bb}}` and likewise for Theta,
+which Cauchy and Schwarz keep between -1 and 1 whatever the norms. The degrees are raised until the tails of the series vanish;
+what is left out is summed, and the interpolant is compared with the recursions themselves at pairs of the data and at random
+points of the whole range. Where a comparison fails there is no interpolant, and the caller does without.
 
-Where averages have no closed form, the map at the nodes is made of interpolated averages: the average itself is a function of two
-variances and a correlation, the same in all layers with one activation.
+Kinks make the kernel of nearly parallel inputs a smooth function of the angle, not of the cosine; and where norms differ too, of
+neither. Then the range ends before, and the caller looks after the few pairs beyond it.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .chebyshev import ACCURACY, Interpolant, Range, fit
-from .equispaced import averages_on_grid
-from .pairs import PairMap, Step
+from .chebyshev import ANGLES, Interpolant, Range, angles, fit
+from .pairs import PairMap
 
 Array = NDArray[np.float64]
+#: Two vectors of |x|^2/n_0 and one of cosines.
+Pairs = tuple[Array, Array, Array]
+
+#: The accuracy of a kernel: relative to itself if it is larger than SMALL_VALUE times its natural scale, else to that.
+ACCURACY, SMALL_VALUE = 1e-12, 0.1
+#: Random points at which the interpolant is compared with the map in bulk, and that with quadrature.
+RANDOM, NORMS, QUADRATURE = 500, 12, 16
+#: Angles at which the range may end, counted from parallel and from antiparallel.
+NEAR = (0.1, 0.2, 0.4)
+#: The range of nearly all cosines is tried if it is so much smaller than that of all.
+COMMON = 0.9
+#: Up to these degrees the cosine is tried, which costs less than the angle.
+BY_COSINE = 32
+#: Most pairs that are evaluated for a fit.
+BUDGET = 1e6
+#: Terms of a series that cost less than a layer with closed forms.
+PER_LAYER = 16
 
 
-def compose(exact: PairMap, squares: Array, cosines: Range, sample: tuple[Array, Array, Array]) -> Interpolant | None:
-    """The interpolant for inputs with these |x|^2/n_0 and cosines, checked at a sample of pairs; None if there is none."""
-    ends = np.array([squares.min(), squares.max()])
-    tabled = exact if exact.closed else _with_tables(exact, ends) or exact
-    low, high = np.log(ends)
-    found = fit(lambda s, c: _on_nodes(tabled, s, c), Range(float(low), float(high)), cosines)
-    return found if found is not None and _agrees(found, sample, exact(*sample)) else None
+def compose(
+    exact: PairMap, squares: Array, cosines: Range, sample: Pairs, pairs: float = 1e6, common: Range | None = None
+) -> Interpolant | None:
+    """The interpolant for inputs with these |x|^2/n_0 and cosines, checked at a sample of pairs; None if there is none.
+
+    ``pairs`` is the number of pairs in demand: no interpolant may cost more. ``common`` is the range of nearly all cosines.
+    """
+    norms = Range(float(np.log(squares.min())), float(np.log(squares.max())))
+    most = max(ANGLES[1], PER_LAYER * len(exact.steps)) if exact.closed else ANGLES[-1]
+    budget = min(BUDGET, pairs * (1.0 if exact.closed else 0.25))
+    for part, by_angle, highest in _attempts(exact, cosines, common or cosines):
+        found = fit(
+            partial(_on_nodes, exact.bulk, by_angle),
+            norms,
+            part,
+            by_angle=by_angle,
+            most=min(most, highest),
+            budget=budget,
+        )
+        if found is not None and found.bound <= ACCURACY and _certified(exact, found, sample):
+            return found
+    return None
 
 
-def _on_nodes(exact: PairMap, s: Array, c: Array) -> list[Array]:
-    """The kernels at all nodes, (p, p, d); they are symmetric in the norms."""
+def _attempts(exact: PairMap, cosines: Range, common: Range) -> Iterator[tuple[Range, bool, int]]:
+    """Ranges of cosines, whether the variable is the angle, and the largest degree."""
+    yield cosines, False, BY_COSINE if exact.kinked else ANGLES[-1]
+    if common.high - common.low < COMMON * (cosines.high - cosines.low):
+        yield common, False, ANGLES[-1]
+    if exact.kinked:
+        yield cosines, True, ANGLES[-1]
+    whole = angles(cosines)
+    for near in NEAR:
+        if whole.low < near or whole.high > np.pi - near:
+            low, high = max(whole.low, near), min(whole.high, np.pi - near)
+            if low < high:
+                yield Range(float(np.cos(high)), float(np.cos(low))), exact.kinked, ANGLES[-1]
+
+
+def scales(last: Sequence[Array]) -> list[Array]:
+    """The roots of the kernels of single inputs; one where they vanish."""
+    return [np.sqrt(np.where(v > 0, v, 1.0)) for v in last]
+
+
+def _on_nodes(exact: PairMap, by_angle: bool, s: Array, x: Array) -> list[Array]:
+    """The kernels at all nodes relative to their scale, (p, p, d); they are symmetric in the norms."""
+    c = np.cos(x) if by_angle else x
     i, j = np.triu_indices(len(s))
     values = []
-    for flat in exact(np.repeat(s[i], len(c)), np.repeat(s[j], len(c)), np.tile(c, len(i))):
+    flats = exact(np.repeat(s[i], len(c)), np.repeat(s[j], len(c)), np.tile(c, len(i)))
+    for flat, scale in zip(flats, scales(exact.trajectory(s).last), strict=True):
         full = np.empty((len(s), len(s), len(c)))
         full[i, j] = full[j, i] = np.reshape(flat, (len(i), len(c)))
-        values.append(full)
+        values.append(full / np.multiply.outer(scale, scale)[:, :, None])
     return values
 
 
-def _with_tables(exact: PairMap, ends: Array) -> PairMap | None:
-    """The map with interpolated averages, for inputs between two norms; None if an activation has no table."""
-    # Between the ends the kernel of a layer is taken to be between those of more inputs than two, with a margin.
-    spread = np.geomspace(ends[0], ends[1], 9) if ends[1] > ends[0] else ends[:1]
-    deviations = exact.trajectory(spread).deviations
-    tables: dict[Step, Interpolant | None] = {}
-    for step in dict.fromkeys(exact.steps):
-        if step.tile is None:
-            mine = np.concatenate([d for s, d in zip(exact.steps, deviations, strict=True) if s == step])
-            tables[step] = _table(step, np.log(mine.min() ** 2) - 1e-3, np.log(mine.max() ** 2) + 1e-3)
-    if any(table is None for table in tables.values()):
-        return None
-    return replace(exact, steps=tuple(_tabled(step, tables.get(step)) for step in exact.steps))
+def _certified(exact: PairMap, found: Interpolant, sample: Pairs) -> bool:
+    """Whether the interpolant agrees with the map, at pairs of the data and at random points of its range."""
+    rng = np.random.default_rng(0)
+    # Few norms and many angles: without closed forms each norm has a series of its own.
+    few = np.exp(rng.uniform(found.norms.low, found.norms.high, size=NORMS))
+    squares = few[rng.integers(NORMS, size=(2, RANDOM))]
+    x = np.cos(rng.uniform(*(lambda r: (r.low, r.high))(angles(found.cosines)), size=RANDOM))
+    box = squares[0], squares[1], np.clip(x, found.cosines.low, found.cosines.high)
+    inside = (sample[2] >= found.cosines.low) & (sample[2] <= found.cosines.high)
+    data = sample[0][inside], sample[1][inside], sample[2][inside]
+    both: Pairs = tuple(np.concatenate(v) for v in zip(data, box, strict=True))  # type: ignore[assignment]
+    if not agrees(exact.bulk, both, found.pairs(*both), relative=True):
+        return False
+    if exact.closed:
+        return True
+    # The map in bulk was compared with adaptive quadrature at pairs of the data, here it is at a few points of the range.
+    some = box[0][:QUADRATURE], box[1][:QUADRATURE], box[2][:QUADRATURE]
+    return agrees(exact, some, exact.bulk(*some), relative=False)
 
 
-def _tabled(step: Step, table: Interpolant | None) -> Step:
-    return step if table is None else replace(step, table=table.pairs)
-
-
-def _table(step: Step, low: float, high: float) -> Interpolant | None:
-    """The averages of a layer as functions of two variances, between e^low and e^high, and a correlation."""
-    if step.activation.kinks:
-        return None  # an equispaced rule asks for smooth functions
-    return fit(
-        lambda s, c: averages_on_grid(step.sigma, np.sqrt(s), c, step.orders), Range(low, high), Range(-1.0, 1.0)
-    )
-
-
-def _agrees(found: Interpolant, sample: tuple[Array, Array, Array], reference: list[Array]) -> bool:
-    values = found.pairs(*sample)
-    scales = [np.maximum(np.abs(truth), 1e-3 * np.abs(truth).max(initial=0.0)) for truth in reference]
-    return all(
-        bool((np.abs(v - truth) <= ACCURACY * scale).all())
-        for v, truth, scale in zip(values, reference, scales, strict=True)
-    )
+def agrees(exact: PairMap, at: Pairs, values: Sequence[Array], *, relative: bool) -> bool:
+    """Whether values are the kernels of pairs, relative to their scale or not."""
+    first, second = (scales(exact.trajectory(s).last) for s in at[:2])
+    for v, truth, a, b in zip(values, exact(*at), first, second, strict=True):
+        scale = a * b
+        error = np.abs((v * scale if relative else v) - truth)
+        if not (error <= ACCURACY * np.maximum(np.abs(truth), SMALL_VALUE * scale)).all():
+            return False
+    return True

@@ -1,13 +1,14 @@
 r"""The map of a pair of inputs through all layers at infinite width: the derived recursions of K and Theta, for pairs in bulk.
 
-A pair is three numbers, :math:`|x_a|^2/n_0`, :math:`|x_b|^2/n_0` and the cosine of the angle between the inputs.
+A pair is three numbers, :math:`|x_a|^2/n_0`, :math:`|x_b|^2/n_0` and the cosine of the angle between the inputs. Where averages
+have no closed form there are two maps: one by adaptive quadrature, and one in bulk that is compared with it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,9 @@ from ..theory.derivation import System, derive
 from ..theory.errors import InvalidArgument
 from ..theory.gaussian import Average
 from ..theory.symbols import Entry, Jet, Overlap, z
+from . import hermite, parallel
 from .codegen import compile, orders_at
+from .crosslayer import mixing
 from .elementwise import Correlation, Tile, compile_tile
 from .quadrature import gaussian_averages
 
@@ -31,6 +34,12 @@ _ROW, _COLUMN = (sp.Symbol(name, positive=True) for name in ("row", "column"))
 _MATRICES = {name: sp.Symbol(name, real=True) for name in ("K", "Theta")}
 #: Relative accuracy that quadrature is asked for.
 ACCURACY = 1e-13
+
+
+#: Pairs that are worth a table.
+TABLED = 20_000
+#: What a pair costs elsewhere, in multiplications of a Hermite series.
+WORTH = {"parallel": 3e4, "quadrature": 1e6}
 
 
 @dataclass(frozen=True)
@@ -45,43 +54,75 @@ class Trajectory:
         return [d[which] for d in self.deviations]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PairMap:
     """The derived recursions of a network; ``names`` is ("K",) or ("K", "Theta")."""
 
     net: MLP
     names: tuple[str, ...]
+    features: int
     parameters: tuple[dict[str, float], ...]  #: of the layers 1 ... L
     steps: tuple[Step, ...]  #: from the layers 1 ... L-1
+    squares: Array  #: (L, L), how much of the fields of each layer a layer holds: R^2 of ``theory.skips``
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A pickle holds the network, and derives the map again."""
+        return _again, (self.net, self.features, self.names, any(step.in_bulk for step in self.steps))
 
     @property
     def closed(self) -> bool:
         """Whether every average has a closed form."""
         return all(step.tile is not None for step in self.steps)
 
+    @property
+    def kinked(self) -> bool:
+        """Whether an activation has kinks."""
+        return any(step.activation.kinks for step in self.steps)
+
+    @cached_property
+    def bulk(self) -> PairMap:
+        """The same map with fast averages, where the map itself has adaptive quadrature."""
+        return self if self.closed else replace(self, steps=tuple(replace(s, in_bulk=True) for s in self.steps))
+
     def first(self, overlap: Array) -> list[Array]:
         """The first layer from x.x'/n_0, for each name."""
         return [_first_layer(name, overlap, self.parameters[0]) for name in self.names]
 
+    def handed_on(self, fields: Sequence[Sequence[Array]]) -> list[Array]:
+        r"""The kernels of a layer from the fields made in it and in those below: :math:`\sum_kR_{\ell k}^2\,F^{(k)}`."""
+        if not self.net.residual:
+            return list(fields[-1])
+        weights = self.squares[len(fields) - 1]
+        kept = [(w, field) for w, field in zip(weights, fields, strict=False) if w != 0]
+        return [sum((w * field[n] for w, field in kept), np.zeros(())) for n in range(len(fields[-1]))]
+
     def trajectory(self, squares: Array) -> Trajectory:
         """The recursions of single inputs with these |x|^2/n_0; equal ones are computed once."""
         values, back = np.unique(squares, return_inverse=True)
-        state = {name: _first_layer(name, values, self.parameters[0]) for name in ("K", "Theta")}
+        names = self.names if any(step.in_bulk for step in self.steps) else ("K", "Theta")
+        fields = [[_first_layer(name, values, self.parameters[0]) for name in names]]
+        state = dict(zip(names, self.handed_on(fields), strict=True))
         deviations = []
         for step, given in zip(self.steps, self.parameters[1:], strict=True):
             deviations.append(np.sqrt(state["K"])[back])
-            state = step.alone(state, given)
+            made = step.alone(state, given)
+            fields.append([made[name] for name in names])
+            state = dict(zip(names, self.handed_on(fields), strict=True))
         return Trajectory(tuple(deviations), tuple(state[name][back] for name in self.names))
 
     def __call__(self, first: Array, second: Array, cosine: Array) -> list[Array]:
         """K and Theta of pairs at the last layer: three vectors of equal length, one vector for each name."""
         both = self.trajectory(np.concatenate([first, second])).deviations  # equal norms are computed once
         left, right = ([d[part] for d in both] for part in (slice(len(first)), slice(len(first), None)))
-        values = self.first(cosine * np.sqrt(first * second))
+        return self.along(left, right, cosine * np.sqrt(first * second))
+
+    def along(self, left: Sequence[Array], right: Sequence[Array], overlap: Array) -> list[Array]:
+        """K and Theta of pairs whose deviations in all layers are known."""
+        fields = [self.first(overlap)]
         with np.errstate(all="ignore"):
             for step, a, b, given in zip(self.steps, left, right, self.parameters[1:], strict=True):
-                values = step.pairs(a, b, values, given)
-        return values
+                fields.append(step.pairs(a, b, self.handed_on(fields), given))
+        return self.handed_on(fields)
 
 
 @dataclass(frozen=True)
@@ -94,46 +135,85 @@ class Step:
     single: Tile | None
     law: Callable[..., Sequence[Array]]  #: of K, Theta, the averages and the hyperparameters
     orders: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]  #: of the averages
-    table: Callable[[Array, Array, Array], Sequence[Array]] | None = None  #: the averages, instead of quadrature
+    in_bulk: bool = False  #: fast averages instead of adaptive quadrature
 
     @property
     def sigma(self) -> Callable[[Array, int], list[Array]]:
         """The activation and its derivatives as NumPy functions."""
         return _sigma(self.activation)
 
+    @property
+    def kinks(self) -> list[float]:
+        """The points between which the activation is smooth."""
+        return [float(k) for k in self.activation.kinks]
+
     def alone(self, state: dict[str, Array], given: dict[str, float]) -> dict[str, Array]:
         """The next layer of single inputs."""
-        if self.single is None or not (state["K"] > 0).all():
+        loud = bool((state["K"] > 0).all())
+        if self.in_bulk and loud and all(f == g for f, g in self.orders):
+            sites = [f for f, _ in self.orders]
+            averages = hermite.squares(self.sigma, self.kinks, sites, np.sqrt(state["K"]))
+            if averages is not None:
+                return dict(
+                    zip(self.names, self._next(list(averages), [state[n] for n in self.names], given), strict=True)
+                )
+        if self.single is None or not loud:
+            if "Theta" not in state:
+                state = state | {"Theta": np.zeros_like(state["K"])}
             return dict(_single(self.activation)(state, **given))
         work = [np.empty((len(state["K"]), 1)) for _ in range(self.single.buffers)]
         numbers = {p: given[p] for p in self.single.scalars}
-        columns = [np.array(state[name])[:, None] for name in ("K", "Theta")]
+        columns = [np.array(state.get(name, state["K"]))[:, None] for name in ("K", "Theta")]
         found = self.single.run(*columns, work, **numbers)
         return {name: v[:, 0] for name, v in zip(("K", "Theta"), found, strict=True)}
 
     def pairs(self, a: Array, b: Array, values: list[Array], given: dict[str, float]) -> list[Array]:
         """The next layer of pairs with the standard deviations a and b."""
-        if self.tile is not None and (a > 0).all() and (b > 0).all():  # at z = 0 a kink has the slope of its case
+        loud = bool((a > 0).all() and (b > 0).all())  # at z = 0 a kink has the slope of its case
+        if self.tile is not None and loud:
             work = [np.empty((len(a), 1)) for _ in range(self.tile.buffers)]
             columns = [np.array(v, dtype=float)[:, None] for v in values]
             numbers = {p: given[p] for p in self.tile.scalars}
             return [v[:, 0] for v in self.tile.run(a[:, None], b[:, None], *columns, work, **numbers)]
-        if self.table is not None:
-            averages = self.table(a**2, b**2, np.clip(values[0] / (a * b), -1.0, 1.0))
-        else:
-            averages = self._integrated(a, b, values[0])
+        averages = self._fast(a, b, values[0]) if self.in_bulk and loud else self._integrated(a, b, values[0])
+        return self._next(averages, values, given)
+
+    def _next(self, averages: Sequence[Array], values: Sequence[Array], given: dict[str, float]) -> list[Array]:
+        """The law of the next layer."""
         everything = dict(zip(self.names, values, strict=True)) | given
         found = self.law(*averages, *(everything[name] for name in (*self.names, *HYPERPARAMETERS)))
-        return [np.broadcast_to(v, a.shape) for v in found]
+        return [np.broadcast_to(v, np.shape(values[0])) for v in found]
+
+    def _fast(self, a: Array, b: Array, K: Array) -> list[Array]:
+        """Hermite series; where they are too long, the rule for nearly parallel inputs, or else quadrature."""
+        rho = np.clip(K / (a * b), -1.0, 1.0)
+        by_pieces = all(parallel.pieces(self.activation, site) for pair in self.orders for site in pair)
+        worth = WORTH["parallel" if by_pieces else "quadrature"]
+        averages, known = hermite.averages(self.sigma, self.kinks, self.orders, a, b, rho, worth)
+        if not known.all():
+            rest = ~known
+            near = None
+            if by_pieces and rest.sum() > TABLED:
+                near = parallel.tabled(self.activation, self.orders, self.sigma, a[rest], b[rest], rho[rest])
+            if near is None:
+                near = parallel.averages(self.activation, self.orders, a[rest], b[rest], rho[rest])
+            others = self._integrated(a[rest], b[rest], K[rest]) if near is None else near
+            for total, part in zip(averages, others, strict=True):
+                total[rest] = part
+        return averages
 
     def _integrated(self, a: Array, b: Array, K: Array) -> Sequence[Array]:
         covariance = np.empty((len(a), 2, 2))
         covariance[:, 0, 0], covariance[:, 1, 1] = a**2, b**2
         covariance[:, 0, 1] = covariance[:, 1, 0] = np.clip(K, -a * b, a * b)
-        kinks = [float(k) for k in self.activation.kinks]
         terms = [(orders, (0, 0)) for orders in self.orders]
-        averages, _ = gaussian_averages(self.sigma, covariance, terms, kinks=kinks, rtol=ACCURACY)
+        averages, _ = gaussian_averages(self.sigma, covariance, terms, kinks=self.kinks, rtol=ACCURACY)
         return list(averages)
+
+
+def _again(net: MLP, features: int, names: tuple[str, ...], bulk: bool) -> PairMap:
+    exact = pair_map(net, features, names)
+    return exact.bulk if bulk else exact
 
 
 @lru_cache(maxsize=64)
@@ -144,7 +224,8 @@ def pair_map(net: MLP, features: int, names: tuple[str, ...]) -> PairMap:
     net.all_widths(features)  # complains of features that differ from those of the network
     given = {p: net.per_layer(p) for p in HYPERPARAMETERS}
     parameters = tuple({p: v[i] for p, v in given.items()} for i in range(net.depth or 1))
-    return PairMap(net, names, parameters, tuple(_step(a, names) for a in net.layer_activations))
+    steps = tuple(_step(a, names) for a in net.layer_activations)
+    return PairMap(net, names, features, parameters, steps, mixing(net) ** 2)
 
 
 @lru_cache(maxsize=64)

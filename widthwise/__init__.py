@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .numerics.critical import critical_points as critical_points
     from .numerics.flow import gradient_flow as gradient_flow
     from .numerics.kernels import kernel as kernel
+    from .numerics.lazy import dask_kernel as dask_kernel
     from .numerics.predict import predict as predict
     from .numerics.regression import NNGPKernel as NNGPKernel
     from .numerics.regression import NTKKernel as NTKKernel
@@ -68,6 +69,7 @@ _HOME = {
     "predict": "numerics.predict",
     "gaussian_average": "numerics.averages",
     "kernel": "numerics.kernels",
+    "dask_kernel": "numerics.lazy",
     "gradient_flow": "numerics.flow",
     "NNGPKernel": "numerics.regression",
     "NTKKernel": "numerics.regression",

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import mpmath
 import numpy as np
 import pytest
 import sympy as sp
 
 import widthwise as ww
-from widthwise.numerics import composed, kernels
+from widthwise.numerics import composed, tiles
 from widthwise.numerics.chebyshev import Range
 from widthwise.numerics.elementwise import compile_tile
-from widthwise.numerics.equispaced import averages_on_grid
-from widthwise.numerics.quadrature import gaussian_averages
-from widthwise.theory.errors import InvalidArgument, InvalidInput, InvalidNetwork, NotAvailable, NotConverged
+from widthwise.numerics.pairs import pair_map
+from widthwise.theory.errors import InvalidArgument, InvalidInput, InvalidNetwork, NotConverged
 
 RNG = np.random.default_rng(3)
+Z = sp.Symbol("z", real=True)
 CLOSED = ("relu", "leaky_relu", "abs", "linear", "erf", "gelu", "sin", "cos", "gaussian", "quadratic")
 GIVEN = dict(C_W=(1.2, 0.7, 0.9, 0.5), lambda_W=(1, 2, 1, 0.5), lambda_b=(0.3, 0, 1, 0))
 
@@ -83,7 +85,7 @@ def arc_cosine(x, y, depth, C_W, lambda_W):
 
 @pytest.mark.parametrize("interpolated", [False, True])
 def test_relu_at_fifty_digits(interpolated, monkeypatch):
-    monkeypatch.setitem(kernels.WORTH_IT, True, 0 if interpolated else 10**9)
+    monkeypatch.setitem(tiles.WORTH_IT, True, 0 if interpolated else 10**9)
     X = RNG.normal(size=(30, 7))
     net = ww.MLP("relu", depth=6, C_W=2, C_b=0, lambda_W=1, lambda_b=0)
     found = ww.kernel(net, X)
@@ -100,7 +102,7 @@ def test_the_composed_map_agrees_with_the_layers(activation, equal, monkeypatch)
     X = X / np.linalg.norm(X, axis=1)[:, None] if equal else X
     net = ww.MLP(activation, depth=8, C_W=1.3, C_b=0.05, lambda_W=1, lambda_b=0.5)
     found = ww.kernel(net, X)
-    monkeypatch.setitem(kernels.WORTH_IT, True, 10**9)
+    monkeypatch.setitem(tiles.WORTH_IT, True, 10**9)
     layered = ww.kernel(net, X)
     for matrix, truth in zip(found, layered, strict=True):
         assert not np.array_equal(matrix, truth)  # the interpolant was used
@@ -108,15 +110,22 @@ def test_the_composed_map_agrees_with_the_layers(activation, equal, monkeypatch)
     assert np.array_equal(found.ntk, found.ntk.T)
 
 
-def test_no_interpolant_is_better_than_a_wrong_one():
-    """A kink at nearly parallel inputs is no polynomial in the cosine: the composed map is refused."""
+def test_no_interpolant_is_better_than_a_wrong_one(monkeypatch):
+    """Nearly parallel inputs of different norms lie beyond the range; and a map that disagrees with the recursions is refused."""
     squares = np.array([1.0, 1.5])
-    exact = kernels.pair_map(ww.MLP("relu", depth=4, C_W=2, C_b=0.1, lambda_W=1, lambda_b=0), 3, ("K", "Theta"))
+    exact = pair_map(ww.MLP("relu", depth=4, C_W=2, C_b=0.1, lambda_W=1, lambda_b=0), 3, ("K", "Theta"))
     sample = np.array([1.0]), np.array([1.5]), np.array([0.3])
-    assert composed.compose(exact, squares, Range(-1.0, 1.0), sample) is None
-    assert composed.compose(exact, squares, Range(-0.5, 0.5), sample) is not None
-    wrong = np.array([1.0]), np.array([1.5]), np.array([0.7])  # outside of the range it is wrong, and found to be
-    assert composed.compose(exact, squares, Range(-0.5, 0.5), wrong) is None
+    whole = composed.compose(exact, squares, Range(-1.0, 1.0), sample)
+    assert whole is not None
+    assert whole.by_angle
+    assert whole.cosines.high < 1
+    assert composed.compose(exact, squares, Range(-0.5, 0.5), sample).cosines == Range(-0.5, 0.5)
+    with monkeypatch.context() as patch:
+        patch.setattr(composed, "fit", partial(composed.fit, tail=1e-9))
+        assert composed.compose(exact, squares, Range(-0.5, 0.5), sample) is None  # what is left out is too much
+    with monkeypatch.context() as patch:
+        patch.setattr(composed, "agrees", lambda *_, **__: False)
+        assert composed.compose(exact, squares, Range(-0.5, 0.5), sample) is None
 
 
 def test_numbers_do_not_depend_on_the_number_of_workers():
@@ -147,25 +156,8 @@ def test_wrong_arguments():
         ww.kernel(ww.MLP(depth=3, C_W=2, C_b=0, lambda_W=1, lambda_b=0), np.eye(3))
     with pytest.raises(InvalidNetwork, match="lambda_W=None"):
         ww.kernel(ww.MLP("relu", depth=3, C_W=2, C_b=0), np.eye(3))
-    with pytest.raises(NotAvailable, match="skips"):
-        ww.kernel(net.with_(residual=0.5), np.eye(3))
     with pytest.raises(NotConverged, match="not finite"):
         ww.kernel(ww.MLP("exp", depth=6, C_W=3, C_b=1, lambda_W=1, lambda_b=0), 5 * np.eye(3))
-
-
-def test_averages_on_a_grid_are_those_of_quadrature():
-    """Every pair of variances and every correlation, against adaptive quadrature; NaN where a grid would be too large."""
-    step = kernels.pair_map(ww.MLP("tanh", depth=2, C_W=1, C_b=0, lambda_W=1, lambda_b=0), 3, ("K", "Theta")).steps[0]
-    deviations, correlations = np.array([0.1, 0.8, 2.0]), np.array([-0.999, 0.0, 0.6, 0.95])
-    found = averages_on_grid(step.sigma, deviations, correlations, step.orders)
-    for i, a in enumerate(deviations):
-        for j, b in enumerate(deviations):
-            for k, rho in enumerate(correlations):
-                covariance = np.array([[[a * a, rho * a * b], [rho * a * b, b * b]]])
-                terms = [(orders, (0, 0)) for orders in step.orders]
-                values, _ = gaussian_averages(step.sigma, covariance, terms, rtol=1e-13)
-                np.testing.assert_allclose([f[i, j, k] for f in found], values[:, 0], rtol=1e-12, atol=1e-15)
-    assert np.isnan(averages_on_grid(step.sigma, deviations, np.array([1 - 1e-9]), step.orders)[0]).all()
 
 
 @pytest.mark.parametrize("activation", ["tanh", "swish"])
@@ -173,7 +165,7 @@ def test_interpolated_averages_give_the_kernels_of_quadrature(activation, monkey
     X = RNG.normal(size=(70, 20))
     net = ww.MLP(activation, depth=5, C_W=1.3, C_b=0.05, lambda_W=1, lambda_b=0.5)
     found = ww.kernel(net, X)
-    monkeypatch.setitem(kernels.WORTH_IT, False, 10**9)
+    monkeypatch.setitem(tiles.WORTH_IT, False, 10**9)
     direct = ww.kernel(net, X[:12])
     for matrix, truth in zip(found, direct, strict=True):
         assert not np.array_equal(matrix[:12, :12], truth)  # the interpolant was used
@@ -222,3 +214,89 @@ def test_a_tile_of_what_depends_on_rows_alone():
     np.testing.assert_array_equal(first, np.broadcast_to(a + 0.5, (2, 3)))
     np.testing.assert_array_equal(second, np.broadcast_to(2 * b, (2, 3)))
     np.testing.assert_array_equal(third, a * b - 1)
+
+
+def compared(net, X, pairs=12):
+    """Largest differences from predict at a few inputs, relative to the roots of the diagonal."""
+    found = ww.kernel(net, X)
+    few = np.linspace(0, len(X) - 1, pairs).astype(int)
+    truth = ww.predict(net, X[few], ("K", "Theta"))
+    worst = []
+    for matrix, name in zip(found, ("K", "Theta"), strict=True):
+        exact = truth[name].values[-1]
+        assert np.array_equal(matrix, matrix.T)
+        worst.append(np.abs(matrix[np.ix_(few, few)] - exact) / np.sqrt(np.outer(np.diag(exact), np.diag(exact))))
+    return np.max(worst)
+
+
+@pytest.mark.parametrize("activation", ["tanh", "erf"])
+@pytest.mark.parametrize("C_b", [0.0, 0.05])
+def test_a_wide_range_of_norms(activation, C_b, monkeypatch):
+    """Six orders of magnitude in |x|^2/n_0; kernels are interpolated relative to their natural scale."""
+    monkeypatch.setitem(tiles.WORTH_IT, activation == "erf", 0)
+    monkeypatch.setattr(tiles, "compose", lambda *a: composed.compose(*a[:-1]))  # whatever it costs
+    X = RNG.normal(size=(330, 20))
+    X *= (10 ** RNG.uniform(-2, 1, size=330) / np.sqrt((X**2).mean(axis=1)))[:, None]
+    assert compared(ww.MLP(activation, depth=3, C_W=1.3, C_b=C_b, lambda_W=1, lambda_b=0.5), X) < 1e-12
+
+
+def test_kernels_that_pass_near_zero_are_interpolated(monkeypatch):
+    """Without biases K vanishes at orthogonal inputs: what counts is the scale of Cauchy and Schwarz."""
+    made = []
+    monkeypatch.setattr(tiles, "compose", lambda *a: made.append(composed.compose(*a)) or made[-1])
+    assert compared(ww.MLP("tanh", depth=5, C_W=1.3, C_b=0, lambda_W=1, lambda_b=0), RNG.normal(size=(330, 20))) < 1e-12
+    assert made[0] is not None
+    assert made[0].bound < 1e-12
+
+
+@pytest.mark.parametrize(
+    "activation", [sp.Min(sp.Max(Z, -1), 1), sp.Piecewise((sp.exp(Z) - 1, Z < 0), (Z, True))], ids=["hard_tanh", "elu"]
+)
+def test_kinked_activations_without_closed_forms(activation):
+    """Some inputs are nearly parallel, with different norms: they go through the layers one by one."""
+    X = RNG.normal(size=(200, 30))
+    X[11] = 1.1 * X[0] + 0.01 * X[1]
+    X[18] = -X[0] + 0.001 * X[2]
+    net = ww.MLP(activation, depth=4, C_W=1.7, C_b=0.04, lambda_W=1, lambda_b=0.5)
+    few = [0, 11, 18, 50, 199]
+    found, truth = ww.kernel(net, X), ww.predict(net, X[few], ("K", "Theta"))
+    for matrix, name in zip(found, ("K", "Theta"), strict=True):
+        np.testing.assert_allclose(matrix[np.ix_(few, few)], truth[name].values[-1], rtol=1e-11)
+
+
+RESIDUAL = [0.8, (0.8, 0.0, -0.5), {(1, 3): 0.5, (2, 4): 1.0}]
+
+
+@pytest.mark.parametrize("residual", RESIDUAL, ids=["every layer", "by layer", "over layers"])
+@pytest.mark.parametrize("activation", ["relu", "tanh", "erf"])
+def test_residual_networks(activation, residual):
+    X = inputs()
+    net = ww.MLP(activation, depth=4, C_W=0.9, C_b=0.1, lambda_W=1, lambda_b=0.5, residual=residual)
+    found, expected = ww.kernel(net, X), ww.predict(net, X, ("K", "Theta"))
+    for matrix, name in zip(found, ("K", "Theta"), strict=True):
+        np.testing.assert_allclose(matrix, expected[name].values[-1], rtol=1e-12, atol=1e-13)
+        assert np.array_equal(matrix, matrix.T)
+
+
+def test_a_residual_network_obeys_the_derived_recursion_of_a_layer_with_a_skip():
+    """K' = C_b + C_W <ss> + gamma^2 K, from ``derive`` of the layer map with its skip."""
+    X = inputs()
+    net = ww.MLP("erf", depth=4, C_W=0.9, C_b=0.1, lambda_W=1, lambda_b=0.5, residual=0.8)
+    system = ww.System(net, tuple(ww.derive(net, name) for name in ("K", "Theta")))
+    step = ww.compile(system)
+    given = dict(C_W=0.9, C_b=0.1, lambda_W=1, lambda_b=0.5)
+    state = step.first_layer(X, **given)
+    for _ in range(3):
+        state = step(state, **given)
+    for matrix, name in zip(ww.kernel(net, X), ("K", "Theta"), strict=True):
+        np.testing.assert_allclose(matrix, state[name], rtol=1e-12, atol=1e-13)
+
+
+def test_a_large_matrix_of_a_residual_network(monkeypatch):
+    X = RNG.normal(size=(340, 20))
+    net = ww.MLP("relu", depth=6, C_W=0.7, C_b=0.05, lambda_W=1, lambda_b=0.5, residual=0.8)
+    found = ww.kernel(net, X)
+    monkeypatch.setitem(tiles.WORTH_IT, True, 10**9)
+    for matrix, truth in zip(found, ww.kernel(net, X), strict=True):
+        assert not np.array_equal(matrix, truth)
+        np.testing.assert_allclose(matrix, truth, rtol=2e-12)

@@ -1,0 +1,286 @@
+r"""Averages of functions of two preactivations without closed form, for pairs in bulk, by Hermite series.
+
+.. math:: \langle f(au)\,g(bv)\rangle_\varrho=\sum_n\varrho^n f_n(a)\,g_n(b),\qquad f_n(a)=\langle f(au)\,h_n(u)\rangle
+
+(Mehler), with the orthonormal Hermite polynomials. A coefficient belongs to one input, so that kinks cost no more than panels that
+end at them. By Cauchy and Schwarz the first N terms leave out at most :math:`|\varrho|^N` times the root of
+:math:`\big(\langle f^2\rangle-\sum f_n^2\big)\big(\langle g^2\rangle-\sum g_n^2\big)`: each pair takes as many terms as it needs,
+and a pair that would need too many is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.polynomial import chebyshev
+from numpy.typing import NDArray
+from scipy.fft import dct
+from scipy.special import roots_legendre
+
+Array = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+#: sigma(x, kmax) -> values of the activation and its derivatives up to kmax.
+Sigma = Callable[[Array, int], Sequence[Array]]
+#: The orders of the derivatives whose product stands at a site.
+Site = tuple[int, ...]
+
+#: Numbers of terms of a series; with kinks, whose coefficients decay slowly, only some of them.
+TERMS = {False: (16, 32, 64, 128, 256, 512, 1024, 2048, 4096), True: (16, 32, 64, 128, 256, 512, 1024, 1600)}
+#: What a series may leave out, relative to the root of <f^2><g^2>.
+LEFT_OUT = 3e-15
+#: The root of the density is below rounding beyond so many standard deviations.
+REACH = 12.2
+#: Frequencies that a grid resolves at first (a function with poles at i pi/2, like tanh, has 20 a) and at most.
+FIRST, MOST = 30.0, 2000.0
+#: Coefficients that have to agree on two grids, how well, and for how many deviations.
+LOW, AGREE, SOME = 24, 3e-15, 12
+#: A share of <f^2> below this is rounding.
+ROUNDED = 1e-12
+#: Nodes of a panel between kinks; half of them resolve a radian each.
+PANEL = 32
+#: Deviations that are worth a series in them, to begin with.
+MANY = 20
+#: Numbers that are worked on at a time.
+BLOCK = 1 << 19
+
+
+def averages(
+    sigma: Sigma,
+    kinks: Sequence[float],
+    orders: Sequence[tuple[Site, Site]],
+    a: Array,
+    b: Array,
+    rho: Array,
+    worth: float = np.inf,
+) -> tuple[list[Array], Bools]:
+    r"""The averages of products of derivatives of sigma at two sites, and for which pairs they are known.
+
+    Equation
+        values[t] = :math:`\langle\prod_{k\in K_1}\sigma^{(k)}(au)\prod_{k\in K_2}\sigma^{(k)}(bv)\rangle_\varrho`,
+        (K_1, K_2) = orders[t].
+    Shapes
+        a, b, rho: (N,), positive deviations and correlations -> one (N,) for each of ``orders``, and (N,) truth values.
+        ``worth`` is the work in multiplications that an open pair justifies: without it all that can be known is.
+    Valid
+        Where the truth value is set, to some 1e-14 of the root of :math:`\langle f^2\rangle\langle g^2\rangle`.
+    Source
+        Mehler's formula; the bound is derived above.
+    """
+    deviations, back = np.unique(np.concatenate([a, b]), return_inverse=True)
+    i, j = back[: len(a)], back[len(a) :]
+    sites = sorted({site for pair in orders for site in pair})
+    values = [np.full(len(a), np.nan) for _ in orders]
+    open_pairs = np.arange(len(a))
+    terms = TERMS[bool(len(kinks))]
+    at = 0
+    while len(open_pairs) and at < len(terms):
+        # A few lengths at a time: most pairs need the shortest.
+        lengths = terms[at : at + 3]
+        at += 3
+        if at > 3 and _work(len(deviations), lengths[-1], kinks) > worth * len(open_pairs):
+            break
+        used, places = np.unique(np.concatenate([i[open_pairs], j[open_pairs]]), return_inverse=True)
+        series = _series(sigma, kinks, sites, deviations[used], lengths)
+        if series is None:
+            break
+        mine, other = np.split(places, 2)
+        needed = _lengths(series, orders, lengths, mine, other, rho[open_pairs])
+        for n in lengths:
+            now = needed == n
+            _sum(series, orders, n, (mine[now], other[now], rho[open_pairs[now]]), values, open_pairs[now])
+        open_pairs = open_pairs[needed == 0]
+    known = np.ones(len(a), dtype=bool)
+    known[open_pairs] = False
+    return values, known
+
+
+def squares(sigma: Sigma, kinks: Sequence[float], sites: Sequence[Site], deviations: Array) -> Array | None:
+    """<f^2> of the functions at the sites for every deviation, (sites, p); None if no grid resolves them."""
+    frequency = _frequency(sigma, kinks, sites, deviations)
+    return None if frequency is None else _coefficients(sigma, kinks, sites, deviations, 1, frequency)[1]
+
+
+def _work(count: int, n: int, kinks: Sequence[float]) -> float:
+    """The multiplications for n coefficients at so many deviations."""
+    if not len(kinks):
+        return 0.0  # one product of matrices
+    return float((count if any(kinks) else min(count, 2 * MANY)) * n * 2 * REACH * (FIRST + np.sqrt(n)))
+
+
+@dataclass(frozen=True)
+class Series:
+    """The coefficients of a function at many deviations: (p, N); and sqrt(1 - sum f_n^2/<f^2>) for each length, (p, lengths)."""
+
+    coefficients: Array
+    missing: Array
+
+
+def _lengths(
+    series: dict[Site, Series],
+    orders: Sequence[tuple[Site, Site]],
+    lengths: Sequence[int],
+    i: NDArray[np.intp],
+    j: NDArray[np.intp],
+    rho: Array,
+) -> NDArray[np.int64]:
+    """The number of terms that each pair needs; 0 if these are too few."""
+    needed = np.zeros(len(rho), dtype=np.int64)
+    for k, n in reversed(list(enumerate(lengths))):
+        power = np.abs(rho) ** n
+        left = [power * series[f].missing[i, k] * series[g].missing[j, k] for f, g in orders]
+        needed[np.max(left, axis=0) <= LEFT_OUT] = n
+    return needed
+
+
+def _sum(
+    series: dict[Site, Series],
+    orders: Sequence[tuple[Site, Site]],
+    n: int,
+    pairs: tuple[NDArray[np.intp], NDArray[np.intp], Array],
+    values: list[Array],
+    places: NDArray[np.intp],
+) -> None:
+    """Sum n terms for some pairs, into their places."""
+    i, j, rho = pairs
+    step = max(1, BLOCK // n)
+    for start in range(0, len(rho), step):
+        part = slice(start, start + step)
+        powers = np.empty((len(rho[part]), n))
+        powers[:, 0], powers[:, 1:] = 1.0, rho[part, None]
+        np.multiply.accumulate(powers, axis=1, out=powers)
+        for total, (f, g) in zip(values, orders, strict=True):
+            left, right = series[f].coefficients[:, :n], series[g].coefficients[:, :n]
+            total[places[part]] = np.einsum("pn,pn,pn->p", left[i[part]], right[j[part]], powers)
+
+
+def _series(
+    sigma: Sigma, kinks: Sequence[float], sites: Sequence[Site], deviations: Array, lengths: Sequence[int]
+) -> dict[Site, Series] | None:
+    """The series of every site; None if no grid resolves the functions."""
+    frequency = _frequency(sigma, kinks, sites, deviations)
+    if frequency is None:
+        return None
+    n = lengths[-1]
+    found = {}
+    raw, norms = _interpolated(
+        lambda a: _coefficients(sigma, kinks, sites, a, n, frequency + np.sqrt(n)), deviations, not any(kinks)
+    )
+    for site, c, norm in zip(sites, raw, norms, strict=True):
+        found[site] = Series(c, _missing(c**2 / np.where(norm > 0, norm, 1.0)[:, None], lengths))
+    return found
+
+
+def _interpolated(
+    function: Callable[[Array], tuple[Array, Array]], deviations: Array, smooth: bool
+) -> tuple[Array, Array]:
+    """The coefficients at many deviations, from a Chebyshev series in log a if they are smooth in it and that is less work."""
+    count = MANY
+    while smooth and len(deviations) > 2 * count:
+        low, high = np.log(deviations[[0, -1]])
+        x = chebyshev.chebpts1(count)[::-1]
+        raw, norms = function(np.exp((low + high) / 2 + (high - low) / 2 * x))
+        # relative to the root of <f^2> they are of order one
+        together = np.concatenate([raw / np.sqrt(norms)[:, :, None], np.log(norms)[:, :, None]], axis=2)
+        series = dct(together, type=2, axis=1) / count
+        series[:, 0] /= 2
+        if np.abs(series[:, -2:]).max() <= LEFT_OUT:
+            T = chebyshev.chebvander((2 * np.log(deviations) - low - high) / (high - low), count - 1)
+            values = T @ series
+            norms = np.exp(values[:, :, -1])
+            return values[:, :, :-1] * np.sqrt(norms)[:, :, None], norms
+        count = 3 * count // 2
+    return function(deviations)
+
+
+def _missing(shares: Array, lengths: Sequence[int]) -> Array:
+    """What is left of <f^2> after so many terms, relative and under the root, from the shares f_n^2/<f^2>."""
+    n = lengths[-1]
+    rest = 1 - shares.sum(axis=1)
+    # Where the rest is rounding, series that decay have less left than their second half.
+    rest = np.where(rest > ROUNDED, rest, shares[:, n // 2 :].sum(axis=1))
+    tails = np.cumsum(shares[:, ::-1], axis=1)[:, ::-1]
+    inside = np.hstack([tails, np.zeros((len(shares), 1))])[:, list(lengths)]
+    return np.asarray(np.sqrt(inside + rest[:, None]))
+
+
+def _frequency(sigma: Sigma, kinks: Sequence[float], sites: Sequence[Site], deviations: Array) -> float | None:
+    """What a grid has to resolve of the functions: it is raised until two grids agree."""
+    # Functions are hardest to resolve at the largest deviations; in between they are as at these.
+    few = np.unique(np.quantile(deviations, np.linspace(0, 1, SOME), method="nearest"))
+    frequency, coarse = FIRST, _low(sigma, kinks, sites, few, FIRST)
+    while frequency <= MOST and np.isfinite(coarse).all():
+        fine = _low(sigma, kinks, sites, few, 1.5 * frequency)
+        if np.abs(fine - coarse).max() <= AGREE:
+            return frequency
+        frequency, coarse = 1.5 * frequency, fine
+    return None
+
+
+def _low(sigma: Sigma, kinks: Sequence[float], sites: Sequence[Site], deviations: Array, frequency: float) -> Array:
+    """The first coefficients, relative to the root of <f^2>."""
+    raw, norms = _coefficients(sigma, kinks, sites, deviations, LOW, frequency)
+    scale = np.sqrt(np.where(norms > 0, norms, 1.0))
+    return np.asarray(raw / scale[:, :, None])
+
+
+def _coefficients(
+    sigma: Sigma, kinks: Sequence[float], sites: Sequence[Site], deviations: Array, n: int, frequency: float
+) -> tuple[Array, Array]:
+    """N coefficients of every site at every deviation, (sites, p, n), and <f^2>, (sites, p)."""
+    highest = max(k for site in sites for k in site)
+    raw, norms = np.empty((len(sites), len(deviations), n)), np.empty((len(sites), len(deviations)))
+    nodes = int(np.ceil(2 * REACH * frequency / (1 if len(kinks) else 2 * np.pi)))
+    step = max(1, BLOCK // nodes)
+    for start in range(0, len(deviations), step):
+        part = slice(start, start + step)
+        if len(kinks):
+            u, w = _panels(np.asarray(kinks) / deviations[part, None], frequency)
+        else:
+            u, w = (v[None] for v in _equispaced(frequency))
+        density = np.exp(-(u**2) / 4) / (2 * np.pi) ** 0.25  # its root
+        values = sigma(deviations[part, None] * u, highest)
+        weighted = [np.prod([values[k] for k in site], axis=0) * density * w for site in sites]
+        norms[:, part] = [np.sum(f**2 / np.where(w > 0, w, 1.0), axis=1) for f in weighted]
+        if not len(kinks):
+            H = _hermite(n, frequency)
+            raw[:, part] = [f @ H.T for f in weighted]
+            continue
+        for k, h in enumerate(_recursion(n, u, density)):
+            raw[:, part, k] = [np.einsum("pu,pu->p", f, h) for f in weighted]
+    return raw, norms
+
+
+def _equispaced(frequency: float) -> tuple[Array, Array]:
+    """The trapezoid rule, whose error is what the integrand holds beyond the frequency 2 pi/step."""
+    half = int(np.ceil(REACH * frequency / (2 * np.pi)))
+    u = np.linspace(-REACH, REACH, 2 * half + 1)
+    return u, np.full(len(u), REACH / half)  # a difference of nodes would lose digits
+
+
+@lru_cache(maxsize=8)
+def _hermite(n: int, frequency: float) -> Array:
+    """h_k(u) times the root of the density on the equispaced grid, (n, nodes)."""
+    u, _ = _equispaced(frequency)
+    return np.array([h.copy() for h in _recursion(n, u, np.exp(-(u**2) / 4) / (2 * np.pi) ** 0.25)])
+
+
+def _recursion(n: int, u: Array, density: Array) -> Iterator[Array]:
+    """h_0 ... h_(n-1) times the root of the density: so they stay of order one."""
+    before, now = np.zeros_like(u), np.array(density)
+    for k in range(n):
+        yield now
+        before, now = now, (u * now - np.sqrt(k) * before) / np.sqrt(k + 1)
+
+
+def _panels(edges: Array, frequency: float) -> tuple[Array, Array]:
+    """Gauss-Legendre nodes and weights on panels that end at the given points, a row of them for each deviation."""
+    count = int(np.ceil(2 * REACH * frequency / PANEL))
+    uniform = np.broadcast_to(np.linspace(-REACH, REACH, count + 1), (len(edges), count + 1))
+    all_edges = np.sort(np.clip(np.hstack([uniform, edges]), -REACH, REACH), axis=1)
+    x, w = roots_legendre(PANEL)[:2]
+    half = np.diff(all_edges, axis=1)[:, :, None] / 2
+    u = all_edges[:, :-1, None] + half * (1 + x)
+    return u.reshape(len(edges), -1), (half * w).reshape(len(edges), -1)

@@ -1,0 +1,343 @@
+r"""The engine of kernel matrices: sides of inputs, a plan that serves all pairs, and its evaluation tile by tile.
+
+The plan holds the recursions and, where it is worth its while, the interpolant of their composition (``composed``). It is made once
+for all pairs, and is a value: blocks of one matrix may be evaluated in other threads or processes.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from numbers import Integral
+from threading import Lock
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import track
+from threadpoolctl import threadpool_limits
+
+from ..theory.errors import InvalidArgument, NotConverged
+from .chebyshev import Interpolant, Range, Sides
+from .composed import ACCURACY, QUADRATURE, Pairs, agrees, compose, scales
+from .pairs import PairMap, Trajectory
+
+Array = NDArray[np.float64]
+Tile = tuple[slice, slice]
+
+#: Large enough for threads to work beside each other, small enough for the cache; no power of two, which would share cache lines.
+TILE = (100, 1000)
+#: Where averages are summed pair by pair, tiles share series of single inputs, and large ones are better.
+LARGE = (500, 1000)
+#: Fewer pairs than this are not worth an interpolant where averages have closed forms, and where they have none.
+WORTH_IT = {True: 50_000, False: 10_000}
+#: Fewer pairs than this are not worth more than quadrature.
+FEW = 100
+#: Cosines above this may be those of equal inputs.
+NEARLY = 1 - 1e-12
+#: Pairs of the data at which an interpolant is compared with the map itself, with closed forms and without.
+CHECKED = {True: 200, False: QUADRATURE}
+#: Pairs of the data that show the range of nearly all cosines.
+DRAWN = 4000
+
+
+def threads_for(workers: int | None) -> int:
+    """The number of threads: all cores by default."""
+    if workers is None:
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if isinstance(workers, bool) or not isinstance(workers, Integral) or workers < 1:
+        raise InvalidArgument(f"workers={workers!r}; allowed: integers from 1")
+    return int(workers)
+
+
+class _SingleBLAS:
+    """One thread for each product of matrices, while any matrix is evaluated: threads work on tiles, and on blocks."""
+
+    def __init__(self) -> None:
+        self.users, self.lock, self.limits = 0, Lock(), None
+
+    def __enter__(self) -> None:
+        with self.lock:
+            self.users += 1
+            if self.users == 1:
+                self.limits = threadpool_limits(limits=1, user_api="blas")
+
+    def __exit__(self, *_: object) -> None:
+        with self.lock:
+            self.users -= 1
+            if self.users == 0 and self.limits is not None:
+                self.limits.restore_original_limits()
+
+
+_single_blas = _SingleBLAS()
+
+
+@dataclass(frozen=True, eq=False)
+class Side:
+    """The inputs along one side of the matrix: unit vectors, |x|^2/n_0, and what becomes of each input alone."""
+
+    inputs: Array
+    units: Array
+    squares: Array
+    alone: Trajectory
+
+    @staticmethod
+    def of(X: Array, exact: PairMap) -> Side:
+        """The side of some inputs."""
+        norms = np.linalg.norm(X, axis=1)
+        units = np.divide(X, norms[:, None], out=np.zeros_like(X), where=norms[:, None] > 0)
+        squares = np.einsum("ai,ai->a", X, X) / X.shape[1]
+        with np.errstate(all="ignore"):
+            alone = _alone(exact, squares)
+        for name, last in zip(exact.names, alone.last, strict=True):
+            _check(name, last)
+        return Side(X, units, squares, alone)
+
+    @property
+    def silent(self) -> NDArray[np.bool_]:
+        """Which inputs have preactivations that vanish in some layer."""
+        return np.any([d == 0 for d in self.alone.deviations] or [np.zeros(len(self.squares), bool)], axis=0)
+
+    def part(self, which: Any) -> Side:
+        """Some of the inputs."""
+        alone = Trajectory(tuple(self.alone.part(which)), tuple(last[which] for last in self.alone.last))
+        return Side(self.inputs[which], self.units[which], self.squares[which], alone)
+
+
+def _alone(exact: PairMap, squares: Array) -> Trajectory:
+    """The trajectories of single inputs, for many of them in bulk, which is compared with quadrature."""
+    if not exact.closed and len(squares) > FEW and squares.all():
+        found = exact.bulk.trajectory(squares)
+        some = np.quantile(squares, np.linspace(0, 1, CHECKED[False]), method="nearest")
+        both = zip(exact.bulk.trajectory(some).last, exact.trajectory(some).last, strict=True)
+        if all((np.abs(v - truth) <= ACCURACY * np.abs(truth)).all() for v, truth in both):
+            return found
+    return exact.trajectory(squares)
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """How all pairs of two sides are evaluated: by the interpolant, and layer by layer where there is none or beyond its range."""
+
+    exact: PairMap  #: the recursions; without closed forms by adaptive quadrature
+    layers: PairMap  #: the same, as they are gone through
+    composed: Interpolant | None
+
+    @staticmethod
+    def of(exact: PairMap, left: Side, right: Side, cosines: Range) -> Plan:
+        """The plan for inputs that are not silent, with cosines in this range; certified at a sample of pairs."""
+        drawn = _sample(left, right, DRAWN)
+        sample = drawn[0][: CHECKED[exact.closed]], drawn[1][: CHECKED[exact.closed]], drawn[2][: CHECKED[exact.closed]]
+        common = Range(float(drawn[2].min(initial=1.0)), float(drawn[2].max(initial=-1.0)))
+        pairs = len(left.squares) * len(right.squares) // (2 if left is right else 1)
+        layers = exact
+        if not exact.closed and pairs >= FEW:
+            few = sample[0][:QUADRATURE], sample[1][:QUADRATURE], sample[2][:QUADRATURE]
+            layers = exact.bulk if agrees(exact, few, exact.bulk(*few), relative=False) else exact
+        if pairs < WORTH_IT[exact.closed] or cosines.low > cosines.high:
+            return Plan(exact, layers, None)
+        squares = np.concatenate([left.squares, right.squares])
+        return Plan(exact, layers, compose(exact, squares, cosines, sample, pairs, common))
+
+    def sides(self, left: Side, right: Side) -> tuple[Sides, Sides] | None:
+        """What the interpolant needs of two sides."""
+        if self.composed is None:
+            return None
+        return (
+            self.composed.left(left.squares, scales(left.alone.last)),
+            self.composed.right(right.squares, scales(right.alone.last)),
+        )
+
+
+def plan_for(exact: PairMap, left: Side, right: Side, threads: int) -> Plan:
+    """The plan for two sides, without a matrix to hold the cosines."""
+    symmetric = left is right
+    left = left.part(~left.silent)
+    right = left if symmetric else right.part(~right.silent)
+    with _single_blas, ThreadPoolExecutor(threads) as pool:
+        tiles = _tiles((len(left.squares), len(right.squares)), symmetric)
+        ranges = list(pool.map(lambda t: _range(_cosines(left, right, t), left, right, t), tiles))
+    return Plan.of(exact, left, right, _union(ranges))
+
+
+def evaluated(exact: PairMap, left: Side, right: Side, threads: int, plan: Plan | None = None) -> list[Array]:
+    """The matrices, one for each name; ``left is right`` makes them symmetric."""
+    if left.silent.any() or right.silent.any():
+        return _with_silent(exact, left, right, threads, plan)
+    shape, symmetric = (len(left.squares), len(right.squares)), left is right
+    matrices = [np.empty(shape) for _ in exact.names]
+    tiles = list(_tiles(shape, symmetric))
+    with _single_blas, ThreadPoolExecutor(threads) as pool:
+
+        def prepare(t: Tile) -> tuple[float, float]:
+            matrices[0][t] = block = _cosines(left, right, t)  # they wait where the kernel will be
+            return _range(block, left, right, t)
+
+        ranges = list(pool.map(prepare, tiles))
+        plan = plan or Plan.of(exact, left, right, _union(ranges))
+        sides = plan.sides(left, right)
+        long = sides is None and not exact.closed
+        if long:
+            tiles = list(_tiles(shape, symmetric, LARGE))
+        done = pool.map(lambda t: _tile(plan, sides, matrices, left, right, t), tiles)
+        # Quadrature of every pair takes long: a terminal then shows how far it is.
+        shown = long and sys.stderr.isatty()
+        list(track(done, "kernel", len(tiles), console=Console(stderr=True)) if shown else done)
+    for i, j in _equal(left.inputs, right.inputs):
+        for matrix, vector in zip(matrices, left.alone.last, strict=True):
+            matrix[i, j] = vector[i]
+    return matrices
+
+
+def _with_silent(exact: PairMap, left: Side, right: Side, threads: int, plan: Plan | None) -> list[Array]:
+    """Rows and columns of inputs whose preactivations vanish, pair by pair: a kink has the slope of its case there."""
+    loud = [~left.silent, ~right.silent]
+    rest = left.part(loud[0])
+    inner = [np.empty((int(loud[0].sum()), int(loud[1].sum()))) for _ in exact.names]
+    if inner[0].size:
+        inner = evaluated(exact, rest, rest if left is right else right.part(loud[1]), threads, plan)
+    i, j = np.nonzero(~np.logical_and.outer(*loud))
+    cosines = np.clip(np.einsum("na,na->n", left.units[i], right.units[j]), -1.0, 1.0)
+    matrices = []
+    for part, values in zip(inner, exact(left.squares[i], right.squares[j], cosines), strict=True):
+        matrix = np.empty((len(left.squares), len(right.squares)))
+        matrix[np.ix_(*loud)] = part
+        matrix[i, j] = values
+        matrices.append(matrix)
+    return matrices
+
+
+def _tiles(shape: tuple[int, int], symmetric: bool, size: tuple[int, int] = TILE) -> Iterator[Tile]:
+    """Rows and columns of the tiles; those of the upper triangle suffice for a symmetric matrix."""
+    for i in range(0, shape[0], size[0]):
+        for j in range(i if symmetric else 0, shape[1], size[1]):
+            yield slice(i, min(i + size[0], shape[0])), slice(j, min(j + size[1], shape[1]))
+
+
+def _equal(rows: Array, columns: Array) -> Iterator[tuple[int, int]]:
+    """The pairs of equal inputs, whose kernels are those of one input to the last digit."""
+    places: dict[bytes, list[int]] = {}
+    for j, column in enumerate(columns + 0.0):  # -0.0 and 0.0 are equal
+        places.setdefault(column.tobytes(), []).append(j)
+    for i, row in enumerate(rows + 0.0):
+        for j in places.get(row.tobytes(), ()):
+            yield i, j
+
+
+def _cosines(left: Side, right: Side, tile: Tile) -> Array:
+    return np.asarray(np.clip(left.units[tile[0]] @ right.units[tile[1]].T, -1.0, 1.0))
+
+
+def _range(block: Array, left: Side, right: Side, tile: Tile) -> tuple[float, float]:
+    """The range of the cosines of a tile, without pairs of equal inputs, of which no interpolant is asked."""
+    i, j = np.nonzero(block > NEARLY)
+    if not len(i):
+        return float(block.min()), float(block.max())
+    block = block.copy()
+    block[i, j] = np.where(_same(left, right, tile, i, j), np.nan, block[i, j])
+    if np.isnan(block).all():
+        return np.inf, -np.inf
+    return float(np.nanmin(block)), float(np.nanmax(block))
+
+
+def _same(left: Side, right: Side, tile: Tile, i: NDArray[np.intp], j: NDArray[np.intp]) -> NDArray[np.bool_]:
+    return np.asarray((left.inputs[tile[0]][i] == right.inputs[tile[1]][j]).all(axis=1))
+
+
+def _union(ranges: list[tuple[float, float]]) -> Range:
+    low, high = zip(*ranges, strict=True) if ranges else ((np.inf,), (-np.inf,))
+    return Range(min(low), max(high))
+
+
+def _sample(left: Side, right: Side, count: int) -> Pairs:
+    """Random pairs of inputs that are not parallel."""
+    rng = np.random.default_rng(0)
+    i = rng.integers(len(left.squares), size=count)
+    j = rng.integers(len(right.squares), size=count)
+    cosines = np.clip(np.einsum("na,na->n", left.units[i], right.units[j]), -1.0, 1.0)
+    keep = cosines <= NEARLY
+    return left.squares[i[keep]], right.squares[j[keep]], cosines[keep]
+
+
+def _tile(
+    plan: Plan, sides: tuple[Sides, Sides] | None, matrices: list[Array], left: Side, right: Side, tile: Tile
+) -> None:
+    """Evaluate one tile, in place; of a symmetric matrix its mirror image too."""
+    rows, columns = tile
+    cosine = np.array(matrices[0][rows, columns])
+    if plan.composed is not None and sides is not None:
+        values = [np.empty_like(cosine) for _ in matrices]
+        plan.composed.tile(*sides, cosine, rows, columns, values)
+        _beyond(plan, values, cosine, left, right, tile)
+    else:
+        values = _through_layers(plan.layers, left.part(rows), right.part(columns), cosine)
+    for name, matrix, value in zip(plan.exact.names, matrices, values, strict=True):
+        _check(name, value)
+        if left is right:
+            _mirror(matrix, value, rows, columns)
+        else:
+            matrix[rows, columns] = value
+
+
+def _beyond(plan: Plan, values: list[Array], cosine: Array, left: Side, right: Side, tile: Tile) -> None:
+    """The pairs beyond the range of the interpolant, through the layers."""
+    assert plan.composed is not None
+    i, j = np.nonzero((cosine > plan.composed.cosines.high) | (cosine < plan.composed.cosines.low))
+    other = ~_same(left, right, tile, i, j)  # kernels of equal inputs are put in at the end
+    i, j = i[other], j[other]
+    if len(i):
+        rows, columns = left.part(tile[0]), right.part(tile[1])
+        overlap = cosine[i, j] * np.sqrt(rows.squares[i] * columns.squares[j])
+        found = plan.layers.along(rows.alone.part(i), columns.alone.part(j), overlap)
+        for value, part in zip(values, found, strict=True):
+            value[i, j] = part
+
+
+def _through_layers(exact: PairMap, left: Side, right: Side, cosine: Array) -> list[Array]:
+    """A tile from layer to layer."""
+    if not exact.closed:
+        i, j = (n.ravel() for n in np.indices(cosine.shape))
+        overlap = cosine.ravel() * np.sqrt(left.squares[i] * right.squares[j])
+        flat = exact.along(left.alone.part(i), right.alone.part(j), overlap)
+        return [np.reshape(value, cosine.shape) for value in flat]
+    cosine = cosine * np.sqrt(left.squares)[:, None]
+    cosine *= np.sqrt(right.squares)
+    values = [np.array(v) for v in exact.first(cosine)]
+    buffers = max((s.tile.buffers for s in exact.steps if s.tile), default=0)
+    work = [np.empty_like(cosine) for _ in range(buffers)]
+    layers = zip(exact.steps, left.alone.deviations, right.alone.deviations, exact.parameters[1:], strict=True)
+    fields = []
+    with np.errstate(all="ignore"):  # what is not finite is told by name
+        for step, row, column, given in layers:
+            assert step.tile is not None
+            if exact.net.residual:  # fields of all layers are kept; else their memory is used again
+                fields.append(values)
+                values, work = exact.handed_on(fields), [np.empty_like(cosine) for _ in range(buffers)]
+            memory = [*values, *work]
+            numbers = {p: given[p] for p in step.tile.scalars}
+            values = list(step.tile.run(row[:, None], column[None, :], *values, work, **numbers))
+            work = [b for b in memory if not any(b is v for v in values)]
+    return exact.handed_on([*fields, values])
+
+
+def _mirror(matrix: Array, value: Array, rows: slice, columns: slice) -> None:
+    """Write a tile of the upper triangle and its transpose; where it crosses the diagonal, the upper part counts."""
+    if columns.start >= rows.stop:
+        matrix[rows, columns] = value
+        matrix[columns, rows] = value.T
+        return
+    i, j = np.ogrid[rows, columns]
+    upper = np.broadcast_to(i <= j, value.shape)
+    np.copyto(matrix[rows, columns], value, where=upper)
+    np.copyto(matrix[columns, rows], value.T, where=upper.T)
+
+
+def _check(name: str, value: Array) -> None:
+    if not np.isfinite(value).all():
+        raise NotConverged(
+            f"{name} is not finite: the recursion grew beyond double precision; use a smaller C_W, or fewer layers"
+        )
