@@ -19,7 +19,7 @@ from ..theory import symbols
 from ..theory.activations import Activation
 from ..theory.architecture import HYPERPARAMETERS, MLP
 from ..theory.derivation import System, derive
-from ..theory.errors import InvalidArgument
+from ..theory.errors import InvalidArgument, NotIntegrable
 from ..theory.gaussian import Average
 from ..theory.symbols import Entry, Jet, Overlap, z
 from . import hermite, parallel
@@ -99,15 +99,14 @@ class PairMap:
     def trajectory(self, squares: Array) -> Trajectory:
         """The recursions of single inputs with these |x|^2/n_0; equal ones are computed once."""
         values, back = np.unique(squares, return_inverse=True)
-        names = self.names if any(step.in_bulk for step in self.steps) else ("K", "Theta")
-        fields = [[_first_layer(name, values, self.parameters[0]) for name in names]]
-        state = dict(zip(names, self.handed_on(fields), strict=True))
+        fields = [[_first_layer(name, values, self.parameters[0]) for name in self.names]]
+        state = dict(zip(self.names, self.handed_on(fields), strict=True))
         deviations = []
         for step, given in zip(self.steps, self.parameters[1:], strict=True):
             deviations.append(np.sqrt(state["K"])[back])
             made = step.alone(state, given)
-            fields.append([made[name] for name in names])
-            state = dict(zip(names, self.handed_on(fields), strict=True))
+            fields.append([made[name] for name in self.names])
+            state = dict(zip(self.names, self.handed_on(fields), strict=True))
         return Trajectory(tuple(deviations), tuple(state[name][back] for name in self.names))
 
     def __call__(self, first: Array, second: Array, cosine: Array) -> list[Array]:
@@ -158,14 +157,11 @@ class Step:
                     zip(self.names, self._next(list(averages), [state[n] for n in self.names], given), strict=True)
                 )
         if self.single is None or not loud:
-            if "Theta" not in state:
-                state = state | {"Theta": np.zeros_like(state["K"])}
-            return dict(_single(self.activation)(state, **given))
+            return dict(_single(self.activation, self.names)(state, **given))
         work = [np.empty((len(state["K"]), 1)) for _ in range(self.single.buffers)]
         numbers = {p: given[p] for p in self.single.scalars}
-        columns = [np.array(state.get(name, state["K"]))[:, None] for name in ("K", "Theta")]
-        found = self.single.run(*columns, work, **numbers)
-        return {name: v[:, 0] for name, v in zip(("K", "Theta"), found, strict=True)}
+        found = self.single.run(*(np.array(state[name])[:, None] for name in self.names), work, **numbers)
+        return {name: v[:, 0] for name, v in zip(self.names, found, strict=True)}
 
     def pairs(self, a: Array, b: Array, values: list[Array], given: dict[str, float]) -> list[Array]:
         """The next layer of pairs with the standard deviations a and b."""
@@ -221,6 +217,12 @@ def pair_map(net: MLP, features: int, names: tuple[str, ...]) -> PairMap:
     """The map of a network, for inputs of so many features."""
     if not all(a.specified for a in net.distinct_activations):
         raise InvalidArgument("activation='sigma' is unspecified: numbers need a concrete one, e.g. MLP('tanh')")
+    jumping = next((a for a in net.layer_activations if a.jumps), None)
+    if jumping is not None and "Theta" in names:
+        raise NotIntegrable(
+            f"activation={jumping.name!r} jumps at z={', '.join(map(str, jumping.jumps))}: <sigma'^2>, and with it the tangent kernel, "
+            "is infinite; allowed: get='nngp'"
+        )
     net.all_widths(features)  # complains of features that differ from those of the network
     given = {p: net.per_layer(p) for p in HYPERPARAMETERS}
     parameters = tuple({p: v[i] for p, v in given.items()} for i in range(net.depth or 1))
@@ -248,16 +250,16 @@ def _step(activation: Activation, names: tuple[str, ...]) -> Step:
     letters = {node: sp.Symbol(f"E{i}") for i, node in enumerate(nodes)}
     arguments = [*letters.values(), *(_MATRICES[n] for n in names), *(getattr(symbols, p) for p in HYPERPARAMETERS)]
     law = sp.lambdify(arguments, [law.xreplace(letters | entries) for law in laws], "numpy")
-    return Step(activation, names, tile, _single_tile(activation), law, tuple(map(_orders, nodes)))
+    return Step(activation, names, tile, _single_tile(activation, names), law, tuple(map(_orders, nodes)))
 
 
-def _single_tile(activation: Activation) -> Tile | None:
+def _single_tile(activation: Activation, names: tuple[str, ...]) -> Tile | None:
     """The closed recursion of single inputs; None if an average has no closed form."""
-    laws = [derive(MLP(activation), name, samples=1).specialize().recursion.right for name in ("K", "Theta")]
+    laws = [derive(MLP(activation), name, samples=1).specialize().recursion.right for name in names]
     if any(law.has(Average) for law in laws):
         return None
     entries = {Entry(name, ("", "")): symbol for name, symbol in _MATRICES.items()}
-    return compile_tile([law.xreplace(entries) for law in laws], [], [], list(_MATRICES.values()))
+    return compile_tile([law.xreplace(entries) for law in laws], [], [], [_MATRICES[name] for name in names])
 
 
 def _by_correlation(law: sp.Expr) -> sp.Expr:
@@ -304,7 +306,7 @@ def _first(name: str) -> tuple[Callable[..., Any], tuple[str, ...]]:
 
 
 @lru_cache(maxsize=64)
-def _single(activation: Activation) -> Any:
+def _single(activation: Activation, names: tuple[str, ...]) -> Any:
     """The recursion of single inputs."""
     net = MLP(activation)
-    return compile(System(net, tuple(derive(net, name, samples=1) for name in ("K", "Theta"))))
+    return compile(System(net, tuple(derive(net, name, samples=1) for name in names)))

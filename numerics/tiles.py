@@ -99,8 +99,8 @@ class Side:
 
     @property
     def silent(self) -> NDArray[np.bool_]:
-        """Which inputs have preactivations that vanish in some layer."""
-        return np.any([d == 0 for d in self.alone.deviations] or [np.zeros(len(self.squares), bool)], axis=0)
+        """Which inputs vanish, or have preactivations that vanish in some layer: no plan is made for them."""
+        return np.any([d == 0 for d in self.alone.deviations] + [self.squares == 0], axis=0)
 
     def part(self, which: Any) -> Side:
         """Some of the inputs."""

@@ -37,7 +37,7 @@ CORRECTIONS = {"K1": "K", "Theta1": "Theta"}
 
 def missing(name: str, activation: Activation) -> str | None:
     """Why a quantity cannot be measured with this activation, as a clause; None if it can."""
-    return missing_derivative(activation, DERIVATIVES[name]) if name in DERIVATIVES else None
+    return missing_derivative(activation, DERIVATIVES.get(name, int(NEEDS_NTK[name])))
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from ..numerics.predict import predict
 from ..theory.architecture import MLP
 from ..theory.errors import ExpansionWarning, InvalidArgument
 from ..theory.quantities import QUANTITIES, Quantity, quantity, symmetries
-from .estimators import NEEDS_NTK, missing
+from .estimators import CORRECTIONS, NEEDS_NTK, missing
 from .report import Report
 from .simulate import simulate
 from .verdict import check_alpha, extrapolate, judge, p_values, sigmas
@@ -68,8 +68,9 @@ def validate(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExpansionWarning)  # the extrapolation is the remedy for a small width
         theory = predict(nets[0], inputs, quantities)
-        full = theory if {"K", "Theta"} <= set(theory.data_vars) else predict(nets[0], inputs, ("K", "Theta"))
-    limits = {name: full[name].values for name in ("K", "Theta")}
+        wanted = [limit for name, limit in CORRECTIONS.items() if name in theory]
+        full = theory if set(wanted) <= set(theory.data_vars) else predict(nets[0], inputs, wanted)
+    limits = {name: full[name].values for name in wanted}
     names = _measurable(net, theory)
     simulations = [
         simulate(

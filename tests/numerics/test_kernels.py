@@ -14,7 +14,7 @@ from widthwise.numerics import composed, tiles
 from widthwise.numerics.chebyshev import Range
 from widthwise.numerics.elementwise import compile_tile
 from widthwise.numerics.pairs import pair_map
-from widthwise.theory.errors import InvalidArgument, InvalidInput, InvalidNetwork, NotConverged
+from widthwise.theory.errors import InvalidArgument, InvalidInput, InvalidNetwork, NotConverged, NotIntegrable
 
 RNG = np.random.default_rng(3)
 Z = sp.Symbol("z", real=True)
@@ -300,3 +300,30 @@ def test_a_large_matrix_of_a_residual_network(monkeypatch):
     for matrix, truth in zip(found, ww.kernel(net, X), strict=True):
         assert not np.array_equal(matrix, truth)
         np.testing.assert_allclose(matrix, truth, rtol=2e-12)
+
+
+@pytest.mark.parametrize("activation", ["tanh", "hard_tanh", "sign"])
+def test_a_zero_input_with_biases(activation):
+    """log |x|^2 does not exist, and the kernel does: such inputs take no part in an interpolant."""
+    X = np.random.default_rng(3).normal(size=(150, 6))
+    X[2] = 0
+    names, get = (("K",), ("nngp",)) if activation == "sign" else (("K", "Theta"), ("nngp", "ntk"))
+    net = ww.MLP(activation, depth=3, C_W=1.2, C_b=0.1, lambda_W=1, lambda_b=0.1)
+    expected = ww.predict(net, X[:4], names)
+    for found, name in zip(ww.kernel(net, X, get=get), names, strict=True):
+        np.testing.assert_allclose(found[:4, :4], expected[name].values[-1], rtol=1e-11, atol=1e-13)
+
+
+def test_an_activation_that_jumps_has_a_kernel_and_no_tangent_kernel():
+    """sign: K' = 2/pi asin(rho), with inputs that are equal, opposite and parallel."""
+    X = np.random.default_rng(4).normal(size=(5, 3))
+    X[1], X[2], X[3] = X[0], -X[0], 2 * X[0]
+    net = ww.MLP("sign", depth=3, C_W=1, C_b=0, lambda_W=1, lambda_b=0)
+    (found,) = ww.kernel(net, X, get=("nngp",))
+    rho = X @ X.T / np.outer(*[np.linalg.norm(X, axis=1)] * 2)
+    for _ in range(2):
+        rho = 2 / np.pi * np.arcsin(np.clip(np.where(np.abs(rho) > 1 - 1e-15, np.sign(rho), rho), -1, 1))
+    np.testing.assert_allclose(found, rho, atol=1e-7)  # arcsines at the edge take half of the digits of the cosine
+    np.testing.assert_allclose(found[4], rho[4], atol=1e-14)
+    with pytest.raises(NotIntegrable, match="jumps at z=0"):
+        ww.kernel(net, X)

@@ -12,6 +12,7 @@ import xarray as xr
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
 
+import widthwise as ww
 from widthwise.theory.architecture import MLP
 from widthwise.theory.errors import InvalidArgument, InvalidInput, InvalidNetwork, NotAvailable, UnknownName
 from widthwise.validation import simulate as module
@@ -255,3 +256,16 @@ def test_progress_goes_to_stderr_and_only_when_wanted(monkeypatch):
     assert err.getvalue() == ""
     simulate(NET, X, networks=100, progress=True)
     assert "networks/s" in err.getvalue()
+
+
+def test_an_activation_that_jumps_has_no_tangent_kernel():
+    """Literal slopes of sign vanish, and the theory's are delta functions: neither is offered as a measurement."""
+    net = ww.MLP("sign", depth=3, width=8, C_W=1, C_b=0.1, lambda_W=1, lambda_b=0)
+    X = np.array([[1.0, 0.5], [-0.3, 0.8]])
+    assert {"K", "V"} <= set(ww.simulate(net, X, networks=20).data_vars)
+    assert "Theta" not in ww.simulate(net, X, networks=20)
+    with pytest.raises(NotAvailable, match="sigma' is not a function: sigma jumps from -1 to 1 at z=0"):
+        ww.simulate(net, X, networks=20, quantities="Theta")
+    report = ww.validate(net, X, widths=(8, 16, 32), networks=400, seed=1)
+    assert report.passed
+    assert {"K", "V", "K1"} == set(report.table["quantity"])
