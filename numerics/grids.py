@@ -15,7 +15,7 @@ axis of their own. All terms share the factors and the inner sums.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -24,11 +24,10 @@ from numpy.typing import NDArray
 from scipy.interpolate import PPoly
 from scipy.special import eval_hermitenorm, roots_legendre
 
-Array = NDArray[np.float64]
+from .features import Array, Sigma
+
 Ints = NDArray[np.int64]
 
-#: sigma(z, kmax) -> (sigma(z), sigma'(z), ..., sigma^(kmax)(z)), each shaped like z, derivatives between the kinks.
-Sigma = Callable[[Array, int], Sequence[Array]]
 #: (orders, derivatives): derivative orders of the factors at each site; how often each d/dz_i acts.
 Term = tuple[tuple[tuple[int, ...], ...], tuple[int, ...]]
 #: Weight of an axis: q >= 0 is the Hermite polynomial He_q, and ~q = -1 - q is He_q at the two end nodes alone.
@@ -68,7 +67,7 @@ def tree_of_sums(wanted: Sequence[Product], last: tuple[int, ...]) -> tuple[Tree
     return tuple(tree), np.array(suffix, dtype=np.int64)
 
 
-def _hermite(derivatives: tuple[int, ...], last: tuple[int, ...], L: Array) -> Iterator[tuple[tuple[int, ...], Array]]:
+def hermite(derivatives: tuple[int, ...], last: tuple[int, ...], L: Array) -> Iterator[tuple[tuple[int, ...], Array]]:
     """Derivatives of the average as Hermite weights: pairs (orders of He on the axes, coefficient (N,))."""
     # Integration by parts: E[(d/du)^n f] = E[He_n(u) f]; sigma is not differentiated, so kinks do no harm.
     # z = L u gives d/du = L^T d/dz; for two sites, with L = [[a, 0], [b, c]],
@@ -201,14 +200,22 @@ class Grid:
         """The product of the factors at a site, for every (site, orders) that the sums need."""
         found: dict[object, Array] = {}
         for site, x in z.items():
-            keys = {key for _, here, _ in sums for key in here if key[0] == site}
-            values = self.sigma(x, max((max(orders) for _, orders in keys), default=0)) if keys else ()
-            for key in keys:
-                factor = math.prod((values[k] for k in key[1][1:]), start=values[key[1][0]])
-                if not np.isfinite(factor).all():
-                    _blame(x, values, key[1])
-                found[key] = np.abs(factor) if self.magnitude else factor
+            keys = {orders for _, here, _ in sums for s, orders in here if s == site}
+            for orders, factor in factors_at(self.sigma, x, keys).items():
+                found[site, orders] = np.abs(factor) if self.magnitude else factor
         return found
+
+
+def factors_at(sigma: Sigma, z: Array, keys: Collection[tuple[int, ...]]) -> dict[tuple[int, ...], Array]:
+    """The products of derivatives of sigma with these orders."""
+    if not keys:
+        return {}
+    values = sigma(z, max(max(orders) for orders in keys))
+    found = {orders: math.prod((values[k] for k in orders[1:]), start=values[orders[0]]) for orders in keys}
+    for orders, factor in found.items():
+        if not np.isfinite(factor).all():
+            _blame(z, values, orders)
+    return found
 
 
 def _blame(z: Array, values: Sequence[Array], orders: tuple[int, ...]) -> None:
@@ -228,7 +235,7 @@ def refine(
     base: Grid, terms: Sequence[Term], floor: Array, rtol: float, atol: float, max_points: int
 ) -> tuple[Array, Array]:
     """Grids of growing resolution until two agree, for each covariance on its own: values and errors, (terms, N)."""
-    requests = [(t, *pair) for t, (_, by) in enumerate(terms) for pair in _hermite(by, base.last, base.L)]
+    requests = [(t, *pair) for t, (_, by) in enumerate(terms) for pair in hermite(by, base.last, base.L)]
     wanted = [(weights, terms[t][0]) for t, weights, _ in requests]
     combine = np.array([[float(owner == t) for owner, _, _ in requests] for t in range(len(terms))])
     combine = combine.reshape(len(terms), len(requests))

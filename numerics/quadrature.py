@@ -10,7 +10,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from .factors import factored
-from .grids import EPS, Array, Grid, Ints, Sigma, Term, refine
+from .features import Array, Sigma
+from .grids import EPS, Grid, Ints, Term, refine
+from .planes import averaged
 
 __all__ = ["Sigma", "Term", "gaussian_averages"]
 
@@ -56,7 +58,8 @@ def gaussian_averages(
         trapezoid rule on the line; otherwise derived in the comments.
     """
     K = _checked(covariance, terms)
-    L, last, smallest = _cholesky(K)
+    free = not any(any(by) for _, by in terms)
+    L, last, smallest = _cholesky(K, free)
     values, errors = np.zeros((2, len(terms), len(K)))
     # Sites that complete on the same axes have the same tree of sums.
     patterns, group = np.unique(last, axis=0, return_inverse=True)
@@ -64,10 +67,15 @@ def gaussian_averages(
         n = np.flatnonzero(group.ravel() == g)
         rank = int(pattern.max()) + 1
         cuts, sites = tuple(sorted(map(float, kinks))), tuple(map(int, pattern))
-        # Steps see the rounding of a correlation through its arc cosine, hence 1/pivot.
-        floor = EPS * (16 + (2 / smallest[n] if kinks else np.zeros(len(n))))
         with np.errstate(all="ignore"):
-            if rank >= _BY_FACTORS and terms:
+            if rank < 3:
+                values[:, n], errors[:, n] = averaged(
+                    sigma, cuts, L[n][:, :, :rank], sites, terms, 48 * EPS, rtol, atol, max_points
+                )
+                continue
+            # Steps see the rounding of a correlation through its arc cosine, hence 1/pivot.
+            floor = EPS * (16 + (2 / smallest[n] if kinks else np.zeros(len(n))))
+            if terms and rank >= _BY_FACTORS:
                 values[:, n], errors[:, n], settled = factored(
                     sigma, cuts, L[n][:, :, :rank], sites, terms, floor, rtol, atol, max_points
                 )
@@ -100,19 +108,21 @@ def _checked(covariance: Array, terms: Sequence[Term]) -> Array:
     return K
 
 
-def _cholesky(K: Array) -> tuple[Array, Ints, Array]:
+def _cholesky(K: Array, free: bool = False) -> tuple[Array, Ints, Array]:
     """K = L L^T by pivots on the correlations: L (N, d, d), the axis each site completes on, smallest pivot.
 
     The pivot is the site with the largest *relative* conditional variance, so that sites of variance 1e-12 and 1e3 may
-    meet; ties go to the first site. Axis -1 means z = 0.
+    meet; ties go to the first site, or, if ``free``, to that of largest variance, to have what is fine on the outer axis,
+    where it is gone over once. Axis -1 means z = 0.
     """
     N, d, _ = K.shape
     scale = np.sqrt(np.maximum(np.einsum("nii->ni", K), 0))
     inverse = np.divide(1, scale, out=np.zeros_like(scale), where=scale > 0)
     R = np.clip(K * inverse[:, :, None] * inverse[:, None, :], -1, 1)
     np.einsum("nii->ni", R)[:] = scale > 0
+    apart = _conditional_variances(K)
     L, last, smallest = np.zeros((N, d, d)), np.full((N, d), d - 1), np.ones(N)
-    done, rows = np.zeros((N, d), dtype=bool), np.arange(N)
+    done, rows, along = np.zeros((N, d), dtype=bool), np.arange(N), R
     for axis in range(d + 1):
         variance = np.einsum("nii->ni", R)
         complete = (variance <= _SINGULAR) & ~done
@@ -120,11 +130,39 @@ def _cholesky(K: Array) -> tuple[Array, Ints, Array]:
         done |= complete
         if axis == d:
             break
-        pivot = np.where(done, -1, variance).argmax(axis=1)
+        pivot = np.where(done, -1, variance if axis or not free else scale).argmax(axis=1)
         root = np.sqrt(np.where(done.all(axis=1), 1, variance[rows, pivot]))
         smallest = np.minimum(smallest, root)
         column = np.where(done, 0, R[rows, pivot] / root[:, None])
+        # Sites parallel to the pivot are so to the last digit.
+        parallel = (apart[rows, pivot] <= _SINGULAR) & ~done & (scale > 0)
+        column = np.where(parallel, np.copysign(root[:, None], along[rows, pivot]), column)
         L[:, :, axis] = column * scale
         R = R - column[:, :, None] * column[:, None, :]
+        if not axis:
+            # 1 - R^2 has lost digits where R is close to 1 or -1.
+            np.einsum("nii->ni", R)[:] = np.where(scale > 0, apart[rows, pivot], 0)
+        R = np.where(parallel[:, :, None] | parallel[:, None, :], 0, R)
         R[rows, pivot] = R[rows, :, pivot] = 0
     return L, last, smallest
+
+
+def _conditional_variances(K: Array) -> Array:
+    """1 - K_ij^2/(K_ii K_jj), (N, d, d), to the last digit however close to 0."""
+    # K_ii K_jj - K_ij^2 by products in two parts, on variances between 1 and 4.
+    _, exponent = np.frexp(np.maximum(np.einsum("nii->ni", K), 1e-300))
+    half = -(exponent // 2)
+    K = np.ldexp(K, half[:, :, None] + half[:, None, :])
+    D = np.einsum("nii->ni", K)
+    (p, p_rest), (q, q_rest) = _product(D[:, :, None], D[:, None, :]), _product(K, K)
+    determinant = (p - q) + (p_rest - q_rest)
+    return np.divide(determinant, p, out=np.zeros_like(p), where=p > 0).clip(0, 1)
+
+
+def _product(x: Array, y: Array) -> tuple[Array, Array]:
+    """Floating-point product and its rounding error (Dekker; Veltkamp's splitting)."""
+    split = 134217729.0  # 2^27 + 1
+    x_high, y_high = split * x - (split * x - x), split * y - (split * y - y)
+    x_low, y_low = x - x_high, y - y_high
+    p = x * y
+    return p, ((x_high * y_high - p) + x_high * y_low + x_low * y_high) + x_low * y_low
