@@ -58,8 +58,9 @@ class Features:
 
     @cached_property
     def _panels(self) -> tuple[Array, Array, Array, float, bool]:
-        """Short panels [a, b] that resolve sigma, in increasing order, and how large it is near them,
-        (1 + top, panels); the shortest that it asks for; whether they do."""
+        """Short panels [a, b] in increasing order, how large sigma is near them, (1 + top, panels); the shortest
+        that it asks for; whether all resolve it.
+        """
         R = self.reach
         far = _NEAR * 2 ** (np.arange(1 + 32 * max(0, int(np.ceil(np.log2(max(R, _NEAR) / _NEAR))))) / 32)
         edges = np.concatenate([np.arange(_OFF, _NEAR), far])
@@ -117,15 +118,17 @@ class Features:
             idle, first = idle + 1, 1 - first
             if not len(left):
                 continue
-            size_of_both = np.maximum(size[:, left], size[:, left + 1])
             _, f = self._values(a[left], b[left + 1])
             c = f @ _COEFFICIENTS.T
             middle, half = (a[left] + b[left + 1]) / 2, (b[left + 1] - a[left]) / 2
-            z, g = (np.concatenate(p, axis=-1) for p in zip(*(self._values(a[i], b[i]) for i in (left, left + 1)), strict=True))
+            (z, g), (z_right, g_right) = (self._values(a[i], b[i]) for i in (left, left + 1))
+            z, g = np.append(z, z_right, axis=1), np.append(g, g_right, axis=2)
             x = (z - middle[:, None]) / half[:, None]
             predicted = (chebvander(x, _NODES - 1) @ c.transpose(1, 2, 0)).transpose(2, 0, 1)
             miss = np.abs(predicted - g).max(axis=2)
-            good = left[(miss <= _MISSED * size_of_both).all(axis=0)]
+            # A tail counts even where it is small: another factor may be large there.
+            local = np.maximum(np.abs(g).max(axis=2), 1e-5 * np.maximum(size[:, left], size[:, left + 1]))
+            good = left[(miss <= _MISSED * local).all(axis=0)]
             size[:, good] = np.maximum(size[:, good], size[:, good + 1])
             a, b, size = np.delete(a, good + 1), np.delete(b, good), np.delete(size, good + 1, axis=1)
             idle = 0 if len(good) else idle

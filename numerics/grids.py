@@ -102,6 +102,7 @@ class Grid:
     order: int = 0  # Gauss-Legendre nodes of a panel; 0: no panels
     uniform: tuple[int, ...] = ()  # panels of equal length on each axis, cut further by the kinks
     graded: frozenset[tuple[int, int]] = frozenset()  # (site, axis) with narrow panels around a smoothed kink
+    finest: float = 1.0  # scale of sigma; that of tanh is 1
     magnitude: bool = False  # sum |product| instead
     table: Callable[[Array, Ints], Array] | None = None  # the innermost sums, given the mean of their one site
 
@@ -283,7 +284,7 @@ def _averages(base: Grid, rows: Array, n: Ints, step: float) -> Array:
         graded = frozenset(divmod(i, r) for i, flag in enumerate(flags) if flag)
         grid = replace(grid, uniform=tuple(map(int, uniform)), graded=graded)
         if r > 2:  # smooth sigma has its own scale, a smoothed kink the scale of the last axis
-            width = np.abs(grid.L[:, base.last.index(r - 1), -1]) if base.kinks else np.ones(len(some))
+            width = np.abs(grid.L[:, base.last.index(r - 1), -1]) if base.kinks else np.full(len(some), base.finest)
             grid = grid.tabulated(step * width)
         out[:, some] = grid.averages()
     return out
@@ -292,7 +293,7 @@ def _averages(base: Grid, rows: Array, n: Ints, step: float) -> Array:
 def _fixed_plan(base: Grid, T: Array, level: int, n: Ints, max_points: int) -> tuple[Array, Array]:
     """Rows (half width, nodes on each axis, no panels) of trapezoid rules, and the points of each grid."""
     E = (26.0 if base.rank < 3 else 14.0) * math.sqrt(2) ** level
-    counts = np.ceil(2 * T[:, None] / spacing(np.abs(base.L[n]).max(axis=1), E)) + 1
+    counts = np.ceil(2 * T[:, None] / spacing(np.abs(base.L[n]).max(axis=1) / base.finest, E)) + 1
     limit = _affordable(base, level, max_points)
     counts = np.where((counts.prod(axis=1) > limit**base.rank)[:, None], np.minimum(counts, max(limit, 3)), counts)
     return np.column_stack([T, counts, np.zeros(len(n))]), _work(base, counts)

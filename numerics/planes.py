@@ -17,10 +17,10 @@ from functools import cache, cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import eval_hermitenorm
+from scipy.special import eval_hermitenorm, eval_legendre, roots_legendre
 
 from .features import Array, Features, Sigma
-from .grids import BLOCK, EPS, Ints, Term, density, factors_at, hermite, spacing
+from .grids import EPS, Ints, Term, density, factors_at, hermite, spacing
 
 #: Products of derivatives at the sites of an axis: ((site, orders), ...).
 Key = tuple[tuple[int, tuple[int, ...]], ...]
@@ -28,17 +28,19 @@ Flags = NDArray[np.bool_]
 #: An average to be done: the Hermite polynomials and the products on axis 0 and 1.
 Request = tuple[tuple[int, int], tuple[Key, Key]]
 
+#: Points evaluated together: arrays that the allocator takes from what it holds.
+_TOGETHER = 14_000
 #: First and last half width of an axis, in standard deviations.
 _WIDTH, _WIDEST = 8.0, 60.0
 #: Accuracy exp(-E) of the first equidistant rule, and nodes of a panel at each level.
-_FIRST_E, _FIRST_NODES = 36.0, 28
+_FIRST_E, _FIRST_NODES = 38.0, 22
 _MOST_LEVELS = 9
 #: Equidistant nodes are no further apart than this share of the shortest panel that sigma asks for.
 _SHARE = 0.6
 #: So many equidistant nodes are never more than what panels need.
 _CHEAP = 120
 #: Gaussian panels without features; in units of the standard deviation and of a smoothing.
-_PLAIN, _SMOOTHED = 5.1, 4.5
+_PLAIN, _SMOOTHED = 5.4, 4.5
 #: Panel edges around a feature smoothed by Gaussian noise, in units of the noise; beyond, 1e-16 of the noise is left.
 _AROUND = np.array([-8.5, -3.2, 3.2, 8.5])
 #: Noise above this share of the finest scale smooths; noise above this share of the standard deviation needs no edges.
@@ -101,13 +103,13 @@ def equidistant(T: float, nodes: int) -> Axis:
 
 
 def in_panels(T: float, breaks: Array, nodes: int) -> Axis:
-    """Fejer's rule between the breaks, (P, breaks)."""
+    """Gauss-Legendre rules between the breaks, (P, breaks)."""
     edges = np.empty((len(breaks), breaks.shape[1] + 2))
     edges[:, 0], edges[:, -1] = -T, T
     np.fmin(np.fmax(breaks, -T), T, out=edges[:, 1:-1])
     edges.sort(axis=1)
     half = np.diff(edges, axis=1) / 2
-    x, rules = fejer(nodes)
+    x, rules = gauss(nodes)
     u = np.empty((len(breaks), half.shape[1] * len(x) + 4))
     u[:, :-4] = (edges[:, :-1, None] + half[:, :, None] * (1 + x)).reshape(len(breaks), -1)
     u[:, -4:] = _beyond(T)
@@ -119,18 +121,13 @@ def _beyond(T: float) -> Array:
 
 
 @cache
-def fejer(n: int) -> tuple[Array, Array]:
-    """Fejer's second rule on [-1, 1] at cos(pi k/n), 0 < k < n, and the rule with n/2 on every second of these nodes."""
-    # As good as Gauss-Legendre for functions that are analytic but not entire, with nodes that nest and ends left out:
-    # Trefethen, Is Gauss Quadrature Better than Clenshaw-Curtis?, SIAM Review 50 (2008) 67-87.
-    def weights(m: int) -> Array:
-        t = np.pi * np.arange(1, m)[:, None] / m
-        odd = 2 * np.arange(m // 2) + 1
-        return np.asarray(4 / m * np.sin(t[:, 0]) * (np.sin(odd * t) / odd).sum(axis=1))
-
-    rules = np.zeros((2, n - 1))
-    rules[0], rules[1, 1::2] = weights(n), weights(n // 2)
-    return -np.cos(np.pi * np.arange(1, n) / n), rules
+def gauss(n: int) -> tuple[Array, Array]:
+    """Gauss-Legendre nodes on [-1, 1]; weights, and weights that differ by the last two Legendre coefficients."""
+    # The rule is exact to degree 2n - 1. What it finds of the degrees n - 2 and n - 1 is about the square root of what it
+    # misses, like the difference to a rule with half of the nodes, but costs none.
+    x, w = roots_legendre(n)[:2]
+    last = sum((2 * k + 1) / 2 * eval_legendre(k, x) for k in (n - 2, n - 1))
+    return x, np.array([w, w * (1 + last)])
 
 
 @dataclass(frozen=True)
@@ -160,14 +157,16 @@ class Plane:
     def alive(self) -> Flags:
         """Which requests are products of derivatives that are not zero everywhere."""
         dead = self.features.dead
-        return np.array([not any(dead[k] for key in keys for _, o in key for k in o) for _, keys in self.requests])
+        return np.array(
+            [not any(dead[k] for key in keys for _, o in key for k in o) for _, keys in self.requests], dtype=bool
+        )
 
     # ------------------------------------------------------------------------------------------------------ the grids
 
     def plan(self, T: Array, level: int, n: Ints) -> tuple[Array, Array]:
         """For the covariances n: rows (T, nodes or -gap code of both axes), and the points of each grid."""
-        nodes = panel_nodes(level)
-        E = _FIRST_E * 1.35**level
+        nodes = panel_nodes(level, self.rank)
+        E = _FIRST_E * 1.35 ** (level + 2 - self.rank)
         rows, points = [T], np.ones(len(n))
         for axis in range(self.rank):
             slope = np.abs(self.L[n][:, [s for s, at in enumerate(self.last) if at >= axis], axis]).max(axis=1)
@@ -176,8 +175,8 @@ class Plane:
             count = 1 + step * np.ceil(2 * T / h / step)  # few different counts: many grids at once
             if self.features.kinks or count.max(initial=0) > _CHEAP:
                 code, panels = self._panels_needed(axis, T, n)
-                smooth = (count <= panels * (nodes - 1)) & (not self.features.kinks)
-                points = points * np.where(smooth, count, panels * (nodes - 1))
+                smooth = (count <= panels * nodes) & (not self.features.kinks)
+                points = points * np.where(smooth, count, panels * nodes)
                 count = np.where(smooth, count, -1 - code)
             else:
                 points = points * count
@@ -270,10 +269,13 @@ class Plane:
         if self.rank == 2:
             mean = {s: x.ravel() for s, x in z.items() if self.last[s] == 1}
             P = len(n) * outer.u.shape[1]
-            per_point = int(codes[1]) if codes[1] > 0 else 6 * nodes * max(1, int(-codes[1]))
-            size, rows = max(1, BLOCK // per_point), np.repeat(n, outer.u.shape[1])
+            uniform = math.ceil(2 * T / _PLAIN)
+            per_point = codes[1] if codes[1] > 0 else nodes * (len(self.sites(1)) * (-1 - codes[1]) + uniform)
+            size, rows = max(1, int(_TOGETHER / per_point)), np.repeat(n, outer.u.shape[1])
             parts = [
-                self._inner({s: m[k : k + size] for s, m in mean.items()}, rows[k : k + size], T, codes[1], nodes, sizes)
+                self._inner(
+                    {s: m[k : k + size] for s, m in mean.items()}, rows[k : k + size], T, codes[1], nodes, sizes
+                )
                 for k in range(0, P, size)
             ]
             inner = {
@@ -339,9 +341,9 @@ def _lookup(keys: Array, value: Callable[[float], int]) -> Array:
     return np.array([value(key) for key in different.tolist()], dtype=np.float64)[which].reshape(keys.shape)
 
 
-def panel_nodes(level: int) -> int:
-    """Nodes of a panel: 28, 40, 56, 80, ..."""
-    return 4 * math.ceil(_FIRST_NODES / 4 * math.sqrt(2) ** level)
+def panel_nodes(level: int, rank: int) -> int:
+    """Nodes of a panel; on a single axis more cost nothing."""
+    return math.ceil(_FIRST_NODES * math.sqrt(2) ** (level + 2 - rank))
 
 
 # -------------------------------------------------------------------------------------------------------- refinement
@@ -369,7 +371,7 @@ def averaged(
     top = max((k for orders, _ in terms for site in orders for k in site), default=0)
     std, N = np.linalg.norm(L, axis=2).max(axis=1), len(L)
     plane = Plane(sigma, Features(sigma, kinks, top, _WIDTH * std.max(initial=0.0)), L, last, requests)
-    T, beyond = np.full(N, _WIDTH), max(EPS, 1e-3 * rtol)
+    T, beyond = np.full(N, _WIDTH), max(EPS, 1e-2 * rtol)
     values, errors, scale, rounding, before = np.zeros((5, len(terms), N))
     pending = np.arange(N)
     for level in range(_MOST_LEVELS):
@@ -388,7 +390,7 @@ def averaged(
             wide = _too_narrow(sums, beyond, alive) & ~starved
             while wide.any() and T.max() < _WIDEST:
                 T[pending[wide]] *= np.where((alive & (sums[2] == 0)).any(axis=0)[wide], 1.6, 1.12)
-                plane = _reaching(plane, (T * std).max())
+                plane = _reaching(plane, 1.2 * float((T * std).max()))
                 rows, points = plane.plan(T[pending[wide]], level, pending[wide])
                 rows[points > max_points, 1:] = _starved(max_points, plane.rank)
                 starved[wide] = points > max_points
@@ -397,17 +399,18 @@ def averaged(
         value = combine @ (C[:, pending] * sums[0])
         change, size, z_rounding, tail = (combine @ (np.abs(C[:, pending]) * s) for s in sums[1:])
         if not level:
-            scale, rounding = size, floor * np.maximum(size, z_rounding) + tail + math.erfc(_WIDTH / math.sqrt(2)) * size
+            scale = size
+            rounding = floor * np.maximum(size, z_rounding) + tail + math.erfc(_WIDTH / math.sqrt(2)) * size + 1e-300
         size = scale[:, pending]
         # Both rules converge exponentially in their nodes while sigma is resolved: half of them have the square root of
         # the relative error. A change may be small by chance: no less than a tenth of the worst among the terms
-        # counts, ten times, and with the power 1.6 instead of 2; and as it is where it does not fall so fast.
+        # counts, ten times, and with the power 1.7 instead of 2; and as it is where it does not fall so fast.
         x = np.divide(change, size, out=np.zeros_like(size), where=size > 0)
         x = np.maximum(x, x.max(axis=0, initial=0.0) / 10)
         jump = np.abs(value - values[:, pending]) * (level > 0)
         fast = plane.features.resolved & (jump <= errors[:, pending]) & (x <= before[:, pending] ** 1.1)
         fast |= x <= EPS
-        found = size * np.where(fast | ((level == 0) & plane.features.resolved), np.minimum(x, (10 * x) ** 1.6), 3 * x)
+        found = size * np.where(fast | ((level == 0) & plane.features.resolved), np.minimum(x, (10 * x) ** 1.7), 3 * x)
         found = np.where(starved, change + 2 * size, found) + rounding[:, pending]
         values[:, pending], errors[:, pending], before[:, pending] = value, found, x
         allowed = np.maximum(rtol * np.abs(value), np.maximum(atol, 1.5 * rounding[:, pending]))
@@ -425,7 +428,9 @@ def _requests(terms: Sequence[Term], last: tuple[int, ...], L: Array) -> tuple[I
     """The averages that the terms need: which term, what, and the coefficient, (requests, N)."""
     owner, requests, C = list[int](), list[Request](), list[Array]()
     for t, (orders, by) in enumerate(terms):
-        keys = [tuple((s, tuple(sorted(orders[s]))) for s in range(len(last)) if last[s] == a and orders[s]) for a in (0, 1)]
+        keys = [
+            tuple((s, tuple(sorted(orders[s]))) for s in range(len(last)) if last[s] == a and orders[s]) for a in (0, 1)
+        ]
         for q, c in hermite(by, last, L):
             owner.append(t)
             requests.append(((*q, 0, 0)[:2], (keys[0], keys[1])))
@@ -441,7 +446,7 @@ def _at_zero(sigma: Sigma, orders: Sequence[tuple[int, ...]], last: tuple[int, .
 
 
 def _reaching(plane: Plane, reach: float) -> Plane:
-    return plane if plane.features.reach >= reach else replace(plane, features=replace(plane.features, reach=reach))
+    return plane if 1.2 * plane.features.reach >= reach else replace(plane, features=replace(plane.features, reach=reach))
 
 
 def _starved(max_points: int, rank: int) -> float:
@@ -454,7 +459,7 @@ def _on_grids(plane: Plane, rows: Array, level: int, n: Ints) -> Array:
     kinds, group = np.unique(rows, axis=0, return_inverse=True)
     for g, row in enumerate(kinds.tolist()):
         some = np.flatnonzero(group.ravel() == g)
-        size = max(1, BLOCK // int(row[1])) if row[1] > 0 else 32
+        size = max(1, _TOGETHER // int(row[1])) if row[1] > 0 else 64
         for here in (some[k : k + size] for k in range(0, len(some), size)):
-            out[:, :, here] = plane.averages(n[here], row, panel_nodes(level), not level)
+            out[:, :, here] = plane.averages(n[here], row, panel_nodes(level, plane.rank), not level)
     return out

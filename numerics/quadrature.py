@@ -5,12 +5,13 @@ This module and its two helpers are copied into generated programs: they import 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 
 from .factors import factored
-from .features import Array, Sigma
+from .features import Array, Features, Sigma
 from .grids import EPS, Grid, Ints, Term, refine
 from .planes import averaged
 
@@ -20,6 +21,8 @@ __all__ = ["Sigma", "Term", "gaussian_averages"]
 _SINGULAR = 16 * EPS
 #: Independent sites from which on factor analysis pays.
 _BY_FACTORS = 3
+#: Share of the largest |product| that may hide where three and four sites are not looked at.
+_UNSEEN = 1e-14
 #: Most negative eigenvalue, relative to the largest, that is taken for rounding.
 _NEGATIVE = 1e-12
 
@@ -57,7 +60,7 @@ def gaussian_averages(
         Trefethen and Weideman, The Exponentially Convergent Trapezoidal Rule, SIAM Review 56 (2014) 385-458, for the
         trapezoid rule on the line; otherwise derived in the comments.
     """
-    K = _checked(covariance, terms)
+    K, sigma = _checked(covariance, terms), _checking(sigma)
     free = not any(any(by) for _, by in terms)
     L, last, smallest = _cholesky(K, free)
     values, errors = np.zeros((2, len(terms), len(K)))
@@ -75,19 +78,44 @@ def gaussian_averages(
                 continue
             # Steps see the rounding of a correlation through its arc cosine, hence 1/pivot.
             floor = EPS * (16 + (2 / smallest[n] if kinks else np.zeros(len(n))))
+            largest = _largest_products(sigma, np.sqrt(np.einsum("nii->ni", K[n])), terms)
+            top = max((k for orders, _ in terms for site in orders for k in site), default=0)
+            reach = 8 * float(np.linalg.norm(L[n], axis=2).max())
+            finest = Features(sigma, cuts, top, reach).finest
+            every = n
             if terms and rank >= _BY_FACTORS:
                 values[:, n], errors[:, n], settled = factored(
-                    sigma, cuts, L[n][:, :, :rank], sites, terms, floor, rtol, atol, max_points
+                    sigma, cuts, L[n][:, :, :rank], sites, terms, floor, rtol, atol, max_points, finest
                 )
                 n, floor = n[~settled], floor[~settled]
             if len(n):
-                base = Grid(sigma, cuts, L[n][:, :, :rank], sites)
+                base = Grid(sigma, cuts, L[n][:, :, :rank], sites, finest=finest)
                 values[:, n], errors[:, n] = refine(base, terms, floor, rtol, atol, max_points)
+            errors[:, every] += _UNSEEN * largest
     return values, errors
 
 
+def _largest_products(sigma: Sigma, std: Array, terms: Sequence[Term]) -> Array:
+    """The largest |product| that matters, (terms, N): within eight standard deviations, or beyond, but rare by as much."""
+    u, sites = np.linspace(-40, 40, 321), std.shape[1]
+    weight = np.exp(-np.maximum(0, u**2 - 64) / (2 * sites))
+    top = max((k for orders, _ in terms for site in orders for k in site), default=0)
+    out = np.ones((len(terms), len(std)))
+    for s in range(sites):
+        found = np.nan_to_num(np.abs(np.array(sigma(std[:, s, None] * u, top)[: top + 1])), posinf=0.0)
+        for total, (orders, _) in zip(out, terms, strict=True):
+            total *= math.prod((found[k] for k in orders[s]), start=np.broadcast_to(weight, found[0].shape)).max(axis=1)
+    return out
+
+
 def _checked(covariance: Array, terms: Sequence[Term]) -> Array:
-    K = np.asarray(covariance, dtype=np.float64)
+    given = np.asarray(covariance)
+    if given.dtype != np.float64 and given.dtype.kind not in "iu":
+        raise ValueError(
+            f"covariance has dtype {given.dtype}, whose digits do not carry an average to 1e-10 near parallel inputs; "
+            "allowed: float64, integers (compute it in float64 rather than convert it)"
+        )
+    K = given.astype(np.float64)
     if K.ndim != 3 or K.shape[1] != K.shape[2] or not 1 <= K.shape[1] <= 4:
         raise ValueError(f"covariance has shape {K.shape}; needed: (N, d, d) with d = 1..4")
     d = K.shape[1]
@@ -99,13 +127,44 @@ def _checked(covariance: Array, terms: Sequence[Term]) -> Array:
     if not np.isfinite(K).all():
         raise ValueError(f"covariance[{int(np.argwhere(~np.isfinite(K))[0, 0])}] is not finite")
     K = (K + K.swapaxes(1, 2)) / 2
-    spectrum = np.linalg.eigvalsh(K)
-    for n in np.flatnonzero(spectrum[:, 0] < -_NEGATIVE * np.abs(spectrum).max(axis=1)):
+    # Correlations, because a negative eigenvalue among variances of 1e-12 would pass for rounding of one of 1e6.
+    variance = np.einsum("nii->ni", K)
+    large = _NEGATIVE * np.abs(variance).max(axis=1, initial=0)[:, None]
+    still = variance <= 0
+    for n in np.flatnonzero((still & ((variance < -large) | (np.abs(K) > large[:, :, None]).any(axis=2))).any(axis=1)):
         raise ValueError(
-            f"covariance[{n}] is not positive semi-definite: its eigenvalues run from {spectrum[n, 0]:.3g} to "
-            f"{spectrum[n, -1]:.3g}, and only {-_NEGATIVE:g} of the largest is taken for rounding"
+            f"covariance[{n}] is not positive semi-definite: its variances are {variance[n].tolist()}, and a site without "
+            f"variance covaries with others by up to {np.abs(K[n][still[n]]).max():.3g}"
+        )
+    scale = np.sqrt(np.where(still, 1, variance))
+    R = np.where(still[:, :, None] | still[:, None, :], 0, K / scale[:, :, None] / scale[:, None, :])
+    spectrum = np.linalg.eigvalsh(R)
+    for n in np.flatnonzero(spectrum[:, 0] < -_NEGATIVE * spectrum[:, -1]):
+        raise ValueError(
+            f"covariance[{n}] is not positive semi-definite: the eigenvalues of its correlations run from "
+            f"{spectrum[n, 0]:.3g} to {spectrum[n, -1]:.3g}, and only {-_NEGATIVE:g} of the largest is taken for rounding"
         )
     return K
+
+
+def _checking(sigma: Sigma) -> Sigma:
+    """The activation, refused by name of what is wrong when it returns something else than it should."""
+
+    def checked(z: Array, kmax: int) -> Sequence[Array]:
+        found = sigma(z, kmax)
+        several = isinstance(found, (tuple, list, np.ndarray))
+        if not several or len(found) <= kmax:
+            got = f"{len(found)} arrays" if several else f"a {type(found).__name__}"
+            raise ValueError(f"sigma(z, {kmax}) returned {got}; needed: {kmax + 1} arrays, its derivatives 0..{kmax}")
+        for k, value in enumerate(found[: kmax + 1]):
+            shape, dtype = getattr(value, "shape", None), getattr(value, "dtype", type(value).__name__)
+            if shape != z.shape or dtype != np.float64:
+                raise ValueError(
+                    f"sigma(z, {kmax})[{k}] has shape {shape} and dtype {dtype}; needed: the shape of z, {z.shape}, and float64"
+                )
+        return found
+
+    return checked
 
 
 def _cholesky(K: Array, free: bool = False) -> tuple[Array, Ints, Array]:

@@ -98,7 +98,8 @@ ACTS = (
         lambda z: LAMBDA * (z if z > 0 else ALPHA * MP.expm1(z)), ((0, 1),), (0.0,)),
     Act("hard tanh", lambda z: np.clip(z, -1, 1), lambda z: inside(z, -1, 1),
         lambda z: max(MP.mpf(-1), min(MP.mpf(1), z)), kinks=(-1.0, 1.0)),
-    Act("relu6", lambda z: np.clip(z, 0, 6), lambda z: inside(z, 0, 6), lambda z: max(MP.mpf(0), min(MP.mpf(6), z)), kinks=(0.0, 6.0)),
+    Act("relu6", lambda z: np.clip(z, 0, 6), lambda z: inside(z, 0, 6),
+        lambda z: max(MP.mpf(0), min(MP.mpf(6), z)), kinks=(0.0, 6.0)),
     Act("hard sigmoid", lambda z: np.clip(z / 6 + 0.5, 0, 1), lambda z: inside(z, -3, 3) / 6,
         lambda z: max(MP.mpf(0), min(MP.mpf(1), z / 6 + MP.mpf("0.5"))), kinks=(-3.0, 3.0)),
     Act("hard swish", lambda z: z * np.clip(z / 6 + 0.5, 0, 1), lambda z: np.where(z > 3, 1, inside(z, -3, 3) * (2 * z + 3) / 6),
@@ -150,30 +151,49 @@ def one_site(act, slopes, orders, order):
     return (f * w).sum(), (np.abs(f) * w).sum()
 
 
+def outer(act, a, smoothed_sites, order):
+    """Nodes and weights of u for sites a u (0: none) and b u + c v, (b, c) in smoothed_sites."""
+    e = [plain(act)]
+    if a:
+        e += [np.array(act.kinks) / a, *((x + offsets(w, 20 * a)) / a for x, w in act.features)]
+    for b, c in smoothed_sites:
+        for x, w in (*act.features, *((k, 0.0) for k in act.kinks)):
+            w = max(w, c)
+            if abs(b) * 0.7 > w:
+                e.append((x + offsets(w, 20 * abs(b))) / b)
+    u, weight = (part[0] for part in rule(np.concatenate(e)[None], order))
+    return u[weight > 0], weight[weight > 0]
+
+
+def smoothed(act, m, c, orders, order):
+    """<product at m + c v> and of its absolute value, for every m."""
+    resolved = [(x, w) for x, w in act.features if c > 0.2 * w]
+    v_breaks = [offsets(w, 40 * c) / c for _, w in resolved]
+    total, size = np.empty((2, len(m)))
+    block = 1 + 200_000 // ((sum(map(len, v_breaks)) + 20) * order)
+    for k in range(0, len(m), block):
+        here = m[k : k + block, None]
+        near = [(x - here) / c + v for (x, _), v in zip(resolved, v_breaks, strict=True)]
+        flat = np.broadcast_to(plain(act), (len(here), len(plain(act))))
+        v, w = rule(np.concatenate([flat, *near, (np.array(act.kinks) - here) / c], axis=1), order)
+        g = product(act, here + c * v, orders)
+        total[k : k + block], size[k : k + block] = (g * w).sum(axis=1), (np.abs(g) * w).sum(axis=1)
+    return total, size
+
+
 def two_sites(act, a, b, c, orders, order):
     """<product at z_0 = a u and z_1 = b u + c v>, and of its absolute value."""
-    e = [plain(act), np.array(act.kinks) / a]
-    e += [(x + offsets(w, 20 * a)) / a for x, w in act.features]
-    for x, w in (*act.features, *((k, 0.0) for k in act.kinks)):
-        w = max(w, c)
-        if abs(b) * 0.7 > w:
-            e.append((x + offsets(w, 20 * abs(b))) / b)
-    u, weight = (part[0] for part in rule(np.concatenate(e)[None], order))
-    keep = weight > 0
-    u, weight = u[keep], weight[keep]
-    v_breaks = [plain(act), *(offsets(w, 40 * c) / c for _, w in act.features if c > 0.2 * w)]
-    places = [0.0, *(x for x, w in act.features if c > 0.2 * w)]
-    total = size = 0.0
-    block = 1 + 200_000 // (sum(map(len, v_breaks)) * order)
-    for k in range(0, len(u), block):
-        m = b * u[k : k + block, None]
-        near = [np.broadcast_to(v, (len(m), len(v))) if not i else (places[i] - m) / c + v for i, v in enumerate(v_breaks)]
-        v, w = rule(np.concatenate([*near, (np.array(act.kinks) - m) / c], axis=1), order)
-        g = product(act, m + c * v, orders[1])
-        f = weight[k : k + block] * product(act, a * u[k : k + block], orders[0])
-        total += (f * (g * w).sum(axis=1)).sum()
-        size += (np.abs(f) * (np.abs(g) * w).sum(axis=1)).sum()
-    return total, size
+    u, w = outer(act, a, [(b, c)], order)
+    f = product(act, a * u, orders[0])
+    g, size = smoothed(act, b * u, c, orders[1], order)
+    return (w * f * g).sum(), (w * np.abs(f) * size).sum()
+
+
+def one_factor(act, b, c, orders, order):
+    """<product at z_s = b_s u + c_s v_s> with independent v, and of its absolute value."""
+    u, w = outer(act, 0.0, list(zip(b, c, strict=True)), order)
+    sites = [smoothed(act, x * u, y, o, order) for x, y, o in zip(b, c, orders, strict=True)]
+    return tuple((w * math.prod(s[i] for s in sites)).sum() for i in (0, 1))
 
 
 def waves_closed(act, K, sites):
@@ -214,6 +234,7 @@ class Case:
     K: Any  # (d, d)
     orders: Any  # ((...), ...) one tuple a site
     line: float = 0.0  # z_1 = line z_0, for parallel sites
+    factor: Any = None  # (b, c) with K = b b^T + diag(c^2)
 
     def exact(self, order=12):
         """The average, and E|product| (an upper bound of it for waves)."""
@@ -224,6 +245,8 @@ class Case:
                     s = mpmath.mpf(self.line)
                     K = [[K[0][0], s * K[0][0]], [s * K[0][0], s * s * K[0][0]]]
                 return float(waves_closed(self.act, K, self.orders)), None
+            if self.factor is not None:
+                return one_factor(self.act, *self.factor, self.orders, order)
             a = mpmath.sqrt(K[0][0])
             if len(K) == 1 or self.line:
                 slopes = [float(a), float(a) * self.line][: len(K)]
@@ -255,7 +278,78 @@ def cases(rng, n):
         if kind == 1:
             r, line = sign, sign * math.sqrt(b / a)
         else:
-            r = {2: sign * (1 - 10 ** rng.uniform(-14, 0)), 3: sign * (1 - 10 ** rng.uniform(-14, 0)), 4: rng.uniform(-1, 1)}
+            r = {
+                2: sign * (1 - 10 ** rng.uniform(-14, 0)),
+                3: sign * (1 - 10 ** rng.uniform(-14, 0)),
+                4: rng.uniform(-1, 1),
+            }
             r, line = r.get(int(kind), 0.0 if rng.random() < 0.3 else rng.uniform(-1, 1)), 0.0
         cross = r * math.sqrt(a * b)
         yield Case(act, np.array([[a, cross], [cross, b]]), sites, line)
+
+
+def larger_cases(rng, n):
+    """Three and four sites with one common factor, or, for waves, any covariance."""
+    for _ in range(n):
+        act, d = ACTS[rng.integers(len(ACTS))], int(rng.integers(3, 5))
+        orders = tuple((int(k),) for k in rng.integers(0, 2, d))
+        scale = 10 ** rng.uniform(-2, 1, d)
+        if act.waves:
+            A = rng.normal(size=(d, 6)) * scale[:, None] / 4
+            yield Case(act, A @ A.T, orders)
+            continue
+        b = rng.uniform(-1, 1, d)
+        c = np.sqrt(1 - b**2)
+        K = np.outer(scale * b, scale * b) + np.diag((scale * c) ** 2)
+        yield Case(act, K, orders, factor=(scale * b, scale * c))
+
+
+# --------------------------------------------------------------------------------------------------------- the checks
+
+
+def measure(found, **options):
+    """Of the cases: how often the error exceeds the reported one, how often this is above 1e-10 of E|product|; cases."""
+    exceeded = inaccurate = n = 0
+    blame = options.pop("divide", 1.0)
+    kinks = options.pop("kinks", True)
+    for case in found:
+        term = [(case.orders, (0,) * len(case.K))]
+        values, errors = gaussian_averages(
+            case.act, case.K[None], term, kinks=case.act.kinks if kinks else (), **options
+        )
+        exact, size = case.exact()
+        # The reference adds up doubles itself.
+        noise = 8 * EPS * size if size else 1e-18
+        exceeded += bool(abs(values[0, 0] - exact) > errors[0, 0] / blame + noise)
+        inaccurate += bool(errors[0, 0] > 1e-10 * (size or 1.0))
+        n += 1
+    return exceeded, inaccurate, n
+
+
+def allowed(n):
+    """Exceedances among n cases that a rate of 1/1000 surpasses with probability 1e-3 at most."""
+    return int(binom.isf(1e-3, n, 1e-3))
+
+
+def test_reported_errors_are_honest(rng):
+    exceeded, inaccurate, n = measure(cases(rng, 300))
+    assert exceeded <= allowed(n)
+    assert inaccurate <= 0.03 * n  # waves of 1000 periods
+
+
+def test_reported_errors_of_three_and_four_sites_are_honest(rng):
+    exceeded, _, n = measure(larger_cases(rng, 25))
+    assert exceeded <= allowed(n)
+
+
+@pytest.mark.slow
+def test_reported_errors_are_honest_over_thousands_of_cases():
+    exceeded, inaccurate, n = measure(cases(np.random.default_rng(1), 4000))
+    assert exceeded <= allowed(n)
+    assert inaccurate <= 0.02 * n
+
+
+@pytest.mark.slow
+def test_reported_errors_of_three_and_four_sites_are_honest_over_many_cases():
+    exceeded, _, n = measure(larger_cases(np.random.default_rng(2), 200))
+    assert exceeded <= allowed(n)
