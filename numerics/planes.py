@@ -404,13 +404,13 @@ def averaged(
         size = scale[:, pending]
         # Both rules converge exponentially in their nodes while sigma is resolved: half of them have the square root of
         # the relative error. A change may be small by chance: no less than a tenth of the worst among the terms
-        # counts, ten times, and with the power 1.7 instead of 2; and as it is where it does not fall so fast.
+        # counts, ten times, and with the power 1.7 instead of 2; and without the power where it does not fall so fast.
         x = np.divide(change, size, out=np.zeros_like(size), where=size > 0)
         x = np.maximum(x, x.max(axis=0, initial=0.0) / 10)
         jump = np.abs(value - values[:, pending]) * (level > 0)
         fast = plane.features.resolved & (jump <= errors[:, pending]) & (x <= before[:, pending] ** 1.1)
         fast |= x <= EPS
-        found = size * np.where(fast | ((level == 0) & plane.features.resolved), np.minimum(x, (10 * x) ** 1.7), 3 * x)
+        found = size * np.where(fast | ((level == 0) & plane.features.resolved), np.minimum(x, (10 * x) ** 1.7), 10 * x)
         found = np.where(starved, change + 2 * size, found) + rounding[:, pending]
         values[:, pending], errors[:, pending], before[:, pending] = value, found, x
         allowed = np.maximum(rtol * np.abs(value), np.maximum(atol, 1.5 * rounding[:, pending]))
@@ -446,7 +446,9 @@ def _at_zero(sigma: Sigma, orders: Sequence[tuple[int, ...]], last: tuple[int, .
 
 
 def _reaching(plane: Plane, reach: float) -> Plane:
-    return plane if 1.2 * plane.features.reach >= reach else replace(plane, features=replace(plane.features, reach=reach))
+    return (
+        plane if 1.2 * plane.features.reach >= reach else replace(plane, features=replace(plane.features, reach=reach))
+    )
 
 
 def _starved(max_points: int, rank: int) -> float:

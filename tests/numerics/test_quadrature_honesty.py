@@ -13,7 +13,7 @@ from typing import Any
 import mpmath
 import numpy as np
 import pytest
-from scipy.special import erf, expit, roots_legendre
+from scipy.special import erf, expit, roots_hermitenorm, roots_legendre
 from scipy.stats import binom
 
 from widthwise.numerics.quadrature import gaussian_averages
@@ -70,7 +70,6 @@ def inside(z, a, b):
 
 
 LAMBDA, ALPHA = 1.0507009873554805, 1.6732632423543772
-SIN = [(1, 0, 1.0)]
 MP = mpmath
 ACTS = (
     Act("tanh", np.tanh, sech2, MP.tanh, ((0, 1),)),
@@ -307,21 +306,22 @@ def larger_cases(rng, n):
 # --------------------------------------------------------------------------------------------------------- the checks
 
 
-def measure(found, **options):
-    """Of the cases: how often the error exceeds the reported one, how often this is above 1e-10 of E|product|; cases."""
+def ours(case):
+    term = [(case.orders, (0,) * len(case.K))]
+    values, errors = gaussian_averages(case.act, case.K[None], term, kinks=case.act.kinks)
+    return values[0, 0], errors[0, 0]
+
+
+def measure(found, method=ours):
+    """Of the cases: how often the error exceeds the reported one; how often this is above 1e-10 of E|product|; cases."""
     exceeded = inaccurate = n = 0
-    blame = options.pop("divide", 1.0)
-    kinks = options.pop("kinks", True)
     for case in found:
-        term = [(case.orders, (0,) * len(case.K))]
-        values, errors = gaussian_averages(
-            case.act, case.K[None], term, kinks=case.act.kinks if kinks else (), **options
-        )
+        value, error = method(case)
         exact, size = case.exact()
-        # The reference adds up doubles itself.
-        noise = 8 * EPS * size if size else 1e-18
-        exceeded += bool(abs(values[0, 0] - exact) > errors[0, 0] / blame + noise)
-        inaccurate += bool(errors[0, 0] > 1e-10 * (size or 1.0))
+        # The reference adds up doubles itself; waves are exact, and E|product| is not known for them.
+        noise = 8 * EPS * size if size is not None else 1e-18
+        exceeded += bool(abs(value - exact) > error + noise)
+        inaccurate += bool(error > 1e-10 * (1.0 if size is None else size) + 1e-299)
         n += 1
     return exceeded, inaccurate, n
 
@@ -334,7 +334,7 @@ def allowed(n):
 def test_reported_errors_are_honest(rng):
     exceeded, inaccurate, n = measure(cases(rng, 300))
     assert exceeded <= allowed(n)
-    assert inaccurate <= 0.03 * n  # waves of 1000 periods
+    assert inaccurate <= 0.04 * n  # waves of a thousand periods
 
 
 def test_reported_errors_of_three_and_four_sites_are_honest(rng):
@@ -351,5 +351,141 @@ def test_reported_errors_are_honest_over_thousands_of_cases():
 
 @pytest.mark.slow
 def test_reported_errors_of_three_and_four_sites_are_honest_over_many_cases():
-    exceeded, _, n = measure(larger_cases(np.random.default_rng(2), 200))
+    exceeded, _, n = measure(larger_cases(np.random.default_rng(2), 250))
     assert exceeded <= allowed(n)
+
+
+# -------------------------------------------------------------------------------------------------- negative controls
+
+
+def gauss_hermite(case, n=25):
+    """The usual rule, with the difference to the next smaller one as its error."""
+    L = np.linalg.cholesky(case.K * (1 + 1e-12 * np.eye(len(case.K))))
+
+    def rule_of(n):
+        x, w = roots_hermitenorm(n)
+        grid = np.stack(np.meshgrid(*[x] * len(L), indexing="ij")).reshape(len(L), -1)
+        weights = math.prod(np.meshgrid(*[w / w.sum()] * len(L), indexing="ij")).ravel()
+        return (weights * math.prod(product(case.act, z, o) for z, o in zip(L @ grid, case.orders, strict=True))).sum()
+
+    value = rule_of(n)
+    return value, abs(value - rule_of(n - 1)) + 1e-14 * abs(value)
+
+
+def overconfident(case):
+    """Our rule as if it were right to the last digit."""
+    value, error = ours(case)
+    return value * (1 + 1e-12), 1e-4 * error
+
+
+@pytest.mark.parametrize("method", [gauss_hermite, overconfident])
+def test_dishonest_methods_are_caught(rng, method):
+    exceeded, _, n = measure((c for c in cases(rng, 120) if not c.line and not c.act.waves), method)
+    assert exceeded > 5 * allowed(n)
+
+
+def test_kinks_that_nobody_announced_are_noticed(rng):
+    """Without kinks the rule does not reach 1e-10 any more, but neither does it claim to."""
+
+    def blind(case):
+        term = [(case.orders, (0,) * len(case.K))]
+        values, errors = gaussian_averages(case.act, case.K[None], term, max_points=300_000)
+        return values[0, 0], errors[0, 0]
+
+    kinked = [c for c in cases(rng, 200) if c.act.kinks]
+    exceeded, inaccurate, n = measure(kinked, blind)
+    assert exceeded <= 0.05 * n
+    assert inaccurate > 0.1 * n
+
+
+# ------------------------------------------------------------------------------------------- the reference's own tests
+
+
+@pytest.mark.parametrize("variance", [1e-12, 1.0, 1e6])
+@pytest.mark.parametrize("act", [a for a in ACTS if not a.waves], ids=lambda a: a.name)
+def test_reference_agrees_with_mpmath(act, variance):
+    """<sigma^2 sigma'> on one site, the derivative by differences of 45 digits."""
+    with mpmath.workdps(45):
+        s = mpmath.sqrt(mpmath.mpf(variance))
+        h = s / 10**20
+        e = {s * x for x in range(-10, 11)} | {
+            x + w * y for x, w in act.features for y in (0, *(sign * 2**k for k in range(14) for sign in (-1, 1)))
+        }
+        e = sorted({x for x in e if abs(x) <= 10 * s} | {mpmath.mpf(k) for k in act.kinks if abs(k) < 10 * s})
+
+        def integrand(z):
+            slope = (act.mp(z + h) - act.mp(z - h)) / (2 * h)
+            return act.mp(z) ** 2 * slope * mpmath.exp(-(z**2) / (2 * s**2))
+
+        integral = mpmath.quad(integrand, e, maxdegree=4, method="gauss-legendre")
+        exact = float(integral / (s * mpmath.sqrt(2 * mpmath.pi)))
+    value, size = one_site(act, [math.sqrt(variance)], ((0, 0, 1),), 12)
+    assert abs(value - exact) <= 1e-14 * size + 1e-300
+
+
+@pytest.mark.parametrize("correlation", [-1 + 1e-13, -0.6, 0.0, 0.9, 1 - 1e-8, 1 - 1e-13])
+@pytest.mark.parametrize("variances", [(1.0, 1.0), (1e-12, 1e6), (1e6, 1e6), (30.0, 1e-3)])
+def test_reference_of_two_sites_agrees_with_closed_forms(correlation, variances):
+    a, b = variances
+    cross = correlation * math.sqrt(a * b)
+    K = np.array([[a, cross], [cross, b]])
+    acts = {act.name: act for act in ACTS}
+    with mpmath.workdps(50):
+        A, B, C = mpmath.mpf(a), mpmath.mpf(b), mpmath.mpf(cross)
+        root = mpmath.sqrt(A * B)
+        t = mpmath.acos(C / root)
+        exact = {
+            "relu": root * (mpmath.sin(t) + (mpmath.pi - t) * mpmath.cos(t)) / (2 * mpmath.pi),
+            "erf": 2 / mpmath.pi * mpmath.asin(2 * C / mpmath.sqrt((1 + 2 * A) * (1 + 2 * B))),
+            "gaussian": 1 / mpmath.sqrt((1 + A) * (1 + B) - C**2),
+        }
+        exact = {name: float(x) for name, x in exact.items()}
+    for name, x in exact.items():
+        value, size = Case(acts[name], K, ((0,), (0,))).exact()
+        assert abs(value - x) <= 4 * EPS * size
+
+
+# ----------------------------------------------------------------------------------------------------- unusable input
+
+
+def plain_average(sigma, covariance=((1.0,),)):
+    return gaussian_averages(sigma, np.array([covariance]), [(((0, 1),), (0,))])
+
+
+@pytest.mark.parametrize(
+    ("sigma", "message"),
+    [
+        (lambda z, kmax: (z,), r"sigma\(z, 1\) returned 1 arrays; needed: 2 arrays"),
+        (lambda z, kmax: z[:1, None], "returned 1 arrays|has shape"),
+        (lambda z, kmax: None, "returned a NoneType"),
+        (lambda z, kmax: (z, z[:-1]), r"sigma\(z, 1\)\[1\] has shape"),
+        (lambda z, kmax: (z, 1.0), r"sigma\(z, 1\)\[1\] has shape None and dtype float"),
+        (lambda z, kmax: (z, (z > 0).astype(int)), "dtype int64; needed: .* float64"),
+        (lambda z, kmax: (z, z.astype(np.float32)), "dtype float32"),
+        (lambda z, kmax: (z, z + 0j), "dtype complex128"),
+        (lambda z, kmax: (z, np.where(z > 0.3, np.nan, z)), r"sigma\^\(1\)\(z\) is nan at z=0\.\d+"),
+    ],
+)
+def test_activations_that_return_something_else_are_refused(sigma, message):
+    with pytest.raises(ValueError, match=message):
+        plain_average(sigma)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16, complex, bool, np.longdouble])
+def test_covariances_of_other_precision_are_refused(dtype):
+    with pytest.raises(ValueError, match=f"dtype {np.dtype(dtype)}.*allowed: float64"):
+        plain_average(ACTS[0], np.ones((1, 1), dtype=dtype))
+
+
+def test_integers_are_exact():
+    assert plain_average(ACTS[0], [[2]])[0] == plain_average(ACTS[0], [[2.0]])[0]
+
+
+@pytest.mark.parametrize(
+    "K",
+    [[[1e-12, 1.5e-3], [1.5e-3, 1e6]], [[0.0, 0.1], [0.1, 1.0]], [[-0.1, 0.0], [0.0, 1.0]]],
+    ids=["scales", "zero", "negative"],
+)
+def test_indefinite_covariances_are_refused_whatever_their_scales(K):
+    with pytest.raises(ValueError, match=r"covariance\[0\] is not positive semi-definite: .*-?\d"):
+        gaussian_averages(ACTS[0], np.array([K]), [(((0,), (0,)), (0, 0))])
