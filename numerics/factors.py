@@ -20,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import gammaincc
 
-from .grids import BLOCK, CHEBYSHEV, LOOSE, Array, Grid, Ints, Sigma, Term, density, spacing, tree_of_sums
+from .features import Array, Sigma
+from .grids import BLOCK, CHEBYSHEV, LOOSE, Grid, Ints, Term, density, spacing, tree_of_sums
 
 #: Half widths of the rules for the factors and for the noise of a site.
 _REACH, _NOISE = 7.5, 8.5

@@ -1,4 +1,4 @@
-r"""Sums of products of an activation and its derivatives on nested grids, refined until two of them agree.
+r"""Averages over three and four independent sites: sums on nested grids, refined until two of them agree.
 
 Its text is copied into generated programs, so it imports NumPy, SciPy and the standard library.
 
@@ -244,7 +244,7 @@ def refine(
     T, magnitude, tail = _extent(base, wanted)
     scale = combine @ (np.abs(C) * magnitude)
     rounding = floor * scale + combine @ (np.abs(C) * tail)
-    tolerance = np.maximum(atol, LOOSE[bool(base.kinks)].get(base.rank, 0.0) * scale) + 1.5 * rounding
+    tolerance = np.maximum(atol, LOOSE[bool(base.kinks)][base.rank] * scale) + 1.5 * rounding
     tree, index = tree_of_sums(wanted, base.last)
     base = replace(base, tree=tree)
     pending = np.arange(len(base.L))
@@ -265,7 +265,7 @@ def refine(
         # Tables gain five bits at each step, whatever the grid does.
         faster = (level > 1) & (before[pending] > 3 * worst)
         gain = np.divide(3 * worst, before[pending], out=np.ones_like(worst), where=faster)
-        gain = np.maximum(gain, 2.0**-5 if base.rank > 2 else 0.0)
+        gain = np.maximum(gain, 2.0**-5)
         errors[:, pending] = np.maximum(change, worst / 10 * size) * gain + rounding[:, pending]
         before[pending] = worst
         allowed = np.maximum(rtol * np.abs(new), tolerance[:, pending])
@@ -283,16 +283,16 @@ def _averages(base: Grid, rows: Array, n: Ints, step: float) -> Array:
         grid = replace(base, L=base.L[n[some]], half_width=T, counts=tuple(map(int, counts)), order=int(order))
         graded = frozenset(divmod(i, r) for i, flag in enumerate(flags) if flag)
         grid = replace(grid, uniform=tuple(map(int, uniform)), graded=graded)
-        if r > 2:  # smooth sigma has its own scale, a smoothed kink the scale of the last axis
-            width = np.abs(grid.L[:, base.last.index(r - 1), -1]) if base.kinks else np.full(len(some), base.finest)
-            grid = grid.tabulated(step * width)
+        # Smooth sigma has its own scale, a smoothed kink the scale of the last axis.
+        width = np.abs(grid.L[:, base.last.index(r - 1), -1]) if base.kinks else np.full(len(some), base.finest)
+        grid = grid.tabulated(step * width)
         out[:, some] = grid.averages()
     return out
 
 
 def _fixed_plan(base: Grid, T: Array, level: int, n: Ints, max_points: int) -> tuple[Array, Array]:
     """Rows (half width, nodes on each axis, no panels) of trapezoid rules, and the points of each grid."""
-    E = (26.0 if base.rank < 3 else 14.0) * math.sqrt(2) ** level
+    E = 14.0 * math.sqrt(2) ** level
     counts = np.ceil(2 * T[:, None] / spacing(np.abs(base.L[n]).max(axis=1) / base.finest, E)) + 1
     limit = _affordable(base, level, max_points)
     counts = np.where((counts.prod(axis=1) > limit**base.rank)[:, None], np.minimum(counts, max(limit, 3)), counts)
@@ -312,7 +312,7 @@ def spacing(slope: Array, E: float) -> Array:
 
 def _work(base: Grid, counts: Array) -> Array:
     """Points of the grids; a tabulated last axis costs nothing."""
-    tabulated = base.rank > 2 and base.last.count(base.rank - 1) == 1
+    tabulated = base.last.count(base.rank - 1) == 1
     return np.asarray(counts[:, : -1 if tabulated else None].prod(axis=1))
 
 
@@ -334,7 +334,7 @@ def _panel_plan(base: Grid, T: Array, level: int, n: Ints, max_points: int) -> t
     uniform = np.maximum(2, np.ceil(2 * T[:, None] / (5 * np.where(graded, np.inf, w).min(axis=1))))
     own = np.array([base.last.count(axis) for axis in range(base.rank)])
     panels = uniform + len(base.kinks) * (own + len(_LAYER) * graded.sum(axis=1))
-    order = np.full(len(n), math.floor((14 if base.rank < 3 else 8) * math.sqrt(2) ** level))
+    order = np.full(len(n), math.floor(8 * math.sqrt(2) ** level))
     affordable = _affordable(base, level, max_points) / panels.prod(axis=1) ** (1 / max(1, base.rank))
     order = np.maximum(2, np.minimum(order, np.floor(affordable)))
     counts = panels * order[:, None]
@@ -350,9 +350,7 @@ def _extent(base: Grid, wanted: Sequence[Product]) -> tuple[Array, Array, Array]
     T, (magnitude, tail) = np.zeros(N), np.zeros((2, len(wanted), N))
     ends = [[(*w[:a], ~w[a], *w[a + 1 :]) for w, _ in wanted] for a in range(rank)]
     tree, index = tree_of_sums([*wanted, *((w, o) for ws in ends for w, o in zip(ws, sites, strict=True))], base.last)
-    half_width, spacing, limit = 8.5, 0.25 * max(1, rank), 1e-15
-    if rank > 2:
-        half_width, spacing, limit = 6.5, 0.36 * rank, LOOSE[bool(base.kinks)][rank]
+    half_width, spacing, limit = 6.5, 0.36 * rank, LOOSE[bool(base.kinks)][rank]
     pending = np.arange(N)
     while len(pending):
         counts = (2 * math.ceil(half_width / spacing) + 1,) * rank

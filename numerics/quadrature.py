@@ -48,14 +48,18 @@ def gaussian_averages(
         Those of the product; errors are absolute.
     Valid
         Any positive semi-definite covariance; correlations within 2e-15 of +-1 count as +-1. Between its ``kinks``
-        sigma is smooth. One and two independent sites reach ``rtol``; three and four reach 1e-8 of E|product| (1e-7
-        and 1e-6 with kinks) or stop at ``max_points`` per covariance, and ``errors`` says where they stopped.
-        ``errors`` takes the covariance for exact to its last digit.
+        sigma is smooth. Its features are seen if their width (the standard deviation of a bump) is above 0.05 and above
+        |z|/600; between panels of that size it may do what it likes, unseen and unreported.
+        One and two independent sites reach ``rtol`` of E|product|, and of the value unless that cancels; three and four
+        reach 1e-8 of E|product| (1e-7 and 1e-6 with kinks); or they stop at ``max_points`` per covariance: waves with
+        hundreds of periods in both sites. ``errors`` says where they stopped, and takes the covariance for exact to its
+        last digit; its measured failure rate is in docs/accuracy.md.
         Derivatives need d <= 2. At singular pairs all of them belong to site 0: (n, 0) differentiates along the line,
         (., n > 0) gives 0, and so does any derivative when site 0 has no variance.
     Errors
         ``ValueError`` for a covariance that is not positive semi-definite, a product that is not finite where the
-        average needs it (with z and the order), and terms that do not fit d.
+        average needs it (with z and the order), terms that do not fit d, a covariance in another precision than float64
+        (integers are fine), and a sigma that does not return float64 arrays shaped like z, one an order.
     Source
         Trefethen and Weideman, The Exponentially Convergent Trapezoidal Rule, SIAM Review 56 (2014) 385-458, for the
         trapezoid rule on the line; otherwise derived in the comments.
