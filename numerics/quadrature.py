@@ -23,6 +23,8 @@ _SINGULAR = 16 * EPS
 _BY_FACTORS = 3
 #: Share of the largest |product| that may hide where three and four sites are not looked at.
 _UNSEEN = 1e-14
+#: Covariances whose largest products are looked for together.
+_TOGETHER_AT_MOST = 100
 #: Most negative eigenvalue, relative to the largest, that is taken for rounding.
 _NEGATIVE = 1e-12
 
@@ -101,7 +103,10 @@ def gaussian_averages(
 
 def _largest_products(sigma: Sigma, std: Array, terms: Sequence[Term]) -> Array:
     """The largest |product| that matters, (terms, N): within eight standard deviations, or beyond, but rare by as much."""
-    u, sites = np.linspace(-40, 40, 321), std.shape[1]
+    if len(std) > _TOGETHER_AT_MOST:
+        parts = [std[k : k + _TOGETHER_AT_MOST] for k in range(0, len(std), _TOGETHER_AT_MOST)]
+        return np.concatenate([_largest_products(sigma, part, terms) for part in parts], axis=1)
+    u, sites = np.linspace(-40, 40, 1601), std.shape[1]
     weight = np.exp(-np.maximum(0, u**2 - 64) / (2 * sites))
     top = max((k for orders, _ in terms for site in orders for k in site), default=0)
     out = np.ones((len(terms), len(std)))
