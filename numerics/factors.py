@@ -20,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import gammaincc
 
-from .grids import BLOCK, CHEBYSHEV, LOOSE, Array, Grid, Ints, Sigma, Term, density, spacing, tree_of_sums
+from .features import Array, Sigma
+from .grids import BLOCK, CHEBYSHEV, LOOSE, Grid, Ints, Term, density, spacing, tree_of_sums
 
 #: Half widths of the rules for the factors and for the noise of a site.
 _REACH, _NOISE = 7.5, 8.5
@@ -48,12 +49,14 @@ def factored(
     rtol: float,
     atol: float,
     max_points: int,
+    finest: float = 1.0,
 ) -> tuple[Array, Array, Flags]:
     """Averages over z = L u and their errors, (terms, N), and where the errors are as small as asked for, (N,).
 
-    Sites complete on the axes ``last`` of L, (N, d, rank), as in ``Grid``. floor: rounding relative to E|product|, (N,).
+    Sites complete on the axes ``last`` of L, (N, d, rank), as in ``Grid``. floor: rounding relative to E|product|, (N,);
+    finest: the scale of sigma, that of tanh being 1.
     """
-    model = _model(sigma, kinks, L, last, terms)
+    model = _model(sigma, kinks, L, last, terms, finest)
     values, errors, size, rounding, tolerance = np.zeros((5, len(terms), len(L)))
     settled, limit = np.zeros(len(L), dtype=bool), min(_MOST, max_points)
     pending = np.flatnonzero(model.points(_FIRST[bool(kinks)] * math.sqrt(2)) <= limit)  # two levels at least
@@ -225,7 +228,8 @@ class _Model:
         h = math.pi * np.sqrt(2 / (E * A))
         if not self.groups[0].grid.kinks:
             stretch = np.stack([np.abs(g.stretch).max(axis=1) for g in self.groups], axis=1)
-            h = np.maximum(h, spacing((np.abs(self.U) * stretch[:, :, None]).max(axis=1), E))
+            slope = (np.abs(self.U) * stretch[:, :, None]).max(axis=1) / self.groups[0].grid.finest
+            h = np.maximum(h, spacing(slope, E))
         return np.where(A == 1, np.inf, h)
 
     def counts(self, E: float) -> Ints:
@@ -280,7 +284,7 @@ class _Model:
         """The functions of group i at the factors f, (keys, n, P); then their tails, if the grid has them."""
         U, noise = self.U[n, i], np.sqrt(self.D[n, i])
         # A smoothed kink has the scale of the noise, a smooth sigma one of its own.
-        step = 24 * noise if g.grid.kinks else 14 * np.maximum(noise, 1 / np.abs(g.stretch[n]).max(axis=1))
+        step = 24 * noise if g.grid.kinks else 14 * np.maximum(noise, g.grid.finest / np.abs(g.stretch[n]).max(axis=1))
         reach = 1.001 * _REACH * np.linalg.norm(U, axis=1) + 1e-300
         return g.smoothed(n, U @ f, reach, step / E)
 
@@ -331,11 +335,13 @@ def _resolved(grid: Grid, n: Ints, E: float) -> Grid:
         order, panels = math.ceil(0.55 * E), 4
         pieces = panels + len(grid.kinks) * len(grid.last)
         return replace(grid, half_width=_NOISE, order=order, uniform=(panels,), counts=(pieces * order,))
-    h = float(spacing(np.abs(grid.L[n]).max(), E + 4))
+    h = float(spacing(np.abs(grid.L[n]).max() / grid.finest, E + 4))
     return replace(grid, half_width=_NOISE, counts=(math.ceil(2 * _NOISE / h) + 1,))
 
 
-def _model(sigma: Sigma, kinks: tuple[float, ...], L: Array, last: tuple[int, ...], terms: Sequence[Term]) -> _Model:
+def _model(
+    sigma: Sigma, kinks: tuple[float, ...], L: Array, last: tuple[int, ...], terms: Sequence[Term], finest: float
+) -> _Model:
     rank, orders = L.shape[2], [orders for orders, _ in terms]
     still = [tuple(o if at < 0 else () for o, at in zip(sites, last, strict=True)) for sites in orders]
     tree, index = tree_of_sums([((), sites) for sites in still], (-1,) * len(last))
@@ -353,7 +359,7 @@ def _model(sigma: Sigma, kinks: tuple[float, ...], L: Array, last: tuple[int, ..
     D[~parallel] = np.nan
     groups, measures = (
         tuple(
-            _sites(sigma, kinks, c, np.sqrt(D[:, axis]), [tuple(o[i] for i in m) for o in orders], ends)
+            _sites(sigma, kinks, c, np.sqrt(D[:, axis]), [tuple(o[i] for i in m) for o in orders], ends, finest)
             for axis, (m, c) in enumerate(zip(members, stretch, strict=True))
         )
         for ends in (False, True)
@@ -368,11 +374,12 @@ def _sites(
     noise: Array,
     orders: Sequence[tuple[tuple[int, ...], ...]],
     ends: bool,
+    finest: float,
 ) -> _Sites:
     keys = sorted(set(orders))
     wanted = [((weight,), key) for weight in ((0, ~0) if ends else (0,)) for key in keys]
     last = (0,) * c.shape[1]
     tree, index = tree_of_sums(wanted, last)
     rows = tuple(tree[0][i][2] for i in index)  # nothing multiplies the sums of the only axis
-    grid = Grid(sigma, kinks, (c * noise[:, None])[:, :, None], last, tree)
+    grid = Grid(sigma, kinks, (c * noise[:, None])[:, :, None], last, tree, finest=finest)
     return _Sites(grid, c, rows, len(keys), tuple(keys.index(o) for o in orders))

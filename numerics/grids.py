@@ -1,4 +1,4 @@
-r"""Sums of products of an activation and its derivatives on nested grids, refined until two of them agree.
+r"""Averages over three and four independent sites: sums on nested grids, refined until two of them agree.
 
 Its text is copied into generated programs, so it imports NumPy, SciPy and the standard library.
 
@@ -15,7 +15,7 @@ axis of their own. All terms share the factors and the inner sums.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -24,11 +24,10 @@ from numpy.typing import NDArray
 from scipy.interpolate import PPoly
 from scipy.special import eval_hermitenorm, roots_legendre
 
-Array = NDArray[np.float64]
+from .features import Array, Sigma
+
 Ints = NDArray[np.int64]
 
-#: sigma(z, kmax) -> (sigma(z), sigma'(z), ..., sigma^(kmax)(z)), each shaped like z, derivatives between the kinks.
-Sigma = Callable[[Array, int], Sequence[Array]]
 #: (orders, derivatives): derivative orders of the factors at each site; how often each d/dz_i acts.
 Term = tuple[tuple[tuple[int, ...], ...], tuple[int, ...]]
 #: Weight of an axis: q >= 0 is the Hermite polynomial He_q, and ~q = -1 - q is He_q at the two end nodes alone.
@@ -68,7 +67,7 @@ def tree_of_sums(wanted: Sequence[Product], last: tuple[int, ...]) -> tuple[Tree
     return tuple(tree), np.array(suffix, dtype=np.int64)
 
 
-def _hermite(derivatives: tuple[int, ...], last: tuple[int, ...], L: Array) -> Iterator[tuple[tuple[int, ...], Array]]:
+def hermite(derivatives: tuple[int, ...], last: tuple[int, ...], L: Array) -> Iterator[tuple[tuple[int, ...], Array]]:
     """Derivatives of the average as Hermite weights: pairs (orders of He on the axes, coefficient (N,))."""
     # Integration by parts: E[(d/du)^n f] = E[He_n(u) f]; sigma is not differentiated, so kinks do no harm.
     # z = L u gives d/du = L^T d/dz; for two sites, with L = [[a, 0], [b, c]],
@@ -103,6 +102,7 @@ class Grid:
     order: int = 0  # Gauss-Legendre nodes of a panel; 0: no panels
     uniform: tuple[int, ...] = ()  # panels of equal length on each axis, cut further by the kinks
     graded: frozenset[tuple[int, int]] = frozenset()  # (site, axis) with narrow panels around a smoothed kink
+    finest: float = 1.0  # scale of sigma; that of tanh is 1
     magnitude: bool = False  # sum |product| instead
     table: Callable[[Array, Ints], Array] | None = None  # the innermost sums, given the mean of their one site
 
@@ -201,14 +201,22 @@ class Grid:
         """The product of the factors at a site, for every (site, orders) that the sums need."""
         found: dict[object, Array] = {}
         for site, x in z.items():
-            keys = {key for _, here, _ in sums for key in here if key[0] == site}
-            values = self.sigma(x, max((max(orders) for _, orders in keys), default=0)) if keys else ()
-            for key in keys:
-                factor = math.prod((values[k] for k in key[1][1:]), start=values[key[1][0]])
-                if not np.isfinite(factor).all():
-                    _blame(x, values, key[1])
-                found[key] = np.abs(factor) if self.magnitude else factor
+            keys = {orders for _, here, _ in sums for s, orders in here if s == site}
+            for orders, factor in factors_at(self.sigma, x, keys).items():
+                found[site, orders] = np.abs(factor) if self.magnitude else factor
         return found
+
+
+def factors_at(sigma: Sigma, z: Array, keys: Collection[tuple[int, ...]]) -> dict[tuple[int, ...], Array]:
+    """The products of derivatives of sigma with these orders."""
+    if not keys:
+        return {}
+    values = sigma(z, max(max(orders) for orders in keys))
+    found = {orders: math.prod((values[k] for k in orders[1:]), start=values[orders[0]]) for orders in keys}
+    for orders, factor in found.items():
+        if not np.isfinite(factor).all():
+            _blame(z, values, orders)
+    return found
 
 
 def _blame(z: Array, values: Sequence[Array], orders: tuple[int, ...]) -> None:
@@ -228,7 +236,7 @@ def refine(
     base: Grid, terms: Sequence[Term], floor: Array, rtol: float, atol: float, max_points: int
 ) -> tuple[Array, Array]:
     """Grids of growing resolution until two agree, for each covariance on its own: values and errors, (terms, N)."""
-    requests = [(t, *pair) for t, (_, by) in enumerate(terms) for pair in _hermite(by, base.last, base.L)]
+    requests = [(t, *pair) for t, (_, by) in enumerate(terms) for pair in hermite(by, base.last, base.L)]
     wanted = [(weights, terms[t][0]) for t, weights, _ in requests]
     combine = np.array([[float(owner == t) for owner, _, _ in requests] for t in range(len(terms))])
     combine = combine.reshape(len(terms), len(requests))
@@ -236,7 +244,7 @@ def refine(
     T, magnitude, tail = _extent(base, wanted)
     scale = combine @ (np.abs(C) * magnitude)
     rounding = floor * scale + combine @ (np.abs(C) * tail)
-    tolerance = np.maximum(atol, LOOSE[bool(base.kinks)].get(base.rank, 0.0) * scale) + 1.5 * rounding
+    tolerance = np.maximum(atol, LOOSE[bool(base.kinks)][base.rank] * scale) + 1.5 * rounding
     tree, index = tree_of_sums(wanted, base.last)
     base = replace(base, tree=tree)
     pending = np.arange(len(base.L))
@@ -257,7 +265,7 @@ def refine(
         # Tables gain five bits at each step, whatever the grid does.
         faster = (level > 1) & (before[pending] > 3 * worst)
         gain = np.divide(3 * worst, before[pending], out=np.ones_like(worst), where=faster)
-        gain = np.maximum(gain, 2.0**-5 if base.rank > 2 else 0.0)
+        gain = np.maximum(gain, 2.0**-5)
         errors[:, pending] = np.maximum(change, worst / 10 * size) * gain + rounding[:, pending]
         before[pending] = worst
         allowed = np.maximum(rtol * np.abs(new), tolerance[:, pending])
@@ -275,17 +283,17 @@ def _averages(base: Grid, rows: Array, n: Ints, step: float) -> Array:
         grid = replace(base, L=base.L[n[some]], half_width=T, counts=tuple(map(int, counts)), order=int(order))
         graded = frozenset(divmod(i, r) for i, flag in enumerate(flags) if flag)
         grid = replace(grid, uniform=tuple(map(int, uniform)), graded=graded)
-        if r > 2:  # smooth sigma has its own scale, a smoothed kink the scale of the last axis
-            width = np.abs(grid.L[:, base.last.index(r - 1), -1]) if base.kinks else np.ones(len(some))
-            grid = grid.tabulated(step * width)
+        # Smooth sigma has its own scale, a smoothed kink the scale of the last axis.
+        width = np.abs(grid.L[:, base.last.index(r - 1), -1]) if base.kinks else np.full(len(some), base.finest)
+        grid = grid.tabulated(step * width)
         out[:, some] = grid.averages()
     return out
 
 
 def _fixed_plan(base: Grid, T: Array, level: int, n: Ints, max_points: int) -> tuple[Array, Array]:
     """Rows (half width, nodes on each axis, no panels) of trapezoid rules, and the points of each grid."""
-    E = (26.0 if base.rank < 3 else 14.0) * math.sqrt(2) ** level
-    counts = np.ceil(2 * T[:, None] / spacing(np.abs(base.L[n]).max(axis=1), E)) + 1
+    E = 14.0 * math.sqrt(2) ** level
+    counts = np.ceil(2 * T[:, None] / spacing(np.abs(base.L[n]).max(axis=1) / base.finest, E)) + 1
     limit = _affordable(base, level, max_points)
     counts = np.where((counts.prod(axis=1) > limit**base.rank)[:, None], np.minimum(counts, max(limit, 3)), counts)
     return np.column_stack([T, counts, np.zeros(len(n))]), _work(base, counts)
@@ -304,7 +312,7 @@ def spacing(slope: Array, E: float) -> Array:
 
 def _work(base: Grid, counts: Array) -> Array:
     """Points of the grids; a tabulated last axis costs nothing."""
-    tabulated = base.rank > 2 and base.last.count(base.rank - 1) == 1
+    tabulated = base.last.count(base.rank - 1) == 1
     return np.asarray(counts[:, : -1 if tabulated else None].prod(axis=1))
 
 
@@ -326,7 +334,7 @@ def _panel_plan(base: Grid, T: Array, level: int, n: Ints, max_points: int) -> t
     uniform = np.maximum(2, np.ceil(2 * T[:, None] / (5 * np.where(graded, np.inf, w).min(axis=1))))
     own = np.array([base.last.count(axis) for axis in range(base.rank)])
     panels = uniform + len(base.kinks) * (own + len(_LAYER) * graded.sum(axis=1))
-    order = np.full(len(n), math.floor((14 if base.rank < 3 else 8) * math.sqrt(2) ** level))
+    order = np.full(len(n), math.floor(8 * math.sqrt(2) ** level))
     affordable = _affordable(base, level, max_points) / panels.prod(axis=1) ** (1 / max(1, base.rank))
     order = np.maximum(2, np.minimum(order, np.floor(affordable)))
     counts = panels * order[:, None]
@@ -342,9 +350,7 @@ def _extent(base: Grid, wanted: Sequence[Product]) -> tuple[Array, Array, Array]
     T, (magnitude, tail) = np.zeros(N), np.zeros((2, len(wanted), N))
     ends = [[(*w[:a], ~w[a], *w[a + 1 :]) for w, _ in wanted] for a in range(rank)]
     tree, index = tree_of_sums([*wanted, *((w, o) for ws in ends for w, o in zip(ws, sites, strict=True))], base.last)
-    half_width, spacing, limit = 8.5, 0.25 * max(1, rank), 1e-15
-    if rank > 2:
-        half_width, spacing, limit = 6.5, 0.36 * rank, LOOSE[bool(base.kinks)][rank]
+    half_width, spacing, limit = 6.5, 0.36 * rank, LOOSE[bool(base.kinks)][rank]
     pending = np.arange(N)
     while len(pending):
         counts = (2 * math.ceil(half_width / spacing) + 1,) * rank
