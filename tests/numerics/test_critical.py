@@ -86,6 +86,10 @@ ALL_POINTS = {
     "hard_tanh": [(ORIGIN, Stability.STABLE, 1, 0, 0, 0)],
     "relu6": [(ORIGIN, Stability.STABLE, 2, 0, 0, 0)],
     "gabor": [(ORIGIN, Stability.STABLE, 1, 0, 0, -3.5)],  # the third derivative is -7
+    "mish": [
+        (ORIGIN, Stability.UNSTABLE, 25 / 9, 0, 0, 22 / 45),
+        (HALF, Stability.BELOW, 2.01352406971953, 0.0945217873706653, 1.67016913247808, None),
+    ],
     "hard_swish": [
         (ORIGIN, Stability.UNSTABLE, 4, 0, 0, 2 / 9),
         (HALF, Stability.BELOW, 1.9732895836425, 0.5071458487885, 4.8038559488804, None),
