@@ -21,7 +21,8 @@ from ..theory.derivation import System, derive
 from ..theory.errors import InvalidArgument
 from ..theory.gaussian import Average
 from ..theory.symbols import Entry, Jet, Overlap, z
-from .codegen import compile, orders_at
+from .averages import orders_at
+from .codegen import compile
 from .elementwise import Correlation, Tile, compile_tile
 from .quadrature import gaussian_averages
 
