@@ -36,6 +36,8 @@ QUANTITIES = {"nngp": "K", "ntk": "Theta"}
 TILE = (100, 1000)
 #: Fewer pairs than this are not worth an interpolant where averages have closed forms, and where they have none.
 WORTH_IT = {True: 100_000, False: 3_000}
+#: Maps from layer to layer from which on it pays where averages have a closed form (measured for relu, erf and gelu).
+FEWEST_CLOSED = 5
 #: Cosines above this may be those of equal inputs.
 NEARLY = 1 - 1e-12
 #: Pairs of the data at which an interpolant is compared with the map itself; quadrature takes longer.
@@ -217,7 +219,7 @@ def _composed(
     exact: PairMap, left: Side, right: Side, ranges: list[tuple[float, float]], cosines: Array
 ) -> Interpolant | None:
     """The interpolant, if it is worth its while and there is one."""
-    if cosines.size < WORTH_IT[exact.closed]:
+    if cosines.size < WORTH_IT[exact.closed] or (exact.closed and len(exact.steps) < FEWEST_CLOSED):
         return None
     rng = np.random.default_rng(0)
     i = rng.integers(len(left.squares), size=CHECKED[exact.closed])
