@@ -115,7 +115,7 @@ def _largest(errors: Array, values: Array) -> float:
     return float((errors / np.maximum(1.0, np.abs(values))).max(initial=0.0))
 
 
-def regular(K: Array) -> Array:
+def regular(K: Array) -> NDArray[np.bool_]:
     """Which pairs of samples are neither parallel nor without variance."""
     variance = np.diagonal(K)
     return np.asarray(np.abs(K) < (1.0 - PARALLEL) * np.sqrt(np.outer(variance, variance)))
