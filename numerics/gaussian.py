@@ -38,6 +38,7 @@ def gaussian_average(
     digits: int = 50,
     rtol: float = 1e-10,
     kinks: Sequence[float] = (),
+    series: int | None = None,
 ) -> Any:
     r"""The average of a function of Gaussian variables.
 
@@ -58,6 +59,8 @@ def gaussian_average(
         and two variables; three and four reach 1e-8 (1e-6 with kinks) of E|f|; ``error`` says what was reached.
         ``precision="mp"``: mpmath numbers of so many ``digits`` (the error is one unit of the last), one covariance at a time,
         given as numbers or text ("1/3"); closed forms, or up to two variables; no Python functions.
+        ``series=n``: the first n terms of Mehler's formula, in powers of the covariance of two variables, which converges for all
+        correlations: :math:`\sum_nK_{ab}^n/n!\,\langle f^{(n)}\rangle\langle g^{(n)}\rangle`; symbols only.
         ``kinks``: where Python functions are not smooth; those of expressions are found.
     Errors
         ``InvalidArgument`` for what is no such function; ``NotIntegrable`` where the average diverges (with the place);
@@ -80,6 +83,10 @@ def gaussian_average(
         raise InvalidArgument(f"kinks={kinks!r}: those of an expression are found; allowed only for Python functions")
     known = read_integrand(integrand)
     check_finite(known)
+    if series is not None:
+        if isinstance(series, bool) or not isinstance(series, Integral) or series < 1 or covariance is not None:
+            raise InvalidArgument(f"series={series!r}; allowed: integers from 1, without a covariance")
+        return known.series(int(series))
     if covariance is None:
         return known.average()
     K = _matrices(covariance, len(known.labels))
