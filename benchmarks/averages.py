@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 from rich.progress import track
-from widthwise.numerics.averages import gaussian_average
+from widthwise.numerics.gaussian import gaussian_average
 from widthwise.numerics.pairs import pair_map
 from widthwise.numerics.quadrature import gaussian_averages
 from widthwise.theory.activations import ACTIVATIONS, Activation, activation

@@ -1,225 +1,150 @@
-r"""Gaussian averages by name or expression: in closed form, or as a number with its error, with as many digits as asked for."""
+"""The Gaussian averages of a generated module: their names, what quadrature needs of them, and their closed forms."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
-from numbers import Integral
+from itertools import combinations_with_replacement
 from typing import Any
 
-import numpy as np
 import sympy as sp
-from numpy.typing import ArrayLike, NDArray
 
 from ..theory.activations import Activation
-from ..theory.errors import InvalidArgument, InvalidInput, NotAvailable, NotConverged, NotIntegrable
-from ..theory.integrands import Factor, Integrand, check_finite, read_integrand
-from ..theory.regularity import singular_order
-from ..theory.symbols import z
-from .digits import closed_to_digits
-from .estimate import Estimate
-from .panels import average_to_digits
-from .quadrature import gaussian_averages
+from ..theory.closed_forms import closed_form
+from ..theory.errors import InvalidArgument, NotAvailable
+from ..theory.gaussian import Average
+from ..theory.quantities import quantity
+from ..theory.symbols import Jet, Sigma
+from .printing import Text, assignments
 
-Array = NDArray[np.float64]
-
-#: Covariances up to which a closed form is evaluated with spare digits and rounded, instead of quadrature.
-FEW = 256
-#: The most variables of quadrature.
-MOST = 4
+AXES = "abcdefgh"
 
 
-def gaussian_average(
-    integrand: Any,
-    covariance: Any = None,
-    *,
-    precision: str = "double",
-    digits: int = 50,
-    rtol: float = 1e-10,
-    kinks: Sequence[float] = (),
-) -> Any:
-    r"""The average of a function of Gaussian variables.
+@dataclass(frozen=True)
+class Table:
+    """A Gaussian average as a table over samples: its name, what the quadrature needs, and its closed form if there is one."""
 
-    Equation
-        .. math:: \langle f\rangle_K=\int\frac{d^dz}{\sqrt{|2\pi K|}}\;e^{-\frac12 z^\top K^{-1}z}\,f(z_1,\dots,z_d)
+    name: str
+    orders: tuple[tuple[int, ...], ...]
+    derivatives: tuple[int, ...]
+    node: Average
+    closed: Any  #: a SymPy expression, or None
 
-        for f a sum of products of functions of one variable each: a SymPy expression in one symbol for each variable; text with
-        registered activations, primes for derivatives (of kinks and jumps in the sense of distributions): ``"relu(a)*relu'(b)"``;
-        or a Python function, or a sequence of them, one factor for each variable, which take and return arrays.
-    Shapes
-        Without ``covariance``: a SymPy expression in the entries ``K[a,b]``, averages without a closed form as they are.
-        With it: an ``Estimate`` (value, error). One variable: variances in any shape; several: (..., d, d), rows in the
-        alphabetic order of the variables (for Python functions in theirs) -> (...).
-    Units
-        Those of f; errors are absolute.
-    Valid
-        ``precision="double"``: closed forms to the last digit (for up to 256 covariances), else quadrature with ``rtol`` for one
-        and two variables; three and four reach 1e-8 (1e-6 with kinks) of E|f|; ``error`` says what was reached.
-        ``precision="mp"``: mpmath numbers of so many ``digits`` (the error is one unit of the last), one covariance at a time,
-        given as numbers or text ("1/3"); closed forms, or up to two variables; no Python functions.
-        ``kinks``: where Python functions are not smooth; those of expressions are found.
-    Errors
-        ``InvalidArgument`` for what is no such function; ``NotIntegrable`` where the average diverges (with the place);
-        ``InvalidInput`` for a covariance that is none; ``NotAvailable`` for what has neither a closed form nor a quadrature.
-    Source
-        The rules of ``theory.gaussian_rules``; the quadrature of ``numerics.quadrature``.
-    """
-    if precision not in ("double", "mp"):
-        raise InvalidArgument(f"precision={precision!r}; allowed: 'double' or 'mp'")
-    if isinstance(digits, bool) or not isinstance(digits, Integral) or not 1 <= digits <= 10_000:
-        raise InvalidArgument(f"digits={digits!r}; allowed: integers from 1 to 10000")
-    functions = _functions(integrand)
-    if functions is not None:
-        if covariance is None or precision == "mp":
-            raise NotAvailable(
-                "integrand is a Python function: it has numbers in double precision only; allowed: a covariance, or an expression"
+    @property
+    def sites(self) -> int:
+        """The number of samples that the average couples."""
+        return len(self.orders)
+
+
+def sites_of(node: Average) -> list[Jet]:
+    """The sites in the order of the table: sorted by their factors, unless operators tell them apart."""
+    if node.derivatives:
+        return list(node.sites)
+    return sorted(node.sites, key=lambda site: tuple(sorted(orders_at(node.body, site))))
+
+
+def table(node: Average, activation: Activation, most_sites: int, target: str) -> Table:
+    """The table of an average; ``NotAvailable`` when it has no closed form and couples more samples than quadrature can."""
+    sites = sites_of(node)
+    orders = tuple(tuple(sorted(orders_at(node.body, site))) for site in sites)
+    derivatives = tuple(node.derivatives.count(site) for site in sites)
+    name = "E_" + "_".join("".join(map(str, o)) for o in orders)
+    if any(derivatives):
+        name += "_d" + "".join(map(str, derivatives))
+    standard = _standard(sites, orders, derivatives)
+    closed = closed_form(standard, activation)
+    if closed is None and len(sites) > most_sites:
+        raise NotAvailable(
+            f"the average {node.operator_text()} couples {len(sites)} inputs and has no closed form for "
+            f"activation={activation.name!r}; quadrature with target={target!r} goes up to {most_sites}; allowed: one input, "
+            "an activation such as sin or a polynomial, or only the quantities that do without it, e.g. "
+            "derive(net).restrict(('K', 'Theta', 'K1', 'Theta1'))"
+            + ("" if target == "numpy" else "; or target='numpy'")
+        )
+    return Table(name, orders, derivatives, standard, closed)
+
+
+def orders_at(body: sp.Expr, site: sp.Expr) -> Iterable[int]:
+    """The derivative orders of the sigma factors at a site, with multiplicity."""
+    for factor in sp.Mul.make_args(body):
+        base, power = factor.as_base_exp()
+        if not isinstance(base, Sigma):
+            raise InvalidArgument(
+                f"no NumPy rule for the factor {factor} of an average; allowed: powers of sigma's derivatives"
             )
-        return _by_quadrature(_of_functions(functions, kinks), _matrices(covariance, len(functions)), rtol)
-    if len(kinks):
-        raise InvalidArgument(f"kinks={kinks!r}: those of an expression are found; allowed only for Python functions")
-    known = read_integrand(integrand)
-    check_finite(known)
-    if covariance is None:
-        return known.average()
-    K = _matrices(covariance, len(known.labels))
-    return _digits(known, covariance, K, int(digits)) if precision == "mp" else _double(known, K, rtol)
+        if base.args[0] == site:
+            yield from [base.order] * int(power)
 
 
-def _functions(integrand: Any) -> tuple[Callable[[Array], Array], ...] | None:
-    """The Python functions, one for each variable; None for an expression or a text."""
-    if isinstance(integrand, sp.Basic | str | Activation):
-        return None
-    if callable(integrand):
-        return (integrand,)
-    if isinstance(integrand, list | tuple) and integrand and all(map(callable, integrand)):
-        return tuple(integrand)
-    return None
+def _standard(sites: list[Jet], orders: tuple[tuple[int, ...], ...], derivatives: tuple[int, ...]) -> Average:
+    """The average with its sites called a, b, ... in the order of the table (or "" for the only site of one input)."""
+    jets = [Jet("")] if sites == [Jet("")] else [Jet(label) for label in AXES[: len(sites)]]
+    body = sp.Mul(*(Sigma(jet, k) for jet, group in zip(jets, orders, strict=True) for k in group))
+    return Average(body, [jet for jet, n in zip(jets, derivatives, strict=True) for _ in range(n)])
 
 
-def _matrices(covariance: ArrayLike, variables: int) -> Array:
-    """The covariances (..., d, d)."""
-    given = np.asarray(covariance)
-    if given.dtype in (np.float32, np.float16):
-        raise InvalidInput(
-            f"covariance has dtype {given.dtype}, which holds fewer digits than the average is computed to; allowed: float64"
-        )
-    try:
-        if given.dtype.kind in "OU":  # numbers with many digits, or their text
-            K = np.vectorize(lambda x: float(sp.Rational(x) if isinstance(x, str) else x), otypes=[float])(given)
-        else:
-            K = given.astype(np.float64)
-    except (TypeError, ValueError) as error:
-        raise InvalidInput(f"covariance={covariance!r} cannot be read as numbers: {error}") from None
-    if variables == 1:
-        K = K[..., None, None]
-    if K.ndim < 2 or K.shape[-2:] != (variables, variables):
-        raise InvalidInput(
-            f"covariance has shape {np.shape(covariance)}; allowed for {variables} variables: (..., {variables}, {variables})"
-        )
-    if (np.diagonal(K, axis1=-2, axis2=-1) < 0).any():
-        raise InvalidInput(
-            f"covariance has a variance of {np.diagonal(K, axis1=-2, axis2=-1).min():g}; allowed: from 0"
-        )
-    return K
+@dataclass(frozen=True)
+class Group:
+    """The function of the closed forms over some number of sites, with their common subexpressions."""
+
+    name: str
+    sites: int
+    operators: bool  #: whether derivatives act on the averages, where that is told apart
+    arguments: tuple[str, ...]
+    gathers: tuple[str, ...]
+    lines: tuple[str, ...]
+    tables: tuple[tuple[str, str], ...]
+
+    @property
+    def axes(self) -> str:
+        """The letters of the sites."""
+        return AXES[: self.sites]
 
 
-def _double(known: Integrand, K: Array, rtol: float) -> Estimate:
-    singular, closed = _singular(known), None
-    if K[..., 0, 0].size <= FEW or singular:
-        closed = known.closed()
-        found = None if closed is None else closed_to_digits(closed, known.labels, K)
-        if found is not None:
-            return found
-    if singular and closed is not None:
-        raise NotIntegrable(
-            f"integrand={known.expr}: the average of {singular}, a delta function, diverges where variables are parallel or have "
-            "no variance"
-        )
-    if singular:
-        raise NotAvailable(
-            f"integrand={known.expr} holds {singular}, a delta function, and has no closed form; allowed: derivatives that are "
-            "functions"
-        )
-    if len(known.labels) > MOST:
-        raise NotAvailable(
-            f"integrand={known.expr} has {len(known.labels)} variables and no closed form; quadrature goes up to {MOST}"
-        )
-    return _by_quadrature(_of_products(known), K, rtol)
+def closed_groups(found: Iterable[Table], text: Text, *, by_correlation: bool = False) -> list[Group]:
+    """Closed forms, grouped by the number of sites.
+
+    With ``by_correlation`` those of two sites are functions of deviations, covariance and correlation, and those with
+    derivatives are a group of their own, because at parallel samples only the others have a limit.
+    """
+    closed = [t for t in found if t.closed is not None]
+    keys = {t: (t.sites, by_correlation and t.sites == 2 and any(t.derivatives)) for t in closed}
+    return [
+        _group([t for t in closed if keys[t] == key], *key, text, by_correlation and key[0] == 2)
+        for key in sorted(set(keys.values()))
+    ]
 
 
-def _digits(known: Integrand, covariance: Any, K: Array, digits: int) -> Estimate:
-    if K.ndim != 2:
-        raise InvalidInput(
-            f"covariance has shape {np.shape(covariance)}; precision='mp' takes one covariance at a time"
-        )
-    given = np.array(covariance, dtype=object).reshape(K.shape)
-    closed = known.closed()
-    found = None if closed is None else closed_to_digits(closed, known.labels, given, digits)
-    if found is not None:
-        return found
-    if _singular(known) or len(known.labels) > 2:
-        raise NotAvailable(
-            f"integrand={known.expr} has no closed form; precision='mp' integrates functions of one or two variables"
-        )
-    return average_to_digits(known, given, digits)
-
-
-def _singular(known: Integrand) -> str:
-    """A factor that is no function, as text; empty if there is none."""
-    for p in known.products:
-        for label, (act, order) in p.factors:
-            limit = singular_order(act)
-            if limit is not None and order >= limit:
-                return f"{act.name}{chr(39) * order}({label})"
-    return ""
-
-
-@dataclass(frozen=True, eq=False)
-class Sum:
-    """What quadrature takes: functions by number, kinks, and the sum of the products of functions at each site."""
-
-    sigma: Callable[[Array, int], list[Array]]
-    kinks: tuple[float, ...]
-    constants: Array
-    products: tuple[tuple[tuple[int, ...], ...], ...]
-
-
-def _of_functions(functions: tuple[Callable[[Array], Array], ...], kinks: Sequence[float]) -> Sum:
-    def sigma(x: Array, highest: int) -> list[Array]:
-        return [np.asarray(f(x)) for f in functions[: highest + 1]]
-
-    one = tuple((i,) for i in range(len(functions)))
-    return Sum(sigma, tuple(float(k) for k in kinks), np.ones(1), (one,))
-
-
-@lru_cache(maxsize=64)
-def _of_products(known: Integrand) -> Sum:
-    factors = sorted({f for p in known.products for _, f in p.factors}, key=lambda f: (f[0].name, f[1]))
-    functions = [_numeric(f) for f in factors]
-    kinks = sorted({float(k) for act, _ in factors for k in act.kinks})
-    products = tuple(
-        tuple(tuple(factors.index(f) for f in p.at(label)) for label in known.labels) for p in known.products
+def _group(group: list[Table], sites: int, operators: bool, text: Text, by_correlation: bool) -> Group:
+    entries = [quantity("K").entry(pair) for pair in combinations_with_replacement(AXES[:sites], 2)]
+    names = {e: sp.Symbol("K_" + "".join(e.labels)) for e in entries} | {
+        quantity("K").entry(("", "")): sp.Symbol("K_aa")
+    }
+    forms = [t.closed.xreplace(names) for t in group]
+    arguments = [str(names[e]) for e in entries]
+    if by_correlation:
+        forms, arguments = [_by_correlation(form) for form in forms], ["a", "K_ab", "b", "correlation"]
+    lines, results = assignments(forms, text, prefix="y")
+    return Group(
+        f"closed_forms_{sites}" + ("_operators" if operators else ""),
+        sites,
+        operators,
+        tuple(arguments),
+        tuple(f"K[{', '.join(e.labels)}]" for e in entries),
+        tuple(lines),
+        tuple((t.name, result) for t, result in zip(group, results, strict=True)),
     )
-    constants = np.array([float(p.constant) for p in known.products])
-    return Sum(lambda x, highest: [f(x) for f in functions[: highest + 1]], tuple(kinks), constants, products)
 
 
-def _numeric(factor: Factor) -> Callable[[Array], Array]:
-    act, order = factor
-    f = sp.lambdify(z, act.derivative(order), ["scipy", "numpy"], cse=True)
-    return lambda x: np.broadcast_to(np.asarray(f(x), dtype=np.float64), np.shape(x))
-
-
-def _by_quadrature(total: Sum, K: Array, rtol: float) -> Estimate:
-    shape, d = K.shape[:-2], K.shape[-1]
-    terms = [(orders, (0,) * d) for orders in total.products]
-    try:
-        values, errors = gaussian_averages(total.sigma, K.reshape(-1, d, d), terms, kinks=total.kinks, rtol=rtol)
-    except ValueError as problem:
-        kind = NotIntegrable if "overflows" in str(problem) or "sigma^" in str(problem) else InvalidInput
-        raise kind(str(problem)) from None
-    value, error = total.constants @ values, np.abs(total.constants) @ errors
-    if not np.isfinite(value).all():
-        raise NotConverged("the average leaves double precision; allowed: smaller variances, or precision='mp'")
-    return Estimate(*((v.reshape(shape) if shape else float(v[0])) for v in (value, error)))
+def _by_correlation(form: sp.Expr) -> sp.Expr:
+    """Arcs and roots of the same correlation, so that their slopes stop together at parallel samples; K_ab elsewhere."""
+    a, b = sp.symbols("a b", positive=True)
+    rho = sp.Symbol("correlation", real=True)
+    K_aa, K_ab, K_bb = sp.symbols("K_aa K_ab K_bb")
+    # the determinant is the only polynomial under a root that holds K_ab
+    inside = {K_aa: a**2, K_bb: b**2, K_ab: a * b * rho}
+    edges = (sp.asin, sp.acos, sp.Pow)
+    found = [x for x in form.atoms(*edges) if x.has(K_ab) and not (x.is_Pow and x.exp.is_Integer)]
+    masks = {x: sp.Dummy() for x in sorted(found, key=sp.count_ops, reverse=True)}
+    values = {masks[x]: x.func(*(sp.factor(arg.xreplace(inside)) for arg in x.args)) for x in masks}
+    return form.xreplace(masks).xreplace({K_aa: a**2, K_bb: b**2}).xreplace(values)

@@ -103,16 +103,19 @@ class Program:
         add = isinstance(expr, sp.Add)
         plus: list[sp.Expr] = []
         minus: list[sp.Expr] = []
-        for part in expr.args:
+        for part in expr.args if add else _without_sign(expr):
             inverse = part.could_extract_minus_sign() if add else _is_inverse(part)
             (minus if inverse else plus).append((-part if add else 1 / part) if inverse else part)
         do, undo = ("np.add", "np.subtract") if add else ("np.multiply", "np.divide")
         neutral = ("0.0" if add else "1.0", SCALAR)
         found: dict[int, tuple[str, int]] = {}
+        last: list[tuple[str, int]] = []  # matrices to be undone from what comes before them
         for kind in (SCALAR, ROW, COLUMN, FULL):
             values = [v for v in map(self.value, plus) if v[1] == kind]
             others = [v for v in map(self.value, minus) if v[1] == kind]
-            if values or others:
+            if kind == FULL and not values:
+                last = others
+            elif values or others:
                 start = values[0] if values else neutral
                 total = reduce(lambda a, b: self.call(do, a, b), values[1:], start)
                 found[kind] = reduce(lambda a, b: self._undone(undo, a, b), others, total)
@@ -120,8 +123,9 @@ class Program:
             number = found.pop(SCALAR)
             least = min(found)
             found[least] = self.call(do, found[least], number)
-        ordered = [found[k] for k in sorted(found, reverse=True)]
-        return reduce(lambda a, b: self.call(do, a, b), ordered)
+        ordered = [found[k] for k in sorted(found, reverse=True)] or [neutral]
+        total = reduce(lambda a, b: self.call(do, a, b), ordered)
+        return reduce(lambda a, b: self._undone(undo, a, b), last, total)
 
     def _undone(self, undo: str, a: tuple[str, int], b: tuple[str, int]) -> tuple[str, int]:
         # A row or column without variance has no correlation: its inverse counts as zero.
@@ -134,7 +138,11 @@ class Program:
             return self._undone("np.divide", ("1.0", SCALAR), self.value(sp.Pow(base, -exponent)))
         inside = self.value(base)
         if exponent == sp.Rational(1, 2):
-            safe = inside if base.is_nonnegative else self.call("np.maximum", inside, ("0.0", SCALAR))
+            safe = (
+                inside
+                if base.is_nonnegative or _is_squared_sine(base)
+                else self.call("np.maximum", inside, ("0.0", SCALAR))
+            )
             return self.call("np.sqrt", safe)
         if exponent.is_Rational and exponent.q == 2:
             return self.call(
@@ -145,6 +153,20 @@ class Program:
         if exponent.is_Integer:
             return self.call("np.multiply", self.value(base ** (exponent - 1)), inside)
         return self.call("np.power", inside, self.value(exponent))
+
+
+def _without_sign(product: sp.Expr) -> tuple[sp.Expr, ...]:
+    """The factors of a product, its sign turned around inside a sum if it has one: 1 - x instead of -(x - 1)."""
+    sums = [f for f in product.args if isinstance(f, sp.Add)]
+    if product.args[0] is not sp.S.NegativeOne or not sums:
+        return tuple(product.args)
+    return tuple(-f if f is sums[0] else f for f in product.args[1:])
+
+
+def _is_squared_sine(base: sp.Expr) -> bool:
+    """Whether this is 1 - x^2 of a correlation x, which is clipped and leaves nothing negative."""
+    found = base.atoms(Correlation)
+    return len(found) == 1 and sp.expand(base + next(iter(found)) ** 2) == 1
 
 
 def _is_inverse(part: sp.Expr) -> bool:
@@ -222,8 +244,11 @@ def _placed(calls: Sequence[Call], results: Sequence[str], given: Sequence[str])
 
 def correlation(x: Array, out: Array | None = None) -> Array:
     """A correlation, which lies between -1 and 1; what rounding cannot tell from their ends is at the ends."""
-    out = np.clip(x, -1.0, 1.0, out=out)
-    if out.size and (out.max() > PARALLEL or out.min() < -PARALLEL):
+    out = x.copy() if out is None else out
+    if out is not x:
+        np.copyto(out, x)
+    if out.size and not max(-out.min(), out.max()) <= PARALLEL:
+        np.clip(out, -1.0, 1.0, out=out)
         np.copyto(out, np.sign(out), where=np.abs(out) > PARALLEL)
     return out
 

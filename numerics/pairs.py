@@ -23,7 +23,8 @@ from ..theory.errors import InvalidArgument, NotIntegrable
 from ..theory.gaussian import Average
 from ..theory.symbols import Entry, Jet, Overlap, z
 from . import hermite, parallel
-from .codegen import compile, orders_at
+from .averages import orders_at
+from .codegen import compile
 from .crosslayer import mixing
 from .elementwise import Correlation, Tile, compile_tile
 from .quadrature import gaussian_averages

@@ -55,8 +55,10 @@ def tables(
                 continue
             if d == 1:
                 found, error = _one_site(sigma, np.diagonal(K) if diagonal else K, group, kinks)
+            elif only_singular:
+                found, error = _singular_pairs(sigma, K, group, kinks)
             else:
-                found, error = _many_sites(sigma, K, group, kinks, d, only_singular)
+                found, error = _many_sites(sigma, K, group, kinks, d)
             values |= found
             worst = max(worst, error)
     return values, worst
@@ -71,7 +73,7 @@ def _one_site(
 
 
 def _many_sites(
-    sigma: Sigma, K: Array, group: Mapping[str, Term], kinks: Sequence[float], d: int, only_singular: bool
+    sigma: Sigma, K: Array, group: Mapping[str, Term], kinks: Sequence[float], d: int
 ) -> tuple[dict[str, Array], float]:
     # Terms with Price operators keep the order of their sites: at parallel samples all derivatives belong to the
     # first site by convention, so the two orders are not the same function. The others are integrated once.
@@ -85,13 +87,27 @@ def _many_sites(
         (symmetric, combinations_with_replacement(range(m), d)),
     ):
         if part:
-            index = np.array(list(every))
-            if only_singular:
-                index = index[~regular(K)[tuple(index.T)]]
-            found, error = _fill(sigma, K, part, kinks, index, d, only_singular)
+            found, error = _fill(sigma, K, part, kinks, np.array(list(every)), d)
             values |= found
             worst = max(worst, error)
     return values, worst
+
+
+def _singular_pairs(
+    sigma: Sigma, K: Array, group: Mapping[str, Term], kinks: Sequence[float]
+) -> tuple[dict[str, Array], float]:
+    """The tables at parallel pairs and zero variances, and zeros elsewhere."""
+    at = np.nonzero(~regular(K))
+    index = np.stack(at, axis=1)
+    covariance = K[index[:, :, None], index[:, None, :]]
+    # parallel to the last digit, so that the quadrature sees what ``regular`` saw
+    parallel = np.sqrt(covariance[:, 0, 0] * covariance[:, 1, 1])
+    covariance[:, 0, 1] = covariance[:, 1, 0] = np.copysign(parallel, covariance[:, 0, 1])
+    found, errors = gaussian_averages(sigma, covariance, list(group.values()), kinks=kinks)
+    values = {name: np.zeros(K.shape) for name in group}
+    for table, value in zip(values.values(), found, strict=True):
+        table[at] = value
+    return values, _largest(errors, found)
 
 
 def _largest(errors: Array, values: Array) -> float:
@@ -99,7 +115,7 @@ def _largest(errors: Array, values: Array) -> float:
     return float((errors / np.maximum(1.0, np.abs(values))).max(initial=0.0))
 
 
-def regular(K: Array) -> Array:
+def regular(K: Array) -> NDArray[np.bool_]:
     """Which pairs of samples are neither parallel nor without variance."""
     variance = np.diagonal(K)
     return np.asarray(np.abs(K) < (1.0 - PARALLEL) * np.sqrt(np.outer(variance, variance)))
@@ -112,7 +128,6 @@ def _fill(
     kinks: Sequence[float],
     index: NDArray[np.intp],
     d: int,
-    only_singular: bool,
 ) -> tuple[dict[str, Array], float]:
     m = len(K)
     arrangements: dict[Term, int] = {}
@@ -123,9 +138,6 @@ def _fill(
         for p in _permutations(orders):
             arrangements.setdefault((p, derivatives), len(arrangements))
     covariance = K[index[:, :, None], index[:, None, :]]
-    if only_singular:  # parallel to the last digit, so that the quadrature sees what ``regular`` saw
-        parallel = np.sqrt(covariance[:, 0, 0] * covariance[:, 1, 1])
-        covariance[:, 0, 1] = covariance[:, 1, 0] = np.copysign(parallel, covariance[:, 0, 1])
     found, errors = gaussian_averages(sigma, covariance, list(arrangements), kinks=kinks)
     number = np.zeros((m,) * d, dtype=np.intp)
     number[tuple(index.T)] = np.arange(len(index))
@@ -167,8 +179,10 @@ def _arrangement_numbers(
     return np.asarray(number_of[weights @ code])
 
 
-def where_regular(formula: Callable[..., Array], K: Array, singular: Array) -> tuple[Array, float]:
-    """A closed form of two sites at all pairs where it is regular, the quadrature's table at the others; and its rounding.
+def where_regular(
+    formulas: Callable[..., Mapping[str, Array]], K: Array, singular: Mapping[str, Array]
+) -> tuple[dict[str, Array], float]:
+    """Closed forms of two sites at all pairs where they are regular, the quadrature's tables at the others; and rounding.
 
     The closed forms of kinked activations are functions of the correlation with branch points at parallel samples, and
     of quotients by the variances. Near parallel samples their derivatives are large, and cancel in the tensors: what
@@ -176,11 +190,14 @@ def where_regular(formula: Callable[..., Array], K: Array, singular: Array) -> t
     """
     good = regular(K)
     variance = np.diagonal(K)
-    K_aa = np.where(good, variance[:, None], 1.0)
-    K_bb = np.where(good, variance[None, :], 1.0)
-    K_ab = np.where(good, K, 0.0)
-    values = np.broadcast_to(formula(K_aa, K_ab, K_bb), K.shape)
+    lively = np.where(variance > 0, variance, 1.0)
+    values, largest = {}, 0.0
+    with np.errstate(divide="ignore", invalid="ignore"):  # at singular pairs
+        found = formulas(lively[:, None], K, lively[None, :])
+    for name, value in found.items():
+        values[name] = np.where(good, value, singular[name])
+        largest = max(largest, float(np.abs(values[name]).max(initial=0.0, where=good)))
     # The values are inverse powers of the angle between the samples, which cancel in the tensors. Measured for the 1/n
     # correction to relu's tangent kernel between angles of 1e-3 and 1e-6: right to a factor of ten.
-    rounding = 8 * float(np.finfo(float).eps * np.abs(values[good]).max(initial=0.0)) / max(1.0, float(variance.max()))
-    return np.where(good, values, singular), rounding
+    rounding = 8 * float(np.finfo(float).eps) * largest / max(1.0, float(variance.max()))
+    return values, rounding

@@ -35,6 +35,8 @@ TILE = (100, 1000)
 LARGE = (500, 1000)
 #: Fewer pairs than this are not worth an interpolant where averages have closed forms, and where they have none.
 WORTH_IT = {True: 50_000, False: 10_000}
+#: Maps from layer to layer from which on it pays where averages have a closed form (measured for relu, erf and gelu).
+FEWEST_CLOSED = 5
 #: Fewer pairs than this are not worth more than quadrature.
 FEW = 100
 #: Cosines above this may be those of equal inputs.
@@ -138,7 +140,8 @@ class Plan:
         if not exact.closed and pairs >= FEW:
             few = sample[0][:QUADRATURE], sample[1][:QUADRATURE], sample[2][:QUADRATURE]
             layers = exact.bulk if agrees(exact, few, exact.bulk(*few), relative=False) else exact
-        if pairs < WORTH_IT[exact.closed] or cosines.low > cosines.high:
+        shallow = exact.closed and len(exact.steps) < FEWEST_CLOSED
+        if pairs < WORTH_IT[exact.closed] or shallow or cosines.low > cosines.high:
             return Plan(exact, layers, None)
         squares = np.concatenate([left.squares, right.squares])
         return Plan(exact, layers, compose(exact, squares, cosines, sample, pairs, common))

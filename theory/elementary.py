@@ -60,6 +60,25 @@ def _sifted(delta: Key, other: Key) -> list[tuple[Key, sp.Expr]]:
     return [((k - m, *delta[1:]), (-1) ** k * comb(m, k) * value) for k, value in values if value != 0]
 
 
+def differentiate(terms: Terms) -> Terms:
+    """The derivative, in the sense of distributions."""
+    result: Terms = defaultdict(lambda: sp.S.Zero)
+    for (n, q, j, steps), c in terms.items():
+        if q == sp.oo:
+            result[n - 1, q, j, steps] += c
+            continue
+        for power, factor in ((n - 1, sp.Integer(n)), (n + 1, -q), (n, j)):
+            if factor != 0:
+                result[power, q, j, steps] += c * factor
+        for k, w in enumerate(steps):  # 2 exp(-z^2/2w) / sqrt(2 pi w)
+            rest = (n, q, j, steps[:k] + steps[k + 1 :])
+            peak = (0, 1 / w if w != 0 else sp.oo, sp.S.Zero, ())
+            height = 2 / sp.sqrt(2 * sp.pi * w) if w != 0 else sp.Integer(2)
+            for key, factor in _product(peak, rest):
+                result[key] += c * height * factor
+    return {key: c for key, c in result.items() if c != 0}
+
+
 @cache
 def read(activation: Activation, order: int) -> Terms:
     """The order-th derivative of the activation, in the sense of distributions, as a sum of elementary functions of z."""

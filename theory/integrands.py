@@ -16,9 +16,10 @@ from sympy.core.function import AppliedUndef, UndefinedFunction
 
 from .activations import ACTIVATIONS, Activation, activation
 from .closed_forms import closed_product
-from .elementary import ONE, NoRule, Terms, multiply, read
+from .elementary import ONE, NoRule, Terms, differentiate, multiply, read
 from .errors import InvalidArgument, NotIntegrable, WidthwiseError
 from .gaussian import Average
+from .gaussian_rules import kernel
 from .regularity import singular_order
 from .symbols import Jet, z
 
@@ -65,6 +66,23 @@ class Integrand:
                 total += p.constant * _closed(p)
             except NoRule:
                 total += p.constant * Average(sp.Mul(*(_shown(f, label) for label, f in p.factors)))
+        return total
+
+    def series(self, terms: int) -> sp.Expr:
+        r"""The first terms of Mehler's formula for two variables, in powers of their covariance.
+
+        .. math:: \langle f(z_a)g(z_b)\rangle=\sum_n\frac{K_{ab}^n}{n!}\,\langle f^{(n)}(z_a)\rangle\,\langle g^{(n)}(z_b)\rangle
+        """
+        if len(self.labels) != 2:
+            raise InvalidArgument(
+                f"series={terms} expands in the covariance of two variables, but integrand={self.expr} has "
+                f"{len(self.labels)}: {', '.join(self.labels)}"
+            )
+        entry, total = kernel(*self.labels), sp.S.Zero
+        for p in self.products:
+            for n in range(terms):
+                factors = [_derivative_of_mean(tuple(p.at(label)), label, n) for label in self.labels]
+                total += p.constant * entry**n / sp.factorial(n) * sp.Mul(*factors)
         return total
 
 
@@ -164,10 +182,37 @@ def _shown(factor: Factor, label: str, at: sp.Expr | None = None) -> sp.Expr:
 
 @cache
 def _closed(p: Product) -> sp.Expr:
-    samples: dict[str, Terms] = {}
-    for label, (act, order) in p.factors:
-        samples[label] = multiply(samples.get(label, {ONE: sp.S.One}), read(act, order))
-    return closed_product(samples)
+    return closed_product({label: _terms(tuple(p.at(label))) for label in dict(p.factors)})
+
+
+def _derivative_of_mean(factors: tuple[Factor, ...], label: str, n: int) -> sp.Expr:
+    """<f^(n)> for the product f of the factors at one variable: in closed form, or as the average that it is."""
+    if (-1) ** n * sp.Mul(*map(_parity, factors)) == -1:
+        return sp.S.Zero
+    try:
+        terms = _terms(factors)
+        for _ in range(n):
+            terms = differentiate(terms)
+        return closed_product({label: terms})
+    except NoRule:
+        body = sp.Mul(*(_shown(f, label) for f in factors))
+        return Average(body, (Jet(label),) * n) if factors else sp.Integer(n == 0)
+
+
+@cache
+def _parity(factor: Factor) -> int:
+    """1 for an even function, -1 for an odd one, 0 for others."""
+    act, order = factor
+    mirrored = act.expr.subs(z, -z)
+    return (-1) ** order * (int(mirrored == act.expr) - int(sp.expand(mirrored + act.expr) == 0))
+
+
+def _terms(factors: tuple[Factor, ...]) -> Terms:
+    """The product of the factors as elementary functions."""
+    total: Terms = {ONE: sp.S.One}
+    for act, order in factors:
+        total = multiply(total, read(act, order))
+    return total
 
 
 def check_finite(integrand: Integrand) -> None:

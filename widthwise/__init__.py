@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .numerics.asymptotics import asymptotics as asymptotics
-    from .numerics.averages import gaussian_average as gaussian_average
+    from .numerics.gaussian import gaussian_average as gaussian_average
     from .numerics.codegen import Compiled as Compiled
     from .numerics.codegen import compile as compile
     from .numerics.critical import CriticalPoint as CriticalPoint
@@ -67,7 +67,7 @@ _HOME = {
     "compile": "numerics.codegen",
     "Compiled": "numerics.codegen",
     "predict": "numerics.predict",
-    "gaussian_average": "numerics.averages",
+    "gaussian_average": "numerics.gaussian",
     "kernel": "numerics.kernels",
     "dask_kernel": "numerics.lazy",
     "gradient_flow": "numerics.flow",

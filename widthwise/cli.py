@@ -117,7 +117,7 @@ def average(
     form: Annotated[Form, typer.Option("--format", help="Plain text, or LaTeX to paste.")] = Form.TEXT,
 ) -> None:
     """The average of a function of Gaussian variables: its closed form, or a number with its error."""
-    from .numerics.averages import gaussian_average
+    from .numerics.gaussian import gaussian_average
     from .theory.latex import tex
 
     if covariance is None:

@@ -9,7 +9,7 @@ import sympy as sp
 from mpmath import mpf
 
 import widthwise as ww
-from widthwise.numerics.averages import Estimate
+from widthwise.numerics.gaussian import Estimate
 from widthwise.theory.activations import ACTIVATIONS
 from widthwise.theory.errors import (
     InvalidArgument,
@@ -58,6 +58,26 @@ def test_letters_that_sympy_uses_otherwise_are_variables():
     assert average("E*S") == Entry("K", ("E", "S"))
 
 
+@pytest.mark.parametrize(
+    "integrand", ["relu(x)*relu(y)", "erf(x)*erf(y)", "step(x)*erf(y)", "exp(x)*cos(2*y)", "abs(x)*y**4"]
+)
+def test_mehler_series_is_the_taylor_series_of_the_closed_form(integrand):
+    a, b, c = sp.symbols("a b c", positive=True)
+    letters = {Kxx: a, Kyy: b, Kxy: c}
+    found, closed = (e.xreplace(letters) for e in (average(integrand, series=6), average(integrand)))
+    assert sp.simplify(sp.series(closed, c, 0, 6).removeO() - found) == 0
+
+
+def test_mehler_series_of_what_has_no_closed_form():
+    found = average("tanh(x)*tanh(y)", series=4)
+    slopes = [Average(sp.tanh(Jet(s)), (Jet(s),) * n) for n in (1, 3) for s in "xy"]
+    assert sp.expand(found - slopes[0] * slopes[1] * Kxy - slopes[2] * slopes[3] * Kxy**3 / 6) == 0
+    with pytest.raises(InvalidArgument, match="has 1: x"):
+        average("tanh(x)", series=3)
+    with pytest.raises(InvalidArgument, match="series=0"):
+        average("tanh(x)*y", series=0)
+
+
 # ---------------------------------------------------------------- numbers
 
 
@@ -83,7 +103,7 @@ def test_squares_of_the_whole_registry(activation, variance):
 @pytest.mark.parametrize("integrand", ["relu(a)*relu(b)", "gelu(a)*gelu(b)", "sin(a)*b", "step(a)*erf(b)"])
 def test_quadrature_and_closed_forms_agree(integrand, monkeypatch):
     closed = average(integrand, K)
-    monkeypatch.setattr("widthwise.numerics.averages.FEW", -1)
+    monkeypatch.setattr("widthwise.numerics.gaussian.FEW", -1)
     integrated = average(integrand, K)
     assert abs(closed.value - integrated.value) <= closed.error + integrated.error
 
