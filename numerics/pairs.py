@@ -221,8 +221,8 @@ def pair_map(net: MLP, features: int, names: tuple[str, ...]) -> PairMap:
     jumping = next((a for a in net.layer_activations if a.jumps), None)
     if jumping is not None and "Theta" in names:
         raise NotIntegrable(
-            f"activation={jumping.name!r} jumps at z={', '.join(map(str, jumping.jumps))}: <sigma'^2>, and with it the tangent kernel, "
-            "is infinite; allowed: get='nngp'"
+            f"activation={jumping.name!r} jumps at z={', '.join(map(str, jumping.jumps))}: <sigma'^2>, and with it the tangent "
+            "kernel, is infinite; allowed: get='nngp'"
         )
     net.all_widths(features)  # complains of features that differ from those of the network
     given = {p: net.per_layer(p) for p in HYPERPARAMETERS}

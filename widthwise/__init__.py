@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .numerics.asymptotics import asymptotics as asymptotics
-    from .numerics.gaussian import gaussian_average as gaussian_average
     from .numerics.codegen import Compiled as Compiled
     from .numerics.codegen import compile as compile
     from .numerics.critical import CriticalPoint as CriticalPoint
     from .numerics.critical import critical as critical
     from .numerics.critical import critical_points as critical_points
     from .numerics.flow import gradient_flow as gradient_flow
+    from .numerics.gaussian import gaussian_average as gaussian_average
     from .numerics.kernels import kernel as kernel
     from .numerics.lazy import dask_kernel as dask_kernel
     from .numerics.predict import predict as predict

@@ -10,7 +10,7 @@ import pytest
 import sympy as sp
 
 import widthwise as ww
-from widthwise.theory.activations import ACTIVATIONS, activation
+from widthwise.theory.activations import ACTIVATIONS, Activation, activation
 from widthwise.theory.errors import InvalidArgument, InvalidNetwork, NotIntegrable, UnknownName
 from widthwise.theory.symbols import z
 
@@ -97,6 +97,7 @@ def test_width_ratios_count_from_the_inputs():
 def test_registered_activation_is_found_by_its_name_and_knows_its_kinks(row):
     assert activation(row.name) is row
     assert activation(row.name.upper()) is row
+    assert Activation(row.name, row.expr) == row  # passes the checks that an expression of a user has to pass
     kinked = {
         "relu",
         "leaky_relu",
