@@ -28,6 +28,8 @@ Function = Callable[[Kernels], Kernels]
 
 #: Where critical kernels are looked for.
 KERNELS = np.geomspace(1e-4, 1e4, 161)
+#: Below this chi_parallel - chi_perp is rounding.
+NOISE = 1e-12
 #: Average errors above this make a root meaningless.
 TOLERANCE = 1e-8
 
@@ -245,6 +247,7 @@ def function(subject: Activation, expr: sp.Expr) -> Function:
 def _roots(gap: Function) -> list[float]:
     """The kernels at which chi_parallel = chi_perp."""
     values = gap(KERNELS)
+    values = np.where(np.abs(values) > NOISE, values, 0.0)  # hard_tanh: exp(-1/2K), which is rounding alone at small K
     return [
         float(brentq(lambda K: float(gap(np.asarray(K))), a, b, xtol=1e-14, rtol=1e-14))
         for a, b, u, v in zip(KERNELS, KERNELS[1:], values, values[1:], strict=False)

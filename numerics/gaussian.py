@@ -20,6 +20,7 @@ from ..theory.symbols import z
 from .digits import closed_to_digits
 from .estimate import Estimate
 from .panels import average_to_digits
+from .printing import array_function
 from .quadrature import gaussian_averages
 
 Array = NDArray[np.float64]
@@ -214,7 +215,7 @@ def _of_products(known: Integrand) -> Sum:
 
 def _numeric(factor: Factor) -> Callable[[Array], Array]:
     act, order = factor
-    f = sp.lambdify(z, act.derivative(order), ["scipy", "numpy"], cse=True)
+    f = array_function(z, act.derivative(order))
     return lambda x: np.broadcast_to(np.asarray(f(x), dtype=np.float64), np.shape(x))
 
 

@@ -27,6 +27,7 @@ from .averages import orders_at
 from .codegen import compile
 from .crosslayer import mixing
 from .elementwise import Correlation, Tile, compile_tile
+from .printing import array_function
 from .quadrature import gaussian_averages
 
 Array = NDArray[np.float64]
@@ -286,7 +287,7 @@ def _orders(node: Average) -> tuple[tuple[int, ...], tuple[int, ...]]:
 
 @lru_cache(maxsize=64)
 def _sigma(activation: Activation) -> Callable[[Array, int], list[Array]]:
-    functions = [sp.lambdify(z, activation.derivative(k), ["scipy", "numpy"], cse=True) for k in range(2)]
+    functions = [array_function(z, activation.derivative(k)) for k in range(2)]
     return lambda x, order: [np.broadcast_to(f(x), x.shape) for f in functions[: order + 1]]
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import sympy as sp
+from sympy.codegen.numpy_nodes import logaddexp
 from sympy.printing.numpy import SciPyPrinter
 from sympy.printing.pycode import PythonCodePrinter
 
@@ -54,7 +55,7 @@ class DifferentiableText(PythonCodePrinter):
         sp.sin: "xp.sin", sp.cos: "xp.cos", sp.exp: "xp.exp", sp.log: "xp.log", sp.sinh: "xp.sinh", sp.cosh: "xp.cosh",
         sp.tanh: "xp.tanh", sp.atan: "xp.arctan", sp.asinh: "xp.arcsinh", sp.acosh: "xp.arccosh", sp.atanh: "xp.arctanh",
         sp.Abs: "xp.abs", sp.sign: "xp.sign", sp.asin: "arcsin", sp.acos: "arccos",
-        sp.erf: "erf", sp.erfc: "erfc",
+        sp.erf: "erf", sp.erfc: "erfc", logaddexp: "xp.logaddexp",
     }  # fmt: skip
 
     def _print(self, expr: Any, **kwargs: Any) -> str:
@@ -64,7 +65,7 @@ class DifferentiableText(PythonCodePrinter):
                     f"{expr.func.__name__} has no text for target='jax' and 'torch'; allowed there: "
                     f"{', '.join(sorted(f.__name__ for f in self.names))}, powers and Piecewise; or target='numpy'"
                 )
-            return f"{self.names[expr.func]}({self._print(expr.args[0])})"
+            return f"{self.names[expr.func]}({', '.join(map(self._print, expr.args))})"
         return str(super()._print(expr, **kwargs))
 
     def _print_Pow(self, expr: sp.Pow, rational: bool = False) -> str:
@@ -101,6 +102,22 @@ _PRINTER = NumPyText({"fully_qualified_modules": True})
 _DIFFERENTIABLE = DifferentiableText({"fully_qualified_modules": True})
 
 
+def stable(expr: sp.Expr) -> sp.Expr:
+    """log(2 cosh w) as log(e^w + e^-w), which libraries evaluate without overflow."""
+    return expr.replace(_is_log_cosh, lambda e: logaddexp((e.args[0] / 2).args[0], -(e.args[0] / 2).args[0]))
+
+
+def _is_log_cosh(expr: sp.Expr) -> bool:
+    return isinstance(expr, sp.log) and isinstance(expr.args[0] / 2, sp.cosh)
+
+
+def array_function(arguments: Any, expressions: Any) -> Callable[..., Any]:
+    """An expression, or several with common subexpressions, as a function of arrays."""
+    several = isinstance(expressions, list | tuple)
+    written = [stable(e) for e in expressions] if several else stable(expressions)
+    return sp.lambdify(arguments, written, modules=["scipy", "numpy"], cse=True)
+
+
 def numpy_text(expr: sp.Expr) -> str:
     """One expression for NumPy."""
     return str(_PRINTER.doprint(expr)).replace("numpy.", "np.")
@@ -113,7 +130,7 @@ def differentiable_text(expr: sp.Expr) -> str:
 
 def staged(expressions: Sequence[sp.Expr], text: Text, prefix: str = "x") -> list[tuple[list[str], str]]:
     """For each expression the lines that it needs beyond those of the ones before it, and its text."""
-    shared, reduced = sp.cse(list(expressions), symbols=sp.numbered_symbols(prefix), order="none")
+    shared, reduced = sp.cse(list(map(stable, expressions)), symbols=sp.numbered_symbols(prefix), order="none")
     values = dict(shared)
     done: set[sp.Symbol] = set()
     stages = []

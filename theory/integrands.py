@@ -203,6 +203,8 @@ def _derivative_of_mean(factors: tuple[Factor, ...], label: str, n: int) -> sp.E
 def _parity(factor: Factor) -> int:
     """1 for an even function, -1 for an odd one, 0 for others."""
     act, order = factor
+    if act.expr is None:
+        return 0
     mirrored = act.expr.subs(z, -z)
     return (-1) ** order * (int(mirrored == act.expr) - int(sp.expand(mirrored + act.expr) == 0))
 

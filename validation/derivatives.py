@@ -6,9 +6,9 @@ from collections.abc import Callable
 from functools import cache
 
 import numpy as np
-import sympy as sp
 from numpy.typing import NDArray
 
+from ..numerics.printing import array_function
 from ..theory.activations import Activation
 from ..theory.admissible import KINK_STEP
 from ..theory.symbols import z as argument
@@ -34,7 +34,7 @@ def derivatives(activation: Activation, order: int) -> Derivatives:
         ``InvalidArgument`` for the unspecified activation.
     """
     expressions = [activation.derivative(k) for k in range(order + 1)]
-    generated = sp.lambdify(argument, expressions, modules=["scipy", "numpy"], cse=True)
+    generated = array_function(argument, expressions)
 
     def evaluate(x: Array) -> tuple[Array, ...]:
         with np.errstate(all="ignore"):  # NumPy evaluates all branches of a Piecewise, also those it does not select

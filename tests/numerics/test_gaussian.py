@@ -194,7 +194,7 @@ def test_zero_variance_puts_the_variable_to_zero():
         ("relu''(a)*relu''(b)", [[1, 1], [1, 1]], NotIntegrable, "parallel"),
         ("hard_tanh''(a)", 1.0, NotAvailable, "delta function"),
         ("exp(3*a)", 1e4, NotConverged, "leaves double precision"),
-        ("tanh(a)*tanh(b)", [[1, 2], [2, 1]], InvalidInput, "eigenvalues run from -1"),
+        ("tanh(a)*tanh(b)", [[1, 2], [2, 1]], InvalidInput, "correlations run from -1"),
         ("relu(a)*relu(b)", [[1, 2], [2, 1]], InvalidInput, "exceeds"),
         (
             "sin(a)*sin(b)*sin(c)",

@@ -19,7 +19,7 @@ RNG = np.random.default_rng(5)
 
 
 def network(activation, **more):
-    return ww.MLP(activation, depth=4, C_W=1.3, C_b=0.05, lambda_W=1, lambda_b=0.5, **more)
+    return ww.MLP(activation, depth=7, C_W=1.3, C_b=0.05, lambda_W=1, lambda_b=0.5, **more)
 
 
 def inputs(m=350, n=12):
