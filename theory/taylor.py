@@ -57,7 +57,13 @@ def taylor(activation: Activation) -> Taylor:
     """The Taylor data of a concrete activation; ``InvalidArgument`` for the unspecified one."""
     if not activation.specified:
         raise InvalidArgument("activation='sigma' is unspecified; allowed: a concrete activation, e.g. 'tanh'")
-    return Taylor(*(lambda count, s=side: _derivatives(activation, s, count) for side in (1, -1)))
+    sides = (1, -1) if activation.kinks else (1, 1)
+    return Taylor(*(lambda count, s=side: _derivatives(activation, s, _rounded(count))[:count] for side in sides))
+
+
+def _rounded(count: int) -> int:
+    """Numbers of derivatives that are asked for one after the other share one series."""
+    return -(-count // 8) * 8
 
 
 @cache
