@@ -51,6 +51,7 @@ def _closed_function(closed: sp.Expr, entries: tuple[sp.Expr, ...]) -> Callable[
 def _settled(function: Callable[..., Any], K: Any, closed: sp.Expr, digits: int) -> Any:
     """The value with more and more spare digits, until two agree: terms may cancel, or diverge with the precision."""
     before: Any = None
+    vanishing = True
     for spare in (SPARE, 2 * SPARE, 4 * SPARE, 8 * SPARE):
         with mp.workdps(digits + spare):
             entries = within(K)
@@ -64,9 +65,13 @@ def _settled(function: Callable[..., Any], K: Any, closed: sp.Expr, digits: int)
                 return None
             if before is not None and abs(value - before) <= mpf(10) ** (-digits) * abs(value):
                 return value
+            vanishing &= abs(value) <= mpf(10) ** (-digits) * (1 + max(map(abs, entries)))
             before = value
+    if vanishing:  # terms that cancel to all digits
+        return mpf(0)
+    numbers = np.array([[float(_number(x)) for x in row] for row in K])
     raise NotIntegrable(
-        f"the average {closed} diverges at covariance={np.array2string(np.asarray(K, dtype=float))}: "
+        f"the average {closed} diverges at covariance={np.array2string(numbers)}: "
         "its variables are parallel, and a product of delta functions is infinite there"
     )
 
@@ -96,5 +101,5 @@ def within(K: Any) -> list[Any]:
 def _number(value: Any) -> Any:
     try:
         return mpmath.mpmathify(sp.Rational(value) if isinstance(value, str) else value)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, ZeroDivisionError) as error:
         raise InvalidInput(f"covariance holds {value!r}, which is no number: {error}") from None

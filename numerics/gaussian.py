@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -62,7 +62,8 @@ def gaussian_average(
         given as numbers or text ("1/3"); closed forms, or up to two variables; no Python functions.
         ``series=n``: the first n terms of Mehler's formula, in powers of the covariance of two variables, which converges for all
         correlations: :math:`\sum_nK_{ab}^n/n!\,\langle f^{(n)}\rangle\langle g^{(n)}\rangle`; symbols only.
-        ``kinks``: where Python functions are not smooth; those of expressions are found.
+        ``kinks``: where Python functions are not smooth; those of expressions are found. Features narrower than 0.05, or than a
+        600th of their distance from zero, may be missed without notice.
     Errors
         ``InvalidArgument`` for what is no such function; ``NotIntegrable`` where the average diverges (with the place);
         ``InvalidInput`` for a covariance that is none; ``NotAvailable`` for what has neither a closed form nor a quadrature.
@@ -73,6 +74,8 @@ def gaussian_average(
         raise InvalidArgument(f"precision={precision!r}; allowed: 'double' or 'mp'")
     if isinstance(digits, bool) or not isinstance(digits, Integral) or not 1 <= digits <= 10_000:
         raise InvalidArgument(f"digits={digits!r}; allowed: integers from 1 to 10000")
+    if isinstance(rtol, bool) or not isinstance(rtol, Real) or not 0 < rtol < 1:
+        raise InvalidArgument(f"rtol={rtol!r}; allowed: numbers between 0 and 1")
     functions = _functions(integrand)
     if functions is not None:
         if covariance is None or precision == "mp":
@@ -108,6 +111,8 @@ def _functions(integrand: Any) -> tuple[Callable[[Array], Array], ...] | None:
 def _matrices(covariance: ArrayLike, variables: int) -> Array:
     """The covariances (..., d, d)."""
     given = np.asarray(covariance)
+    if given.dtype.kind == "c":
+        raise InvalidInput(f"covariance has dtype {given.dtype}; allowed: real numbers")
     if given.dtype in (np.float32, np.float16):
         raise InvalidInput(
             f"covariance has dtype {given.dtype}, which holds fewer digits than the average is computed to; allowed: float64"
@@ -117,13 +122,20 @@ def _matrices(covariance: ArrayLike, variables: int) -> Array:
             K = np.vectorize(lambda x: float(sp.Rational(x) if isinstance(x, str) else x), otypes=[float])(given)
         else:
             K = given.astype(np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, ZeroDivisionError) as error:
         raise InvalidInput(f"covariance={covariance!r} cannot be read as numbers: {error}") from None
     if variables == 1:
         K = K[..., None, None]
     if K.ndim < 2 or K.shape[-2:] != (variables, variables):
         raise InvalidInput(
             f"covariance has shape {np.shape(covariance)}; allowed for {variables} variables: (..., {variables}, {variables})"
+        )
+    if not np.isfinite(K).all():
+        raise InvalidInput(f"covariance holds {K[~np.isfinite(K)][0]}; allowed: finite numbers")
+    lopsided = np.abs(K - K.swapaxes(-1, -2))
+    if (lopsided > 1e-12 * np.abs(K).max(axis=(-2, -1), keepdims=True)).any():
+        raise InvalidInput(
+            f"covariance is not symmetric: entries differ from their mirror images by up to {lopsided.max():.3g}"
         )
     if (np.diagonal(K, axis1=-2, axis2=-1) < 0).any():
         raise InvalidInput(

@@ -55,10 +55,10 @@ def kernel(
     Valid
         Infinite width, skips over any layers included. Relative accuracy 1e-12 where a kernel is larger than a tenth of its
         natural scale :math:`\sqrt{K_{aa}K_{bb}}`, 1e-13 of that scale where it is smaller: compared with the recursions at pairs
-        of the data and at random points of the range of norms and angles; equal inputs to the last digit. With kinked
-        activations the digits of Theta at nearly parallel inputs are those of the angle. With ``X2=None`` the matrix is exactly
-        symmetric, and each triangle is computed once. ``workers`` threads share the work (default: all cores); the numbers do
-        not depend on how many. For matrices that do not fit in memory: ``dask_kernel``.
+        of the data and at random points of the range of norms and angles; equal inputs to the last digit.
+        With kinked activations the digits of Theta, and with jumps those of K, at nearly parallel inputs are those of the angle.
+        With ``X2=None`` the matrix is exactly symmetric, and each triangle is computed once. ``workers`` threads share the work
+        (default: all cores); the numbers do not depend on how many. For matrices that do not fit in memory: ``dask_kernel``.
     Errors
         ``InvalidInput`` for inputs; ``InvalidArgument`` for ``get`` or ``workers``; ``InvalidNetwork`` for hyperparameters that are
         not given; ``NotConverged`` where a kernel is not finite.

@@ -271,7 +271,9 @@ def _tile(
 ) -> None:
     """Evaluate one tile, in place; of a symmetric matrix its mirror image too."""
     rows, columns = tile
-    cosine = np.array(matrices[0][rows, columns])
+    # Large tiles across the diagonal hold pairs whose cosines nobody has written: those of the mirror image.
+    large = sides is None and not plan.exact.closed
+    cosine = _cosines(left, right, tile) if large else np.array(matrices[0][rows, columns])
     if plan.composed is not None and sides is not None:
         values = [np.empty_like(cosine) for _ in matrices]
         plan.composed.tile(*sides, cosine, rows, columns, values)

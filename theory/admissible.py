@@ -26,6 +26,10 @@ KINK_STEP = sp.Rational(1, 10**10)
 def check(name: str, expr: sp.Expr) -> None:
     """Raise for what is no function of the real line, or grows too fast."""
     _check_elementary(name, expr)
+    if expr.has(sp.zoo, sp.oo, sp.nan):
+        raise NotIntegrable(
+            f"activation={name!r} is not finite on a part of the real line; its Gaussian averages do not exist"
+        )
     _check_poles(name, expr)
     _check_integrable(name, expr)
 

@@ -22,6 +22,9 @@ import sympy as sp
 from .quantities import lookup
 from .symbols import Jet, label_latex
 
+#: Functions with kinks or jumps, whose derivatives are not carried out.
+KINKED = (sp.Piecewise, sp.Max, sp.Min, sp.Abs, sp.sign, sp.Heaviside)
+
 
 class Average(sp.Expr):
     r"""The node :math:`\langle\partial_x\cdots\,\mathrm{body}\rangle_K` for one product ``body`` of functions of z.
@@ -55,7 +58,7 @@ class Average(sp.Expr):
 
     def explicit(self) -> sp.Expr:
         """The derivatives carried out: a sum of averages of products."""
-        return average(_carried_out(self))
+        return self if self.body.has(*KINKED) else average(_carried_out(self))
 
     def doit(self, **hints: Any) -> sp.Expr:
         """Carry the derivatives out."""
@@ -89,6 +92,8 @@ class Average(sp.Expr):
 
     def _shown(self) -> sp.Expr | None:
         """What print shows inside the brackets when the derivatives give a single product; None otherwise."""
+        if self.derivatives and self.body.has(*KINKED):
+            return None  # SymPy's derivative of a kink leaves the delta functions out
         shown = _carried_out(self)
         return None if isinstance(shown, sp.Add) else shown
 

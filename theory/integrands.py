@@ -28,7 +28,7 @@ Factor = tuple[Activation, int]
 
 #: Letters of an integrand; no double quotes or brackets, so that nothing but mathematics can be written.
 _LETTERS = re.compile(r"[\w\s.+\-*/(),<>=&|~']+")
-_PRIMED = re.compile(r"\b([A-Za-z]\w*)('*)\s*\(")
+_PRIMED = re.compile(r"\b([A-Za-z]\w*)(\([\s\d./+-]+\))?('*)\s*\(")
 
 
 @dataclass(frozen=True)
@@ -98,6 +98,13 @@ def read_integrand(source: sp.Expr | str) -> Integrand:
 
 
 def _integrand(expr: sp.Expr, named: Mapping[UndefinedFunction, Factor]) -> Integrand:
+    for applied in (f for f in expr.atoms(AppliedUndef) if f.func in named and len(f.args) != 1):
+        act, _ = named[applied.func]
+        raise InvalidArgument(
+            f"integrand: {act.name} has {len(applied.args)} arguments; allowed: one, and parameters in brackets of their own, "
+            "as in leaky_relu(0.2)(a)"
+        )
+    expr = expr.replace(lambda e: e.func in named and not e.args[0].is_Symbol, lambda e: _written_out(e, named))
     symbols = sorted(expr.free_symbols, key=str)
     if not symbols:
         raise InvalidArgument(f"integrand={expr} has no variable; allowed: expressions in one symbol for each variable")
@@ -107,7 +114,6 @@ def _integrand(expr: sp.Expr, named: Mapping[UndefinedFunction, Factor]) -> Inte
             f"integrand={expr} holds {', '.join(sorted(map(str, unknown)))}; allowed: functions of SymPy, and in text also: "
             f"{', '.join(a.name for a in ACTIVATIONS)}"
         )
-    expr = expr.replace(lambda e: e.func in named and not e.args[0].is_Symbol, lambda e: _written_out(e, named))
     products = tuple(_product(term, expr, named) for term in sp.Add.make_args(_expanded(expr)))
     jets = {s: Jet(s.name) for s in symbols}
     shown = expr.replace(lambda e: e.func in named, lambda e: _shown(named[e.func], e.args[0].name, e.args[0]))
@@ -147,6 +153,8 @@ def _product(term: sp.Expr, whole: sp.Expr, named: Mapping[UndefinedFunction, Fa
             plain[symbol] = plain.get(symbol, sp.S.One) * _written_out(factor, named)
         else:
             plain[symbol] = plain.get(symbol, sp.S.One) * factor
+    if constant.is_real is False:
+        raise InvalidArgument(f"integrand={whole}: the factor {constant} is not real; allowed: real functions")
     factors += [(s.name, (_one_variable(g, s), 0)) for s, g in plain.items()]
     return Product(constant, tuple(sorted(factors, key=lambda f: (f[0], f[1][0].name, f[1][1]))))
 
@@ -238,13 +246,13 @@ def _from_text(text: str) -> Integrand:
     words: dict[str, UndefinedFunction] = {}
 
     def placeholder(match: re.Match[str]) -> str:
-        name, primes = match.groups()
-        if name not in {a.name for a in ACTIVATIONS} and not primes and hasattr(sp, name):
+        name, number, primes = match.groups()
+        if name not in {a.name for a in ACTIVATIONS} and not (primes or number) and hasattr(sp, name):
             return match.group(0)
-        act = activation(name)
+        act = activation(name + (number or ""))
         if not act.specified:
             raise InvalidArgument("sigma is unspecified; derive(net, ...) holds its averages")
-        word = f"activation_{act.name}_{len(primes)}"
+        word = f"{name}_{len(named)}"
         words[word] = sp.Function(word, real=True)
         named[words[word]] = (act, len(primes))
         return f"{word}("
@@ -272,5 +280,7 @@ def _variables(text: str, words: Mapping[str, UndefinedFunction]) -> dict[str, s
 
 def _free_words(text: str) -> Iterator[str]:
     for match in re.finditer(r"\b[A-Za-z]\w*\b(?!\s*\()", text):
-        if match.group(0) not in ("pi", "True", "False"):
+        if match.group(0) in {a.name for a in ACTIVATIONS}:
+            raise InvalidArgument(f"integrand={text!r}: {match.group(0)} is an activation; write {match.group(0)}(a)")
+        if match.group(0) not in ("pi", "True", "False", "I"):
             yield match.group(0)

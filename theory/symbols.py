@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import sympy as sp
+from sympy.printing.precedence import PRECEDENCE, PRECEDENCE_TRADITIONAL
 
 C_b = sp.Symbol("C_b", nonnegative=True)
 C_W = sp.Symbol("C_W", nonnegative=True)
@@ -203,6 +204,10 @@ class Overlap(Atom):
         xs = [f"x_{{{label_latex(a)}}}" if a else "x" for a in self.labels]
         product = r" \cdot ".join(xs)
         return rf"\frac{{{product}}}{{n_0}}"
+
+
+# In LaTeX an entry has a superscript of its own: its powers take brackets.
+PRECEDENCE_TRADITIONAL["Entry"] = PRECEDENCE["Mul"]
 
 
 class Entry(Atom):

@@ -48,6 +48,25 @@ def test_closed_forms(integrand, expected):
     assert sp.simplify((average(integrand) - expected).rewrite(sp.exp)) == 0
 
 
+def test_families_and_powers_print():
+    assert average("hermite(3)(x)**2").xreplace({Kxx: sp.Integer(1)}) == 1
+    assert average("leaky_relu(0.2)(x)**2") == sp.Rational(13, 25) * Kxx
+    assert sp.latex(average("x**4")) == r"3 \left(K^{(\ell)}_{x x}\right)^{2}"
+
+
+def test_series_of_kinks_without_a_closed_form_keep_their_delta_functions():
+    """<d^2 relu6> = p(0) - p(6): the derivative in front is no derivative of SymPy's, which would be zero."""
+    found = average("relu6(x)*y**2", series=3)
+    (node,) = (n for n in found.atoms(Average) if n.derivatives)
+    assert "d[z_x,z_x]" in str(found)
+    assert node.explicit() == node
+
+
+def test_terms_that_cancel_to_all_digits():
+    for variance in (3.0, 1e6, 0.1):
+        assert average("relu(a)*step(b)", [[variance, -variance], [-variance, variance]]).value == 0
+
+
 def test_what_has_no_closed_form_stays():
     found = average("tanh(x)*tanh(y) + relu(x)**2")
     assert found == Average(sp.tanh(Jet("x")) * sp.tanh(Jet("y"))) + Kxx / 2
@@ -206,6 +225,14 @@ def test_zero_variance_puts_the_variable_to_zero():
         ("tanh(a)*tanh(b)", 1.0, InvalidInput, "shape"),
         ("tanh(a)*tanh(b)", np.eye(2, dtype=np.float32), InvalidInput, "float32"),
         ("tanh(a)", "one", InvalidInput, "cannot be read"),
+        ("tanh(a)", "1/0", InvalidInput, "cannot be read"),
+        ("tanh(a)", 1j, InvalidInput, "real numbers"),
+        ("tanh(a)", np.inf, InvalidInput, "finite numbers"),
+        ("relu(a)*relu(b)", [[1, 0.5], [0.4, 1]], InvalidInput, "not symmetric"),
+        (sp.I * x**2, 1.0, InvalidArgument, "not real"),
+        ("relu(a)/relu(b)", None, NotIntegrable, "not finite"),
+        ("leaky_relu(a, 0.2)", None, InvalidArgument, r"leaky_relu\(0.2\)\(a\)"),
+        ("relu", None, InvalidArgument, r"write relu\(a\)"),
         (lambda u: u * np.nan, 1.0, NotIntegrable, "nan at z="),
         ("*".join(f"tanh({c})" for c in "abcde"), np.eye(5), NotAvailable, "up to 4"),
     ],
@@ -220,6 +247,8 @@ def test_wrong_options():
         average("tanh(a)", 1.0, precision="single")
     with pytest.raises(InvalidArgument, match="digits=0"):
         average("tanh(a)", 1.0, precision="mp", digits=0)
+    with pytest.raises(InvalidArgument, match="rtol=0"):
+        average("tanh(a)", 1.0, rtol=0)
     with pytest.raises(InvalidArgument, match="kinks"):
         average("tanh(a)", 1.0, kinks=[0])
     with pytest.raises(NotAvailable, match="Python function"):

@@ -17,6 +17,14 @@ from widthwise.numerics.pairs import pair_map
 from widthwise.theory.errors import InvalidArgument, InvalidInput, InvalidNetwork, NotConverged, NotIntegrable
 
 RNG = np.random.default_rng(3)
+START = RNG.bit_generator.state
+
+
+@pytest.fixture(autouse=True)
+def _the_same_inputs_in_any_order_of_tests():
+    RNG.bit_generator.state = START
+
+
 Z = sp.Symbol("z", real=True)
 CLOSED = ("relu", "leaky_relu", "abs", "linear", "erf", "gelu", "sin", "cos", "gaussian", "quadratic")
 GIVEN = dict(C_W=(1.2, 0.7, 0.9, 0.5), lambda_W=(1, 2, 1, 0.5), lambda_b=(0.3, 0, 1, 0))

@@ -16,6 +16,12 @@ dask = pytest.importorskip("dask")
 da = pytest.importorskip("dask.array")
 
 RNG = np.random.default_rng(5)
+START = RNG.bit_generator.state
+
+
+@pytest.fixture(autouse=True)
+def _the_same_inputs_in_any_order_of_tests():
+    RNG.bit_generator.state = START
 
 
 def network(activation, **more):
