@@ -288,7 +288,9 @@ def _orders(node: Average) -> tuple[tuple[int, ...], tuple[int, ...]]:
 @lru_cache(maxsize=64)
 def _sigma(activation: Activation) -> Callable[[Array, int], list[Array]]:
     functions = [array_function(z, activation.derivative(k)) for k in range(2)]
-    return lambda x, order: [np.broadcast_to(np.asarray(f(x), dtype=np.float64), x.shape) for f in functions[: order + 1]]
+    return lambda x, order: [
+        np.broadcast_to(np.asarray(f(x), dtype=np.float64), x.shape) for f in functions[: order + 1]
+    ]
 
 
 def _first_layer(name: str, overlap: Array, given: dict[str, float]) -> Array:
