@@ -57,15 +57,14 @@ def _settled(function: Callable[..., Any], K: Any, closed: sp.Expr, digits: int)
             entries = within(K)
             try:
                 value = mpmath.re(function(*entries))
-            except (
-                ZeroDivisionError
-            ):  # 0/0 at a variance of zero, or a product of delta functions of parallel variables
-                return None
+            except ZeroDivisionError:
+                return None  # at a variance of zero, or a product of delta functions of parallel variables
             if mpmath.isnan(value):
                 return None
             if before is not None and abs(value - before) <= mpf(10) ** (-digits) * abs(value):
                 return value
-            vanishing &= abs(value) <= mpf(10) ** (-digits) * (1 + max(map(abs, entries)))
+            # Roots of a rounded zero keep half of the digits.
+            vanishing &= abs(value) <= mpf(10) ** (3 - (digits + spare) // 2) * (1 + max(map(abs, entries)))
             before = value
     if vanishing:  # terms that cancel to all digits
         return mpf(0)
@@ -90,11 +89,11 @@ def within(K: Any) -> list[Any]:
                 )
             if abs(exact[j, i]) >= bound:
                 exact[j, i] = mpmath.sign(exact[j, i]) * bound
-    if (
-        d > 2
-        and (worst := min(np.linalg.eigvalsh(np.array(K, dtype=float)))) < -ROUNDING * np.abs(np.array(K, float)).max()
-    ):
-        raise InvalidInput(f"covariance is not positive semi-definite: its smallest eigenvalue is {worst:.3g}")
+    if d > 2:
+        numbers = np.array([[float(exact[i, j]) for j in range(d)] for i in range(d)])
+        worst = np.linalg.eigvalsh(numbers).min()
+        if worst < -ROUNDING * np.abs(numbers).max():
+            raise InvalidInput(f"covariance is not positive semi-definite: its smallest eigenvalue is {worst:.3g}")
     return [exact[i, j] for i in range(d) for j in range(i, d)]
 
 

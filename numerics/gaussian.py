@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..theory.activations import Activation
 from ..theory.errors import InvalidArgument, InvalidInput, NotAvailable, NotConverged, NotIntegrable
 from ..theory.integrands import Factor, Integrand, check_finite, read_integrand
-from ..theory.regularity import singular_order
+from ..theory.regularity import singular
 from ..theory.symbols import z
 from .digits import closed_to_digits
 from .estimate import Estimate
@@ -145,20 +145,20 @@ def _matrices(covariance: ArrayLike, variables: int) -> Array:
 
 
 def _double(known: Integrand, K: Array, rtol: float) -> Estimate:
-    singular, closed = _singular(known), None
-    if K[..., 0, 0].size <= FEW or singular:
+    delta, closed = _delta(known), None
+    if K[..., 0, 0].size <= FEW or delta:
         closed = known.closed()
         found = None if closed is None else closed_to_digits(closed, known.labels, K)
         if found is not None:
             return found
-    if singular and closed is not None:
+    if delta and closed is not None:
         raise NotIntegrable(
-            f"integrand={known.expr}: the average of {singular}, a delta function, diverges where variables are parallel or have "
+            f"integrand={known.expr}: the average of {delta}, a delta function, diverges where variables are parallel or have "
             "no variance"
         )
-    if singular:
+    if delta:
         raise NotAvailable(
-            f"integrand={known.expr} holds {singular}, a delta function, and has no closed form; allowed: derivatives that are "
+            f"integrand={known.expr} holds {delta}, a delta function, and has no closed form; allowed: derivatives that are "
             "functions"
         )
     if len(known.labels) > MOST:
@@ -178,19 +178,18 @@ def _digits(known: Integrand, covariance: Any, K: Array, digits: int) -> Estimat
     found = None if closed is None else closed_to_digits(closed, known.labels, given, digits)
     if found is not None:
         return found
-    if _singular(known) or len(known.labels) > 2:
+    if _delta(known) or len(known.labels) > 2:
         raise NotAvailable(
             f"integrand={known.expr} has no closed form; precision='mp' integrates functions of one or two variables"
         )
     return average_to_digits(known, given, digits)
 
 
-def _singular(known: Integrand) -> str:
+def _delta(known: Integrand) -> str:
     """A factor that is no function, as text; empty if there is none."""
     for p in known.products:
         for label, (act, order) in p.factors:
-            limit = singular_order(act)
-            if limit is not None and order >= limit:
+            if singular(act, order):
                 return f"{act.name}{chr(39) * order}({label})"
     return ""
 

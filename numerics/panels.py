@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any
@@ -29,6 +30,14 @@ from .estimate import Estimate
 NODES, MORE = (0.75, 1.0, 1.5, 2.2), 4
 #: The longest panel in units of the width of the density, and the most nodes along one side of a grid.
 LONGEST, MOST = 6, 6000
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Nodes of a panel, and standard deviations that the panels cover."""
+
+    nodes: int
+    reach: Any
 
 
 def average_to_digits(known: Integrand, K: Any, digits: int) -> Estimate:
@@ -55,31 +64,55 @@ def _agreed(values: Iterator[Any], digits: int) -> Estimate | None:
 
 def _on_panels(known: Integrand, entries: Sequence[Any], nodes: int) -> Any:
     if len(entries) == 1:
-        return _one(known, entries[0], nodes)
+        return _one(known, entries[0], Rule(nodes, _reach(known, entries)))
     K_aa, K_ab, K_bb = entries
-    found = _grid(known, K_aa, K_ab, K_bb, nodes)
-    return _two(known, K_aa, K_ab, K_bb, nodes) if found is None else found
+    rule = Rule(nodes, _reach(known, (K_aa, K_bb)))
+    found = _grid(known, K_aa, K_ab, K_bb, rule)
+    return _two(known, K_aa, K_ab, K_bb, rule) if found is None else found
 
 
-def _grid(known: Integrand, K_aa: Any, K_ab: Any, K_bb: Any, nodes: int) -> Any:
+def _reach(known: Integrand, variances: Sequence[Any]) -> Any:
+    """Standard deviations beyond which density times function is negligible beside its maximum."""
+    # d variables that grow alike and are parallel are as bad as it gets: |f|^d under the density of one.
+    d, least, negligible = len(variances), mpmath.sqrt(2 * mp.dps * mpmath.log(10)), mp.dps * mpmath.log(10)
+    reach = mpf(0)
+    for variance, label in zip(variances, known.labels, strict=True):
+        # A function that vanishes up to a kink says nothing before it.
+        kinks = (abs(k) / mpmath.sqrt(variance) for k in _kinks(known) if variance != 0)
+        seen = max([least, *(k for k in kinks if k < 4 * least)])
+        for _, (f,) in _terms(known, (label,)):
+            for sign in (1, -1):
+                u, highest, step = mpf(0), -mpmath.inf, least / 32
+                while True:
+                    size = abs(f(sign * mpmath.sqrt(variance) * u))
+                    height = (d * mpmath.log(size) if size else -mpmath.inf) - u * u / 2
+                    highest = max(highest, height)
+                    if u > seen and (size == 0 or height < highest - negligible):
+                        break
+                    u += step
+                reach = max(reach, u)
+    return reach
+
+
+def _grid(known: Integrand, K_aa: Any, K_ab: Any, K_bb: Any, rule: Rule) -> Any:
     """On rectangles in the plane of z_1 and z_2; None where the density is too narrow."""
     det = K_aa * K_bb - K_ab**2
     if det <= 0:
         return None
     longest = LONGEST * mpmath.sqrt(det / max(K_aa, K_bb))
-    if max(K_aa, K_bb) * _reach() ** 2 > (MOST / nodes * longest) ** 2:
+    if max(K_aa, K_bb) * rule.reach**2 > (MOST / rule.nodes * longest) ** 2:
         return None
     centres = [mpf(0), *_kinks(known)]
-    ends = [_edges(_reach() * mpmath.sqrt(k), centres, [mpf(1)] * len(centres), longest) for k in (K_aa, K_bb)]
-    if max(map(len, ends)) * nodes > MOST:
+    ends = [_edges(rule.reach * mpmath.sqrt(k), centres, [mpf(1)] * len(centres), longest) for k in (K_aa, K_bb)]
+    if max(map(len, ends)) * rule.nodes > MOST:
         return None
-    rule, coupling, total = _legendre(nodes, mp.prec), K_ab / det, mpf(0)
+    points, coupling, total = _legendre(rule.nodes, mp.prec), K_ab / det, mpf(0)
     panels = [((low + high) / 2, (high - low) / 2) for low, high in pairwise(ends[1])]
     terms = _terms(known, known.labels)
-    columns = [[_column(g, m, h, rule, K_aa / det) for m, h in panels] for _, (_, g) in terms]
-    for x, w in _points(ends[0], nodes):
+    columns = [[_column(g, m, h, points, K_aa / det) for m, h in panels] for _, (_, g) in terms]
+    for x, w in _points(ends[0], rule.nodes):
         # exp(K_ab x y / det) at y = m + h t: few different h, so that few exponentials are computed
-        waves = {h: [mpmath.exp(coupling * x * h * t) for t, _ in rule] for h in {h for _, h in panels}}
+        waves = {h: [mpmath.exp(coupling * x * h * t) for t, _ in points] for h in {h for _, h in panels}}
         shifts = [mpmath.exp(coupling * x * m) for m, _ in panels]
         w *= mpmath.exp(-x * x * K_bb / (2 * det))
         for (c, (f, _)), column in zip(terms, columns, strict=True):
@@ -88,20 +121,15 @@ def _grid(known: Integrand, K_aa: Any, K_ab: Any, K_bb: Any, nodes: int) -> Any:
     return total / (2 * mpmath.pi * mpmath.sqrt(det))
 
 
-def _column(g: Callable[[Any], Any], middle: Any, half: Any, rule: Any, curvature: Any) -> list[Any]:
+def _column(g: Callable[[Any], Any], middle: Any, half: Any, points: Any, curvature: Any) -> list[Any]:
     """The function times the Gaussian and the weights, at the nodes of a panel."""
-    ys = [(middle + half * t, half * w) for t, w in rule]
+    ys = [(middle + half * t, half * w) for t, w in points]
     return [w * g(y) * mpmath.exp(-y * y * curvature / 2) for y, w in ys]
 
 
-def _reach() -> Any:
-    """Standard deviations beyond which the Gaussian is negligible, with room for functions that grow like exponentials."""
-    return mpmath.sqrt(2 * mp.dps * mpmath.log(10)) + 8
-
-
-def _integral(f: Callable[[Any], Any], centres: Sequence[Any], scales: Sequence[Any], nodes: int) -> Any:
+def _integral(f: Callable[[Any], Any], centres: Sequence[Any], scales: Sequence[Any], rule: Rule) -> Any:
     """The average of f over a standard normal variable."""
-    points = _points(_edges(_reach(), centres, scales, mpf(LONGEST)), nodes)
+    points = _points(_edges(rule.reach, centres, scales, mpf(LONGEST)), rule.nodes)
     return mpmath.fsum(w * f(x) * mpmath.npdf(x) for x, w in points)
 
 
@@ -158,7 +186,7 @@ def _polynomial(n: int, x: Any) -> tuple[Any, Any]:
     return now, n * (x * now - before) / (x * x - 1)
 
 
-def _one(known: Integrand, variance: Any, nodes: int) -> Any:
+def _one(known: Integrand, variance: Any, rule: Rule) -> Any:
     a, centres = mpmath.sqrt(variance), [mpf(0), *_kinks(known)]
     terms = _terms(known, known.labels)
     if a == 0:
@@ -167,10 +195,10 @@ def _one(known: Integrand, variance: Any, nodes: int) -> Any:
     def whole(u: Any) -> Any:
         return mpmath.fsum(c * f(a * u) for c, (f,) in terms)
 
-    return _integral(whole, [k / a for k in centres], [1 / a] * len(centres), nodes)
+    return _integral(whole, [k / a for k in centres], [1 / a] * len(centres), rule)
 
 
-def _two(known: Integrand, K_aa: Any, K_ab: Any, K_bb: Any, nodes: int) -> Any:
+def _two(known: Integrand, K_aa: Any, K_ab: Any, K_bb: Any, rule: Rule) -> Any:
     labels = known.labels
     if K_aa == 0:  # the first variable is fixed: then it is the one that the other does not depend on
         K_aa, K_bb, labels = K_bb, K_aa, labels[::-1]
@@ -185,7 +213,7 @@ def _two(known: Integrand, K_aa: Any, K_ab: Any, K_bb: Any, nodes: int) -> Any:
     def inner(g: Callable[[Any], Any], mean: Any) -> Any:
         if s == 0:
             return g(mean)
-        return _integral(lambda v: g(mean + s * v), [(k - mean) / s for k in centres], [1 / s] * len(centres), nodes)
+        return _integral(lambda v: g(mean + s * v), [(k - mean) / s for k in centres], [1 / s] * len(centres), rule)
 
     def whole(u: Any) -> Any:
         return mpmath.fsum(c * f(a * u) * inner(g, b * u) for c, (f, g) in terms)
@@ -194,7 +222,7 @@ def _two(known: Integrand, K_aa: Any, K_ab: Any, K_bb: Any, nodes: int) -> Any:
     if b != 0:  # what the second variable does, smoothed by its noise
         width = max(s, mpf(1)) if len(centres) == 1 or s == 0 else s
         steps, scales = steps + [k / b for k in centres], scales + [width / abs(b)] * len(centres)
-    return _integral(whole, steps, scales, nodes)
+    return _integral(whole, steps, scales, rule)
 
 
 def _terms(known: Integrand, labels: tuple[str, ...]) -> list[tuple[Any, tuple[Callable[[Any], Any], ...]]]:

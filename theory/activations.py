@@ -18,6 +18,9 @@ from .admissible import KINK_STEP, check, check_slopes
 from .errors import InvalidArgument, unknown_name
 from .symbols import z
 
+#: Functions that are written as cases, so that kinks and jumps can be read off.
+CASES = (sp.Max, sp.Min, sp.Abs, sp.sign, sp.Heaviside)
+
 
 @dataclass(frozen=True)
 class Activation:
@@ -64,7 +67,7 @@ class Activation:
     def pieces(self) -> sp.Expr:
         """The expression with Max, Min, Abs, sign and Heaviside written as cases, so that kinks can be read off."""
         expr = self.expr
-        if expr is not None and expr.has(sp.Max, sp.Min, sp.Abs, sp.sign, sp.Heaviside):
+        if expr is not None and expr.has(*CASES):
             expr = sp.piecewise_fold(expr.rewrite(sp.Piecewise))
         return expr
 

@@ -19,11 +19,12 @@ from typing import Any
 
 import sympy as sp
 
+from .activations import CASES
 from .quantities import lookup
 from .symbols import Jet, label_latex
 
 #: Functions with kinks or jumps, whose derivatives are not carried out.
-KINKED = (sp.Piecewise, sp.Max, sp.Min, sp.Abs, sp.sign, sp.Heaviside)
+KINKED = (sp.Piecewise, *CASES)
 
 
 class Average(sp.Expr):

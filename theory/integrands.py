@@ -20,7 +20,7 @@ from .elementary import ONE, NoRule, Terms, differentiate, multiply, read
 from .errors import InvalidArgument, NotIntegrable, WidthwiseError
 from .gaussian import Average
 from .gaussian_rules import kernel
-from .regularity import singular_order
+from .regularity import singular
 from .symbols import Jet, z
 
 #: A function of one variable: the derivative of this order of an activation.
@@ -45,11 +45,15 @@ class Product:
 
 @dataclass(frozen=True)
 class Integrand:
-    """The sum of the products; ``expr`` is how it was written, in the jets of its variables."""
+    """The sum of the products; ``expr`` is how it was written, in the jets of its variables.
+
+    Sums of functions of one variable stay together in ``products``; in ``summands`` they are taken apart.
+    """
 
     expr: sp.Expr
     labels: tuple[str, ...]
     products: tuple[Product, ...]
+    summands: tuple[Product, ...]
 
     def closed(self) -> sp.Expr | None:
         """The average as an expression in the entries of K; None if there is no rule for one of the products."""
@@ -60,8 +64,11 @@ class Integrand:
 
     def average(self) -> sp.Expr:
         """The average: products with a rule in closed form, the others as they are."""
+        total = self.closed()
+        if total is not None:
+            return total
         total = sp.S.Zero
-        for p in self.products:
+        for p in self.summands:
             try:
                 total += p.constant * _closed(p)
             except NoRule:
@@ -114,19 +121,28 @@ def _integrand(expr: sp.Expr, named: Mapping[UndefinedFunction, Factor]) -> Inte
             f"integrand={expr} holds {', '.join(sorted(map(str, unknown)))}; allowed: functions of SymPy, and in text also: "
             f"{', '.join(a.name for a in ACTIVATIONS)}"
         )
-    products = tuple(_product(term, expr, named) for term in sp.Add.make_args(_expanded(expr)))
+    whole = sp.Add.make_args(expr)
+    together = (part for term in whole for part in ([term] if _separate(term, named) else _apart(term)))
+    products, summands = (tuple(_product(t, expr, named) for t in terms) for terms in (together, _apart(expr)))
     jets = {s: Jet(s.name) for s in symbols}
     shown = expr.replace(lambda e: e.func in named, lambda e: _shown(named[e.func], e.args[0].name, e.args[0]))
-    return Integrand(shown.xreplace(jets), tuple(s.name for s in symbols), products)
+    return Integrand(shown.xreplace(jets), tuple(s.name for s in symbols), products, summands)
 
 
-def _expanded(expr: sp.Expr) -> sp.Expr:
-    """A sum of products; sums inside of sin and cos are taken apart where that is needed and helps."""
+def _separate(term: sp.Expr, named: Mapping[UndefinedFunction, Factor]) -> bool:
+    """Whether each factor depends on one variable, and none is a sum that may hold delta functions."""
+    sums = (f for f in sp.Mul.make_args(term) if not (f.func in named or f.as_base_exp()[0].func in named))
+    inside = (named[a.func] for f in sums for a in f.atoms(AppliedUndef) if a.func in named)
+    return not _coupled(term) and not any(singular(*factor) for factor in inside)
+
+
+def _apart(expr: sp.Expr) -> tuple[sp.Expr, ...]:
+    """The summands of a sum of products; sums inside of sin and cos are taken apart where that is needed and helps."""
     plain = sp.expand(expr)
-    if not _coupled(plain):
-        return plain
-    apart = sp.expand(expr, trig=True)
-    return plain if _coupled(apart) else apart
+    if _coupled(plain):
+        trigonometric = sp.expand(expr, trig=True)
+        plain = plain if _coupled(trigonometric) else trigonometric
+    return sp.Add.make_args(plain)
 
 
 def _coupled(expr: sp.Expr) -> bool:
@@ -164,7 +180,7 @@ def _written_out(expr: sp.Expr, named: Mapping[UndefinedFunction, Factor]) -> sp
 
     def written(applied: sp.Expr) -> sp.Expr:
         act, order = named[applied.func]
-        if (limit := singular_order(act)) is not None and order >= limit:
+        if singular(act, order):
             raise InvalidArgument(
                 f"integrand: {act.name}{chr(39) * order} holds a delta function; allowed: powers of it, of one variable"
             )
@@ -181,9 +197,8 @@ def _one_variable(expr: sp.Expr, symbol: sp.Symbol) -> Activation:
 def _shown(factor: Factor, label: str, at: sp.Expr | None = None) -> sp.Expr:
     """A factor as it prints: the expression itself, or the name with primes where that is none."""
     act, order = factor
-    limit = singular_order(act)
     at = Jet(label) if at is None else at
-    if limit is not None and order >= limit:
+    if singular(act, order):
         return sp.Function(act.name + "'" * order, real=True)(at)
     return act(at, order)
 
@@ -229,8 +244,7 @@ def check_finite(integrand: Integrand) -> None:
     """Raise for two delta functions of one variable: their product has no average."""
     for p in integrand.products:
         for label in integrand.labels:
-            limits = ((act, k, singular_order(act)) for act, k in p.at(label))
-            deltas = [(act, k) for act, k, limit in limits if limit is not None and k >= limit]
+            deltas = [(act, k) for act, k in p.at(label) if singular(act, k)]
             if len(deltas) > 1:
                 names = " ".join(f"{act.name}{chr(39) * k}({label})" for act, k in deltas)
                 raise NotIntegrable(

@@ -34,11 +34,18 @@ def singular_order(activation: Activation) -> int | None:
     return None
 
 
+def singular(activation: Activation, order: int) -> bool:
+    """Whether the derivative of this order holds delta functions."""
+    limit = singular_order(activation)
+    return limit is not None and order >= limit
+
+
 def regular(node: Average, activation: Activation) -> sp.Expr:
     """The average without derivatives that are not functions; ``NotAvailable`` when there is no such form."""
-    limit = singular_order(activation)
-    if limit is None or all(s.order < limit for s in node.body.atoms(Sigma)):
+    if not any(singular(activation, s.order) for s in node.body.atoms(Sigma)):
         return node
+    limit = singular_order(activation)
+    assert limit is not None
     if len(node.sites) > 1:
         raise _not_available(node, activation, limit, " at several inputs")
     (site,) = node.sites

@@ -149,6 +149,32 @@ def test_thirty_digits_of_a_function_with_a_closed_form():
             assert abs(found.value - exact) <= found.error < mpf(10) ** -29
 
 
+@pytest.mark.parametrize("integrand", ["exp(3*a)*tanh(a)", "exp(3*a)*step(a-1)*tanh(a)"])
+def test_digits_of_functions_that_grow(integrand):
+    """Their mass lies at z = 3K = 300, 30 standard deviations out, where tanh is 1 to all digits."""
+    found = average(integrand, 100, precision="mp", digits=20)
+    with mpmath.workdps(30):
+        assert abs(found.value / mpmath.exp(450) - 1) < mpf(10) ** -19
+    parallel = average("exp(a)*exp(b)*tanh(a)", [[100, 100], [100, 100]], precision="mp", digits=15)
+    near = average("exp(a)*exp(b)*tanh(a)", [[100, 99], [99, 100]], precision="mp", digits=8)
+    with mpmath.workdps(30):
+        assert abs(parallel.value / mpmath.exp(200) - 1) < mpf(10) ** -14
+        assert abs(near.value / mpmath.exp(199) - 1) < mpf(10) ** -7
+
+
+def test_sums_of_one_variable_are_integrated_as_they_are():
+    """One product, and no cancellation between its parts; taken apart where only parts have a closed form."""
+    from widthwise.theory.integrands import read_integrand
+
+    known = read_integrand("(1 + tanh(x))*(relu(y)**2 - 2*sin(y))")
+    assert [len(known.products), len(known.summands)] == [1, 4]
+    assert len(read_integrand((1 + sp.tanh(x)) * (1 + sp.tanh(y))).products) == 1
+    assert average("(tanh(x) + relu(x)**2)*y**2") == Average(sp.tanh(Jet("x")) * Jet("y") ** 2) + average(
+        "relu(x)**2*y**2"
+    )
+    assert average("(relu''(x) + x)*x") == Kxx
+
+
 def test_one_variable_at_extreme_variances():
     for variance in ("1e-12", "1e6", 0):
         found = average("hard_tanh(a)**2", variance, precision="mp", digits=25)

@@ -5,15 +5,14 @@ from __future__ import annotations
 import pickle
 import sys
 
+import dask
+import dask.array as da
 import numpy as np
 import pytest
 
 import widthwise as ww
 from widthwise.numerics import lazy
 from widthwise.theory.errors import InvalidArgument, InvalidInput, NotAvailable
-
-dask = pytest.importorskip("dask")
-da = pytest.importorskip("dask.array")
 
 RNG = np.random.default_rng(5)
 START = RNG.bit_generator.state
@@ -86,7 +85,8 @@ def test_processes(monkeypatch):
 
 
 def test_distributed():
-    distributed = pytest.importorskip("distributed")
+    from dask import distributed
+
     K = ww.dask_kernel(network("erf"), inputs(), get="nngp", chunks=200)
     with distributed.LocalCluster(1, processes=False, dashboard_address=None) as cluster, distributed.Client(cluster):
         found = K.sum(axis=0).compute()
