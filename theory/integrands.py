@@ -139,10 +139,9 @@ def _separate(term: sp.Expr, named: Mapping[UndefinedFunction, Factor]) -> bool:
 def _apart(expr: sp.Expr) -> tuple[sp.Expr, ...]:
     """The summands of a sum of products; sums inside of sin and cos are taken apart where that is needed and helps."""
     plain = sp.expand(expr)
-    if _coupled(plain):
-        trigonometric = sp.expand(expr, trig=True)
-        plain = plain if _coupled(trigonometric) else trigonometric
-    return sp.Add.make_args(plain)
+    # Products of denominators are multiplied out too, which couples variables that were separate.
+    tried = (plain, sp.expand(expr, trig=True), expr) if _coupled(plain) else (plain,)
+    return sp.Add.make_args(next((e for e in tried if not _coupled(e)), plain))
 
 
 def _coupled(expr: sp.Expr) -> bool:

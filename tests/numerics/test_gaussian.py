@@ -173,6 +173,7 @@ def test_sums_of_one_variable_are_integrated_as_they_are():
         "relu(x)**2*y**2"
     )
     assert average("(relu''(x) + x)*x") == Kxx
+    assert len(read_integrand("x*y/((1 + x**2)*(1 + y**2))").products) == 1
 
 
 def test_one_variable_at_extreme_variances():
