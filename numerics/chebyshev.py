@@ -2,9 +2,9 @@ r"""Symmetric functions of two norms and an angle as Chebyshev series, evaluated
 
 .. math:: f(s_1,s_2,x) = \sum_k T_k(\hat x)\,A_k(s_1,s_2),\qquad A_k(s_1,s_2)=\sum_{ij} T_i(\hat s_1)\,C^k_{ij}\,T_j(\hat s_2)
 
-x is the cosine or the angle itself, in which what kinks make of nearly parallel inputs is smooth. A hat maps the range of x, or of
-log s, to [-1, 1]. Each C^k is symmetric and of low rank, so that on a tile A_k is a small matrix product, and the sum over k a few
-passes over memory.
+x is the angle, in which what kinks make of nearly parallel inputs is smooth, and in which the series of nearly all kernels end
+earlier than in its cosine. A hat maps the range of x, or of log s, to [-1, 1]. Each C^k is symmetric and of low rank, so that on a
+tile A_k is a small matrix product, and the sum over k a few passes over memory.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Sides = tuple[tuple[Any, ...], ...]
 
 #: Where the series of a variable ends, and what is left out of the products, relative to the largest coefficient.
 ENDS, TAIL = 3e-14, 2e-14
-#: Degrees that are tried, in the norms and in the cosine or angle.
+#: Degrees that are tried, in the norms and in the angle.
 NORMS, ANGLES = (8, 11, 14, 18, 24, 32, 44, 60, 84, 120), (18, 24, 32, 44, 60, 84, 120, 168, 240)
 #: Terms smaller than this, relative to the largest, are summed in single precision.
 SMALL = 1e-7
@@ -43,7 +43,11 @@ class Range:
     def hat(self, x: Array) -> Array:
         """The image of x."""
         half = (self.high - self.low) / 2
-        return (x - (self.low + self.high) / 2) / half if half > 0 else np.zeros_like(x)
+        if half <= 0:
+            return np.zeros_like(x)
+        image = x - (self.low + self.high) / 2
+        image /= half
+        return image
 
     def nodes(self, count: int) -> Array:
         """Chebyshev points of the first kind."""
@@ -57,15 +61,14 @@ class Interpolant:
 
     norms: Range  #: of log s
     cosines: Range
-    by_angle: bool  #: whether the variable is the angle
     factors: tuple[tuple[tuple[Array, Array], ...], ...]
     small: float  #: terms below this, relative to the largest, are summed in single precision
     bound: float  #: on what is left out of any kernel: exact for what was cut off, extrapolated for what was never computed
 
     @property
     def variable(self) -> Range:
-        """The range of the cosine, or of the angle."""
-        return angles(self.cosines) if self.by_angle else self.cosines
+        """The range of the angle."""
+        return angles(self.cosines)
 
     def left(self, squares: Array, scales: Sequence[Array]) -> Sides:
         """W Q^T T(log s) for the inputs along the rows, times a scale for each kernel: (inputs, r) for each kernel and k."""
@@ -98,7 +101,7 @@ class Interpolant:
         split = min(self.split, last)
         before, now = np.ones_like(hat), hat.copy()
         for total, a, b in zip(out, left, right, strict=True):
-            np.matmul(a[0][rows], b[0][:, columns], out=total)
+            _product(a[0][rows], b[0][:, columns], total)
         hat *= 2
         before, now = self._add(out, left, right, rows, columns, (before, now, hat), range(1, split))
         if split < last:
@@ -112,7 +115,7 @@ class Interpolant:
     def _hat(self, cosine: Array) -> Array:
         # Equal inputs lie outside of the range, and far out a polynomial overflows. Others are put in at the end.
         inside = np.clip(cosine, self.cosines.low, self.cosines.high)
-        return self.variable.hat(np.arccos(inside, out=inside) if self.by_angle else inside)
+        return self.variable.hat(np.arccos(inside, out=inside))
 
     @cached_property
     def split(self) -> int:
@@ -137,7 +140,7 @@ class Interpolant:
         for k in ks:
             for total, a, b in zip(out, left, right, strict=True):
                 if k < len(a):
-                    np.matmul(a[k][rows], b[k][:, columns], out=product)
+                    _product(a[k][rows], b[k][:, columns], product)
                     product *= now
                     total += product
             np.multiply(twice, now, out=product)
@@ -155,12 +158,17 @@ class Interpolant:
         ]
 
 
+def _product(a: Any, b: Any, out: Any) -> None:
+    """The product of matrices; of a column and a row it takes NumPy ten times as long as the products of their entries."""
+    (np.multiply if a.shape[1] == 1 else np.matmul)(a, b, out=out)
+
+
 def angles(cosines: Range) -> Range:
     """The angles of a range of cosines."""
     return Range(float(np.arccos(cosines.high)), float(np.arccos(cosines.low)))
 
 
-#: Values at all nodes: norms (p,) and cosines or angles (d,) -> one array (p, p, d) for each function.
+#: Values at all nodes: norms (p,) and angles (d,) -> one array (p, p, d) for each function.
 Nodes = Callable[[Array, Array], list[Array]]
 
 
@@ -169,7 +177,6 @@ def fit(
     norms: Range,
     cosines: Range,
     *,
-    by_angle: bool = False,
     most: int = ANGLES[-1],
     budget: float = 1e6,
     tail: float = TAIL,
@@ -181,21 +188,21 @@ def fit(
     ``tail`` what may be left out of each coefficient and ``small`` what is left to single precision.
     """
     equal = norms.high - norms.low <= EQUAL
-    variable = angles(cosines) if by_angle else cosines
+    variable = angles(cosines)
     sizes = [1 if equal else NORMS[0], ANGLES[0]]
     while sizes[0] * (sizes[0] + 1) * sizes[1] <= 2 * budget:
         values = nodes(np.exp(norms.nodes(sizes[0])), variable.nodes(sizes[1]))
         coefficients = [_series(v) for v in values]
         if not all(np.isfinite(c).all() for c in coefficients):
             return None
-        # The coefficients in the cosine, and in one of the norms, of the function where they vanish most slowly.
+        # The coefficients in the angle, and in one of the norms, of the function where they vanish most slowly.
         profiles = [[_profile(np.moveaxis(c, axis, 0)) for c in coefficients] for axis in (1, 0)]
         degrees = (NORMS, [a for a in ANGLES if a <= most])
         wanted = [max(_wanted(p, d) for p in profiles[axis]) for axis, d in enumerate(degrees)]
         if equal:
             wanted[0] = 1
         if wanted == sizes:
-            return _interpolant(norms, cosines, by_angle, coefficients, tail, small)
+            return _interpolant(norms, cosines, coefficients, tail, small)
         sizes = wanted
     return None
 
@@ -217,13 +224,11 @@ def _wanted(profile: Array, sizes: Iterable[int]) -> int:
     return next((size for size in larger if size >= needed), larger[-1])
 
 
-def _interpolant(
-    norms: Range, cosines: Range, by_angle: bool, coefficients: list[Array], tail: float, small: float
-) -> Interpolant:
+def _interpolant(norms: Range, cosines: Range, coefficients: list[Array], tail: float, small: float) -> Interpolant:
     factors, cut = zip(*(_factored(c, tail, small) for c in coefficients), strict=True)
     # The two norms are alike.
     beyond = [_beyond(_largest(c)) + 2 * _beyond(_largest(np.moveaxis(c, 1, 0))) for c in coefficients]
-    return Interpolant(norms, cosines, by_angle, factors, small, max(a + b for a, b in zip(cut, beyond, strict=True)))
+    return Interpolant(norms, cosines, factors, small, max(a + b for a, b in zip(cut, beyond, strict=True)))
 
 
 def _largest(C: Array) -> Array:
@@ -248,7 +253,7 @@ def _beyond(sizes: Array) -> float:
 
 
 def _series(values: Array) -> Array:
-    """Chebyshev coefficients from values at Chebyshev points, the index of the cosine first."""
+    """Chebyshev coefficients from values at Chebyshev points, the index of the angle first."""
     C = dctn(values, type=2) / np.prod(values.shape)
     for axis in range(3):
         first = [slice(None)] * 3
@@ -269,8 +274,8 @@ def _factored(C: Array, tail: float, small: float) -> tuple[tuple[tuple[Array, A
     limit = tail * largest
     last = int(np.nonzero(np.abs(C).max(axis=(1, 2)) > limit)[0].max(initial=0))
     terms, left_out, single = [], C.copy(), 0.0
-    for k, block in enumerate(C[: last + 1]):
-        values, vectors = np.linalg.eigh((block + block.T) / 2)
+    blocks = C[: last + 1]
+    for k, (values, vectors) in enumerate(zip(*np.linalg.eigh((blocks + blocks.transpose(0, 2, 1)) / 2), strict=True)):
         kept = np.abs(values) > limit
         terms.append((np.ascontiguousarray(vectors[:, kept]), values[kept]))
         left_out[k] -= (terms[-1][0] * values[kept]) @ terms[-1][0].T

@@ -32,8 +32,6 @@ RANDOM, NORMS, QUADRATURE = 500, 12, 16
 NEAR = (0.1, 0.2, 0.4)
 #: The range of nearly all cosines is tried if it is so much smaller than that of all.
 COMMON = 0.9
-#: Up to these degrees the cosine is tried, which costs less than the angle.
-BY_COSINE = 32
 #: Most pairs that are evaluated for a fit.
 BUDGET = 1e6
 #: Terms of a series that cost less than a layer with closed forms.
@@ -50,33 +48,24 @@ def compose(
     norms = Range(float(np.log(squares.min())), float(np.log(squares.max())))
     most = max(ANGLES[1], PER_LAYER * len(exact.steps)) if exact.closed else ANGLES[-1]
     budget = min(BUDGET, pairs * (1.0 if exact.closed else 0.25))
-    for part, by_angle, highest in _attempts(exact, cosines, common or cosines):
-        found = fit(
-            partial(_on_nodes, exact.bulk, by_angle),
-            norms,
-            part,
-            by_angle=by_angle,
-            most=min(most, highest),
-            budget=budget,
-        )
+    for part in _attempts(cosines, common or cosines):
+        found = fit(partial(_on_nodes, exact.bulk), norms, part, most=most, budget=budget)
         if found is not None and found.bound <= ACCURACY and _certified(exact, found, sample):
             return found
     return None
 
 
-def _attempts(exact: PairMap, cosines: Range, common: Range) -> Iterator[tuple[Range, bool, int]]:
-    """Ranges of cosines, whether the variable is the angle, and the largest degree."""
-    yield cosines, False, BY_COSINE if exact.kinked else ANGLES[-1]
+def _attempts(cosines: Range, common: Range) -> Iterator[Range]:
+    """Ranges of cosines, from the whole to parts of it."""
+    yield cosines
     if common.high - common.low < COMMON * (cosines.high - cosines.low):
-        yield common, False, ANGLES[-1]
-    if exact.kinked:
-        yield cosines, True, ANGLES[-1]
+        yield common
     whole = angles(cosines)
     for near in NEAR:
         if whole.low < near or whole.high > np.pi - near:
             low, high = max(whole.low, near), min(whole.high, np.pi - near)
             if low < high:
-                yield Range(float(np.cos(high)), float(np.cos(low))), exact.kinked, ANGLES[-1]
+                yield Range(float(np.cos(high)), float(np.cos(low)))
 
 
 def scales(last: Sequence[Array]) -> list[Array]:
@@ -84,9 +73,9 @@ def scales(last: Sequence[Array]) -> list[Array]:
     return [np.sqrt(np.where(v > 0, v, 1.0)) for v in last]
 
 
-def _on_nodes(exact: PairMap, by_angle: bool, s: Array, x: Array) -> list[Array]:
+def _on_nodes(exact: PairMap, s: Array, x: Array) -> list[Array]:
     """The kernels at all nodes relative to their scale, (p, p, d); they are symmetric in the norms."""
-    c = np.cos(x) if by_angle else x
+    c = np.cos(x)
     i, j = np.triu_indices(len(s))
     values = []
     flats = exact(np.repeat(s[i], len(c)), np.repeat(s[j], len(c)), np.tile(c, len(i)))

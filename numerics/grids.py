@@ -21,7 +21,6 @@ from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.interpolate import PPoly
 from scipy.special import eval_hermitenorm, roots_legendre
 
 from .features import Array, Sigma
@@ -154,6 +153,8 @@ class Grid:
         sums = self.sum_over(self.rank - 1, {site: mean.ravel()}, np.repeat(np.arange(len(reach)), len(y)))
         samples = sums.reshape(len(sums), -1, len(CHEBYSHEV))
         c = np.linalg.solve(np.vander(CHEBYSHEV), samples.transpose(2, 1, 0).reshape(len(CHEBYSHEV), -1))
+        from scipy.interpolate import PPoly  # imports scipy.optimize and more, which kernels need not wait for
+
         poly = PPoly(c.reshape(len(CHEBYSHEV), -1, len(sums)), np.arange(len(reach) * panels + 1.0))
         # The panels of covariance n are [n, n + 1] * panels.
         return replace(self, table=lambda mean, n: poly(panels * (n + (mean / reach[n] + 1) / 2)).T)

@@ -195,7 +195,7 @@ def _table(
         return found
 
     cosines = Range(0.5, 1.0) if sign > 0 else Range(-1.0, -0.5)
-    found = fit(nodes, Range(low, high), cosines, by_angle=True, budget=BUDGET, tail=1e-16, small=0.0)
+    found = fit(nodes, Range(low, high), cosines, budget=BUDGET, tail=1e-16, small=0.0)
     if found is None or found.bound > ALLOWED:
         return None
     # Compared with the rule itself on a grid between the nodes.

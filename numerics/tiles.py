@@ -30,7 +30,7 @@ Array = NDArray[np.float64]
 Tile = tuple[slice, slice]
 
 #: Large enough for threads to work beside each other, small enough for the cache; no power of two, which would share cache lines.
-TILE = (100, 1000)
+TILE = (50, 500)
 #: Where averages are summed pair by pair, tiles share series of single inputs, and large ones are better.
 LARGE = (500, 1000)
 #: Fewer pairs than this are not worth an interpolant where averages have closed forms, and where they have none.
@@ -237,9 +237,10 @@ def _cosines(left: Side, right: Side, tile: Tile) -> Array:
 
 def _range(block: Array, left: Side, right: Side, tile: Tile) -> tuple[float, float]:
     """The range of the cosines of a tile, without pairs of equal inputs, of which no interpolant is asked."""
+    low, high = float(block.min()), float(block.max())
+    if high <= NEARLY:
+        return low, high
     i, j = np.nonzero(block > NEARLY)
-    if not len(i):
-        return float(block.min()), float(block.max())
     block = block.copy()
     block[i, j] = np.where(_same(left, right, tile, i, j), np.nan, block[i, j])
     if np.isnan(block).all():
@@ -291,7 +292,10 @@ def _tile(
 def _beyond(plan: Plan, values: list[Array], cosine: Array, left: Side, right: Side, tile: Tile) -> None:
     """The pairs beyond the range of the interpolant, through the layers."""
     assert plan.composed is not None
-    i, j = np.nonzero((cosine > plan.composed.cosines.high) | (cosine < plan.composed.cosines.low))
+    within = plan.composed.cosines
+    if cosine.max() <= within.high and cosine.min() >= within.low:
+        return
+    i, j = np.nonzero((cosine > within.high) | (cosine < within.low))
     other = ~_same(left, right, tile, i, j)  # kernels of equal inputs are put in at the end
     i, j = i[other], j[other]
     if len(i):

@@ -125,7 +125,6 @@ def test_no_interpolant_is_better_than_a_wrong_one(monkeypatch):
     sample = np.array([1.0]), np.array([1.5]), np.array([0.3])
     whole = composed.compose(exact, squares, Range(-1.0, 1.0), sample)
     assert whole is not None
-    assert whole.by_angle
     assert whole.cosines.high < 1
     assert composed.compose(exact, squares, Range(-0.5, 0.5), sample).cosines == Range(-0.5, 0.5)
     with monkeypatch.context() as patch:
