@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from scipy.fft import dct, dctn
 
 Array = NDArray[np.float64]
-#: For each kernel and k a factor of A_k.
-Sides = tuple[tuple[Any, ...], ...]
+#: For each k a factor of A_k of all kernels: (kernels, inputs, r) along the rows, (kernels, r, inputs) along the columns.
+Sides = tuple[Any, ...]
 
 #: Where the series of a variable ends, and what is left out of the products, relative to the largest coefficient.
 ENDS, TAIL = 3e-14, 2e-14
@@ -57,12 +57,12 @@ class Range:
 
 @dataclass(frozen=True)
 class Interpolant:
-    """The interpolant. ``factors`` holds for each kernel and k a matrix Q (p, r) and weights w (r,): C^k = Q diag(w) Q^T."""
+    """The interpolant. ``factors`` holds for each k Q (kernels, p, r) and weights w (kernels, r): C^k = Q diag(w) Q^T."""
 
     norms: Range  #: of log s
     cosines: Range
-    factors: tuple[tuple[tuple[Array, Array], ...], ...]
-    small: float  #: terms below this, relative to the largest, are summed in single precision
+    factors: tuple[tuple[Array, Array], ...]
+    split: int  #: the first k from which on single precision is enough for every kernel
     bound: float  #: on what is left out of any kernel: exact for what was cut off, extrapolated for what was never computed
 
     @property
@@ -71,96 +71,63 @@ class Interpolant:
         return angles(self.cosines)
 
     def left(self, squares: Array, scales: Sequence[Array]) -> Sides:
-        """W Q^T T(log s) for the inputs along the rows, times a scale for each kernel: (inputs, r) for each kernel and k."""
-        T = self._polynomials(squares)
-        return tuple(
-            tuple(self._kept((T @ Q) * w * scale[:, None], k) for k, (Q, w) in enumerate(terms))
-            for terms, scale in zip(self.factors, scales, strict=True)
-        )
+        """T(log s) Q w for the inputs along the rows, times a scale for each kernel."""
+        T, scale = self._polynomials(squares), np.array(scales)[:, :, None]
+        return self._kept((T @ Q) * w[:, None, :] * scale for Q, w in self.factors)
 
     def right(self, squares: Array, scales: Sequence[Array]) -> Sides:
-        """Q^T T(log s) for the inputs along the columns, times a scale: (r, inputs) for each kernel and k."""
-        T = self._polynomials(squares).T
-        return tuple(
-            tuple(self._kept((Q.T @ T) * scale, k) for k, (Q, _) in enumerate(terms))
-            for terms, scale in zip(self.factors, scales, strict=True)
-        )
+        """Q^T T(log s) for the inputs along the columns, times a scale for each kernel."""
+        T, scale = self._polynomials(squares).T, np.array(scales)[:, None, :]
+        return self._kept((Q.transpose(0, 2, 1) @ T) * scale for Q, _ in self.factors)
 
-    def _kept(self, side: Array, k: int) -> Array:
-        return np.ascontiguousarray(side, dtype=np.float64 if k < self.split else np.float32)
+    def _kept(self, sides: Iterable[Array]) -> Sides:
+        kinds = (np.float64 if k < self.split else np.float32 for k in count())
+        return tuple(np.ascontiguousarray(side, dtype=kind) for side, kind in zip(sides, kinds, strict=False))
 
     def _polynomials(self, squares: Array) -> Array:
         return np.asarray(
-            chebyshev.chebvander(self.norms.hat(np.log(squares)), len(self.factors[0][0][0]) - 1), dtype=float
+            chebyshev.chebvander(self.norms.hat(np.log(squares)), self.factors[0][0].shape[1] - 1), dtype=float
         )
 
-    def tile(self, left: Sides, right: Sides, cosine: Array, rows: slice, columns: slice, out: list[Array]) -> None:
-        """The kernels on a tile, written to ``out``."""
-        hat = self._hat(cosine)
-        last = max(map(len, self.factors))
-        split = min(self.split, last)
-        before, now = np.ones_like(hat), hat.copy()
-        for total, a, b in zip(out, left, right, strict=True):
-            _product(a[0][rows], b[0][:, columns], total)
-        hat *= 2
-        before, now = self._add(out, left, right, rows, columns, (before, now, hat), range(1, split))
-        if split < last:
+    def tile(self, left: Sides, right: Sides, cosine: Array, rows: slice, columns: slice) -> Array:
+        """The kernels on a tile, (kernels, rows, columns)."""
+        a, b = [side[:, rows] for side in left], [side[:, :, columns] for side in right]
+        twice = self._hat(cosine)
+        before, now = np.ones_like(twice), twice.copy()
+        twice *= 2
+        total = np.matmul(a[0], b[0])
+        before, now = _add(total, a[1 : self.split], b[1 : self.split], before, now, twice)
+        if self.split < len(a):
             # What is left is so small that half of the digits are enough.
-            small = [np.zeros(hat.shape, dtype=np.float32) for _ in out]
-            start = before.astype(np.float32), now.astype(np.float32), hat.astype(np.float32)
-            self._add(small, left, right, rows, columns, start, range(split, last))
-            for total, rest in zip(out, small, strict=True):
-                total += rest
+            small = np.zeros(total.shape, dtype=np.float32)
+            _add(small, a[self.split :], b[self.split :], *(v.astype(np.float32) for v in (before, now, twice)))
+            total += small
+        return np.asarray(total)
 
     def _hat(self, cosine: Array) -> Array:
         # Equal inputs lie outside of the range, and far out a polynomial overflows. Others are put in at the end.
         inside = np.clip(cosine, self.cosines.low, self.cosines.high)
         return self.variable.hat(np.arccos(inside, out=inside))
 
-    @cached_property
-    def split(self) -> int:
-        """The first k from which on single precision is enough for every kernel."""
-        sizes = [[np.abs(w).max(initial=0.0) for _, w in terms] for terms in self.factors]
-        found = [next((k for k in range(len(s)) if max(s[k:]) <= self.small * max(s)), len(s)) for s in sizes]
-        return max(1, *found)
-
-    def _add(
-        self,
-        out: list[Any],
-        left: Sides,
-        right: Sides,
-        rows: slice,
-        columns: slice,
-        start: tuple[Any, Any, Any],
-        ks: range,
-    ) -> tuple[Any, Any]:
-        """Add the terms of these k; ``start`` is T_(k-1), T_k and 2 c, and the two T that come after are returned."""
-        before, now, twice = start
-        product = np.empty_like(now)
-        for k in ks:
-            for total, a, b in zip(out, left, right, strict=True):
-                if k < len(a):
-                    _product(a[k][rows], b[k][:, columns], product)
-                    product *= now
-                    total += product
-            np.multiply(twice, now, out=product)
-            np.subtract(product, before, out=before)
-            before, now = now, before
-        return before, now
-
     def pairs(self, first: Array, second: Array, cosine: Array) -> list[Array]:
         """The kernels of pairs, in vectors, without their scales."""
-        T = chebyshev.chebvander(self._hat(cosine), max(map(len, self.factors)) - 1).T
-        ones = [np.ones(len(first))] * len(self.factors)
-        return [
-            np.sum([np.sum(a * b.T, axis=1) * t for a, b, t in zip(A, B, T, strict=False)], axis=0)
-            for A, B in zip(self.left(first, ones), self.right(second, ones), strict=True)
-        ]
+        T = chebyshev.chebvander(self._hat(cosine), len(self.factors) - 1).T
+        ones = [np.ones(len(first))] * len(self.factors[0][1])
+        terms = zip(self.left(first, ones), self.right(second, ones), T, strict=True)
+        return list(np.sum([np.einsum("fnr,frn->fn", a, b) * t for a, b, t in terms], axis=0))
 
 
-def _product(a: Any, b: Any, out: Any) -> None:
-    """The product of matrices; of a column and a row it takes NumPy ten times as long as the products of their entries."""
-    (np.multiply if a.shape[1] == 1 else np.matmul)(a, b, out=out)
+def _add(total: Any, left: Sequence[Any], right: Sequence[Any], before: Any, now: Any, twice: Any) -> tuple[Any, Any]:
+    """Add the terms of some k; given T_(k-1), T_k of the first and 2 x, and the two T that come after are returned."""
+    product, work = np.empty_like(total), np.empty_like(now)
+    for a, b in zip(left, right, strict=True):
+        np.matmul(a, b, out=product)
+        product *= now
+        total += product
+        np.multiply(twice, now, out=work)
+        np.subtract(work, before, out=before)
+        before, now = now, before
+    return before, now
 
 
 def angles(cosines: Range) -> Range:
@@ -225,10 +192,28 @@ def _wanted(profile: Array, sizes: Iterable[int]) -> int:
 
 
 def _interpolant(norms: Range, cosines: Range, coefficients: list[Array], tail: float, small: float) -> Interpolant:
-    factors, cut = zip(*(_factored(c, tail, small) for c in coefficients), strict=True)
+    terms, cut = zip(*(_factored(c, tail) for c in coefficients), strict=True)
     # The two norms are alike.
     beyond = [_beyond(_largest(c)) + 2 * _beyond(_largest(np.moveaxis(c, 1, 0))) for c in coefficients]
-    return Interpolant(norms, cosines, factors, small, max(a + b for a, b in zip(cut, beyond, strict=True)))
+    # Terms up to ``small``, relative to the largest, are summed in single precision.
+    sizes = [np.array([np.abs(w).max(initial=0.0) for _, w in t]) for t in terms]
+    split = max(1 + int(np.nonzero(s > small * s.max())[0].max(initial=0)) for s in sizes)
+    single = np.finfo(np.float32).eps * max(sum(np.abs(w).sum() for _, w in t[split:]) for t in terms)
+    bound = max(map(sum, zip(cut, beyond, strict=True))) + float(single)
+    return Interpolant(norms, cosines, _stacked(terms, len(coefficients[0][0])), split, bound)
+
+
+def _stacked(terms: Sequence[Sequence[tuple[Array, Array]]], p: int) -> tuple[tuple[Array, Array], ...]:
+    """The terms of all kernels side by side, with zeros where they have different ranks or end earlier."""
+    found = []
+    for k in range(max(map(len, terms))):
+        parts = [t[k] if k < len(t) else (np.zeros((p, 0)), np.zeros(0)) for t in terms]
+        rank = max(2, *(len(w) for _, w in parts))  # matrices of rank one NumPy multiplies ten times more slowly
+        Q, w = np.zeros((len(terms), p, rank)), np.zeros((len(terms), rank))
+        for f, (vectors, values) in enumerate(parts):
+            Q[f, :, : len(values)], w[f, : len(values)] = vectors, values
+        found.append((Q, w))
+    return tuple(found)
 
 
 def _largest(C: Array) -> Array:
@@ -268,17 +253,13 @@ def _profile(C: Array) -> Array:
     return np.asarray(size / (size.max() or 1.0))
 
 
-def _factored(C: Array, tail: float, small: float) -> tuple[tuple[tuple[Array, Array], ...], float]:
-    """Each C^k by its eigenvectors, without what is negligible, and a bound on all that is left out."""
-    largest = np.abs(C).max()
-    limit = tail * largest
+def _factored(C: Array, tail: float) -> tuple[list[tuple[Array, Array]], float]:
+    """Each C^k by its eigenvectors, without what is negligible, and a bound on what is left out."""
+    limit = tail * np.abs(C).max()
     last = int(np.nonzero(np.abs(C).max(axis=(1, 2)) > limit)[0].max(initial=0))
-    terms, left_out, single = [], C.copy(), 0.0
-    blocks = C[: last + 1]
+    terms, left_out, blocks = [], C.copy(), C[: last + 1]
     for k, (values, vectors) in enumerate(zip(*np.linalg.eigh((blocks + blocks.transpose(0, 2, 1)) / 2), strict=True)):
         kept = np.abs(values) > limit
-        terms.append((np.ascontiguousarray(vectors[:, kept]), values[kept]))
-        left_out[k] -= (terms[-1][0] * values[kept]) @ terms[-1][0].T
-        if np.abs(values).max(initial=0.0) <= small * largest:
-            single += float(np.finfo(np.float32).eps * np.abs(values).sum())
-    return tuple(terms), float(_largest(left_out).sum()) + single
+        terms.append((vectors[:, kept], values[kept]))
+        left_out[k] -= (vectors[:, kept] * values[kept]) @ vectors[:, kept].T
+    return terms, float(_largest(left_out).sum())

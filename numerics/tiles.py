@@ -276,8 +276,7 @@ def _tile(
     large = sides is None and not plan.exact.closed
     cosine = _cosines(left, right, tile) if large else np.array(matrices[0][rows, columns])
     if plan.composed is not None and sides is not None:
-        values = [np.empty_like(cosine) for _ in matrices]
-        plan.composed.tile(*sides, cosine, rows, columns, values)
+        values = list(plan.composed.tile(*sides, cosine, rows, columns))
         _beyond(plan, values, cosine, left, right, tile)
     else:
         values = _through_layers(plan.layers, left.part(rows), right.part(columns), cosine)
