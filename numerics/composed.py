@@ -12,12 +12,12 @@ neither. Then the range ends before, and the caller looks after the few pairs be
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import partial
+from functools import lru_cache, partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .chebyshev import ANGLES, Interpolant, Range, angles, fit
+from .chebyshev import ANGLES, EQUAL, Interpolant, Range, angles, fit
 from .pairs import PairMap
 
 Array = NDArray[np.float64]
@@ -32,6 +32,8 @@ RANDOM, NORMS, QUADRATURE = 500, 12, 16
 NEAR = (0.1, 0.2, 0.4)
 #: The range of nearly all cosines is tried if it is so much smaller than that of all.
 COMMON = 0.9
+#: Ranges are rounded outward to multiples of this, so that matrices of similar data share an interpolant; so many are kept.
+STEP, KEPT = 1 / 16, 32
 #: Most pairs that are evaluated for a fit.
 BUDGET = 1e6
 #: Terms of a series that cost less than a layer with closed forms.
@@ -45,21 +47,42 @@ def compose(
 
     ``pairs`` is the number of pairs in demand: no interpolant may cost more. ``common`` is the range of nearly all cosines.
     """
-    norms = Range(float(np.log(squares.min())), float(np.log(squares.max())))
+    norms = _outward(Range(float(np.log(squares.min())), float(np.log(squares.max()))))
     most = max(ANGLES[1], PER_LAYER * len(exact.steps)) if exact.closed else ANGLES[-1]
     budget = min(BUDGET, pairs * (1.0 if exact.closed else 0.25))
     for part in _attempts(cosines, common or cosines):
-        found = fit(partial(_on_nodes, exact.bulk), norms, part, most=most, budget=budget)
-        if found is not None and found.bound <= ACCURACY and _certified(exact, found, sample):
+        found = _fitted(exact, norms, part, most, 4 ** int(np.ceil(np.log2(max(budget, 1.0)) / 2)))
+        if found is not None and _agrees_with_data(exact, found, sample):
             return found
     return None
 
 
+@lru_cache(maxsize=KEPT)
+def _fitted(exact: PairMap, norms: Range, cosines: Range, most: int, budget: int) -> Interpolant | None:
+    """The interpolant on a range, which other matrices of the same network share; None if it fails."""
+    found = fit(partial(_on_nodes, exact.bulk), norms, cosines, most=most, budget=budget)
+    return found if found is not None and found.bound <= ACCURACY and _agrees_inside(exact, found) else None
+
+
+def _outward(norms: Range) -> Range:
+    """A range of log s that more data share; equal norms remain equal."""
+    if norms.high - norms.low <= EQUAL:
+        return norms
+    return Range(float(np.floor(norms.low / STEP) * STEP), float(np.ceil(norms.high / STEP) * STEP))
+
+
+def _beyond_angles(whole: Range) -> Range:
+    """A range of cosines, given that of angles, that more data share; near its ends, where it matters, it is left as it is."""
+    low, high = np.floor(whole.low / STEP) * STEP, np.ceil(whole.high / STEP) * STEP
+    low, high = (low if low >= NEAR[0] else whole.low), (high if high <= np.pi - NEAR[0] else whole.high)
+    return Range(float(np.cos(high)), float(np.cos(low)))
+
+
 def _attempts(cosines: Range, common: Range) -> Iterator[Range]:
     """Ranges of cosines, from the whole to parts of it."""
-    yield cosines
+    yield _beyond_angles(angles(cosines))
     if common.high - common.low < COMMON * (cosines.high - cosines.low):
-        yield common
+        yield _beyond_angles(angles(common))
     whole = angles(cosines)
     for near in NEAR:
         if whole.low < near or whole.high > np.pi - near:
@@ -86,18 +109,22 @@ def _on_nodes(exact: PairMap, s: Array, x: Array) -> list[Array]:
     return values
 
 
-def _certified(exact: PairMap, found: Interpolant, sample: Pairs) -> bool:
-    """Whether the interpolant agrees with the map, at pairs of the data and at random points of its range."""
+def _agrees_with_data(exact: PairMap, found: Interpolant, sample: Pairs) -> bool:
+    """Whether the interpolant agrees with the map at pairs of the data."""
+    inside = (sample[2] >= found.cosines.low) & (sample[2] <= found.cosines.high)
+    data: Pairs = sample[0][inside], sample[1][inside], sample[2][inside]
+    return agrees(exact.bulk, data, found.pairs(*data), relative=True)
+
+
+def _agrees_inside(exact: PairMap, found: Interpolant) -> bool:
+    """Whether the interpolant agrees with the map at random points of its range."""
     rng = np.random.default_rng(0)
     # Few norms and many angles: without closed forms each norm has a series of its own.
     few = np.exp(rng.uniform(found.norms.low, found.norms.high, size=NORMS))
     squares = few[rng.integers(NORMS, size=(2, RANDOM))]
-    x = np.cos(rng.uniform(*(lambda r: (r.low, r.high))(angles(found.cosines)), size=RANDOM))
-    box = squares[0], squares[1], np.clip(x, found.cosines.low, found.cosines.high)
-    inside = (sample[2] >= found.cosines.low) & (sample[2] <= found.cosines.high)
-    data = sample[0][inside], sample[1][inside], sample[2][inside]
-    both: Pairs = tuple(np.concatenate(v) for v in zip(data, box, strict=True))  # type: ignore[assignment]
-    if not agrees(exact.bulk, both, found.pairs(*both), relative=True):
+    x = np.cos(rng.uniform(found.variable.low, found.variable.high, size=RANDOM))
+    box: Pairs = squares[0], squares[1], np.clip(x, found.cosines.low, found.cosines.high)
+    if not agrees(exact.bulk, box, found.pairs(*box), relative=True):
         return False
     if exact.closed:
         return True

@@ -126,10 +126,15 @@ def test_no_interpolant_is_better_than_a_wrong_one(monkeypatch):
     whole = composed.compose(exact, squares, Range(-1.0, 1.0), sample)
     assert whole is not None
     assert whole.cosines.high < 1
-    assert composed.compose(exact, squares, Range(-0.5, 0.5), sample).cosines == Range(-0.5, 0.5)
+    part = composed.compose(exact, squares, Range(-0.5, 0.5), sample)
+    assert -0.56 < part.cosines.low <= -0.5
+    assert 0.5 <= part.cosines.high < 0.56
+    assert composed.compose(exact, squares * 1.01, Range(-0.49, 0.51), sample) is part  # similar data share it
+    composed._fitted.cache_clear()
     with monkeypatch.context() as patch:
         patch.setattr(composed, "fit", partial(composed.fit, tail=1e-9))
         assert composed.compose(exact, squares, Range(-0.5, 0.5), sample) is None  # what is left out is too much
+    composed._fitted.cache_clear()
     with monkeypatch.context() as patch:
         patch.setattr(composed, "agrees", lambda *_, **__: False)
         assert composed.compose(exact, squares, Range(-0.5, 0.5), sample) is None
@@ -269,7 +274,8 @@ def test_kinked_activations_without_closed_forms(activation):
     few = [0, 11, 18, 50, 199]
     found, truth = ww.kernel(net, X), ww.predict(net, X[few], ("K", "Theta"))
     for matrix, name in zip(found, ("K", "Theta"), strict=True):
-        np.testing.assert_allclose(matrix[np.ix_(few, few)], truth[name].values[-1], rtol=1e-11)
+        # a kernel may pass near zero: then the error is relative to its natural scale, here one
+        np.testing.assert_allclose(matrix[np.ix_(few, few)], truth[name].values[-1], rtol=1e-11, atol=1e-13)
 
 
 RESIDUAL = [0.8, (0.8, 0.0, -0.5), {(1, 3): 0.5, (2, 4): 1.0}]
