@@ -135,9 +135,12 @@ def _agrees_inside(exact: PairMap, found: Interpolant) -> bool:
 
 def agrees(exact: PairMap, at: Pairs, values: Sequence[Array], *, relative: bool) -> bool:
     """Whether values are the kernels of pairs, relative to their scale or not."""
-    first, second = (scales(exact.trajectory(s).last) for s in at[:2])
-    for v, truth, a, b in zip(values, exact(*at), first, second, strict=True):
-        scale = a * b
+    first, second, cosine = at
+    count = len(first)
+    both = exact.trajectory(np.concatenate([first, second]))
+    truths = exact.along(both.part(slice(count)), both.part(slice(count, None)), cosine * np.sqrt(first * second))
+    for v, truth, root in zip(values, truths, scales(both.last), strict=True):
+        scale = root[:count] * root[count:]
         error = np.abs((v * scale if relative else v) - truth)
         if not (error <= ACCURACY * np.maximum(np.abs(truth), SMALL_VALUE * scale)).all():
             return False

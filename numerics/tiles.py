@@ -30,7 +30,9 @@ Array = NDArray[np.float64]
 Tile = tuple[slice, slice]
 
 #: Large enough for threads to work beside each other, small enough for the cache; no power of two, which would share cache lines.
-TILE = (50, 500)
+TILE = (100, 350)
+#: Cosines are one product of matrices, for which larger tiles are better; each holds the tiles at its rows.
+WIDE = (100, 1000)
 #: Where averages are summed pair by pair, tiles share series of single inputs, and large ones are better.
 LARGE = (500, 1000)
 #: Fewer pairs than this are not worth an interpolant where averages have closed forms, and where they have none.
@@ -162,7 +164,7 @@ def plan_for(exact: PairMap, left: Side, right: Side, threads: int) -> Plan:
     left = left.part(~left.silent)
     right = left if symmetric else right.part(~right.silent)
     with _single_blas, ThreadPoolExecutor(threads) as pool:
-        tiles = _tiles((len(left.squares), len(right.squares)), symmetric)
+        tiles = _tiles((len(left.squares), len(right.squares)), symmetric, WIDE)
         ranges = list(pool.map(lambda t: _range(_cosines(left, right, t), left, right, t), tiles))
     return Plan.of(exact, left, right, _union(ranges))
 
@@ -180,7 +182,7 @@ def evaluated(exact: PairMap, left: Side, right: Side, threads: int, plan: Plan 
             matrices[0][t] = block = _cosines(left, right, t)  # they wait where the kernel will be
             return _range(block, left, right, t)
 
-        ranges = list(pool.map(prepare, tiles))
+        ranges = list(pool.map(prepare, _tiles(shape, symmetric, WIDE)))
         plan = plan or Plan.of(exact, left, right, _union(ranges))
         sides = plan.sides(left, right)
         long = sides is None and not exact.closed
@@ -240,12 +242,18 @@ def _range(block: Array, left: Side, right: Side, tile: Tile) -> tuple[float, fl
     low, high = float(block.min()), float(block.max())
     if high <= NEARLY:
         return low, high
-    i, j = np.nonzero(block > NEARLY)
+    i, j = _where(block > NEARLY)
     block = block.copy()
     block[i, j] = np.where(_same(left, right, tile, i, j), np.nan, block[i, j])
     if np.isnan(block).all():
         return np.inf, -np.inf
     return float(np.nanmin(block)), float(np.nanmax(block))
+
+
+def _where(mask: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Rows and columns; where there are few, much faster than ``np.nonzero`` of a matrix."""
+    rows, columns = np.divmod(np.flatnonzero(mask), mask.shape[1])
+    return rows, columns
 
 
 def _same(left: Side, right: Side, tile: Tile, i: NDArray[np.intp], j: NDArray[np.intp]) -> NDArray[np.bool_]:
@@ -294,7 +302,7 @@ def _beyond(plan: Plan, values: list[Array], cosine: Array, left: Side, right: S
     within = plan.composed.cosines
     if cosine.max() <= within.high and cosine.min() >= within.low:
         return
-    i, j = np.nonzero((cosine > within.high) | (cosine < within.low))
+    i, j = _where((cosine > within.high) | (cosine < within.low))
     other = ~_same(left, right, tile, i, j)  # kernels of equal inputs are put in at the end
     i, j = i[other], j[other]
     if len(i):
@@ -345,7 +353,9 @@ def _mirror(matrix: Array, value: Array, rows: slice, columns: slice) -> None:
 
 
 def _check(name: str, value: Array) -> None:
-    if not np.isfinite(value).all():
+    with np.errstate(all="ignore"):  # a sum is finite only if all terms are, and costs less; it may overflow by itself
+        finite = np.isfinite(value.sum()) or np.isfinite(value).all()
+    if not finite:
         raise NotConverged(
             f"{name} is not finite: the recursion grew beyond double precision; use a smaller C_W, or fewer layers"
         )
