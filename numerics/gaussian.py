@@ -14,9 +14,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..theory.activations import Activation
 from ..theory.errors import InvalidArgument, InvalidInput, NotAvailable, NotConverged, NotIntegrable
-from ..theory.integrands import Factor, Integrand, check_finite, read_integrand
-from ..theory.regularity import singular
+from ..theory.integrands import Integrand, check_finite, read_integrand
+from ..theory.regularity import Factor, singular
 from ..theory.symbols import z
+from .derivatives import without_derivatives
 from .digits import closed_to_digits
 from .estimate import Estimate
 from .panels import average_to_digits
@@ -29,6 +30,8 @@ Array = NDArray[np.float64]
 FEW = 256
 #: The most variables of quadrature.
 MOST = 4
+#: Variables of which one has less of its variance than this left, given the other, count as parallel.
+PARALLEL = 1e-14
 
 
 def gaussian_average(
@@ -47,7 +50,8 @@ def gaussian_average(
         .. math:: \langle f\rangle_K=\int\frac{d^dz}{\sqrt{|2\pi K|}}\;e^{-\frac12 z^\top K^{-1}z}\,f(z_1,\dots,z_d)
 
         for f a sum of products of functions of one variable each: a SymPy expression in one symbol for each variable; text with
-        registered activations, primes for derivatives (of kinks and jumps in the sense of distributions): ``"relu(a)*relu'(b)"``;
+        registered activations, primes for derivatives (of kinks and jumps in the sense of distributions, with their delta functions
+        wherever these are): ``"relu(a)*relu'(b)"``;
         or a Python function, or a sequence of them, one factor for each variable, which take and return arrays.
     Shapes
         Without ``covariance``: a SymPy expression in the entries ``K[a,b]``, averages without a closed form as they are.
@@ -157,10 +161,7 @@ def _double(known: Integrand, K: Array, rtol: float) -> Estimate:
             "no variance"
         )
     if delta:
-        raise NotAvailable(
-            f"integrand={known.expr} holds {delta}, a delta function, and has no closed form; allowed: derivatives that are "
-            "functions"
-        )
+        _check_deltas(known, delta, K)
     if len(known.labels) > MOST:
         raise NotAvailable(
             f"integrand={known.expr} has {len(known.labels)} variables and no closed form; quadrature goes up to {MOST}"
@@ -178,11 +179,28 @@ def _digits(known: Integrand, covariance: Any, K: Array, digits: int) -> Estimat
     found = None if closed is None else closed_to_digits(closed, known.labels, given, digits)
     if found is not None:
         return found
-    if _delta(known) or len(known.labels) > 2:
+    if len(known.labels) > 2:
         raise NotAvailable(
             f"integrand={known.expr} has no closed form; precision='mp' integrates functions of one or two variables"
         )
+    if delta := _delta(known):
+        _check_deltas(known, delta, K)
+        known = without_derivatives(known, given)
     return average_to_digits(known, given, digits)
+
+
+def _check_deltas(known: Integrand, delta: str, K: Array) -> None:
+    """Raise where delta functions cannot be moved to derivatives in front of the average, or no density is there."""
+    if len(known.labels) > 2 or known.regular() is None:
+        raise NotAvailable(
+            f"integrand={known.expr} holds {delta}, a delta function, and has no closed form; allowed: one or two variables, where "
+            "all that it is multiplied by is continuous there, with as many derivatives as the delta function has"
+        )
+    if (np.linalg.det(K) <= PARALLEL * np.prod(np.diagonal(K, axis1=-2, axis2=-1), axis=-1)).any():
+        raise NotAvailable(
+            f"integrand={known.expr} holds {delta}, a delta function, and has no closed form; allowed: variables that are not "
+            "parallel, and have a variance"
+        )
 
 
 def _delta(known: Integrand) -> str:
@@ -202,6 +220,7 @@ class Sum:
     kinks: tuple[float, ...]
     constants: Array
     products: tuple[tuple[tuple[int, ...], ...], ...]
+    derivatives: tuple[tuple[int, ...], ...]  #: how often by each variable, in front of each average
 
 
 def _of_functions(functions: tuple[Callable[[Array], Array], ...], kinks: Sequence[float]) -> Sum:
@@ -209,19 +228,22 @@ def _of_functions(functions: tuple[Callable[[Array], Array], ...], kinks: Sequen
         return [np.asarray(f(x)) for f in functions[: highest + 1]]
 
     one = tuple((i,) for i in range(len(functions)))
-    return Sum(sigma, tuple(float(k) for k in kinks), np.ones(1), (one,))
+    return Sum(sigma, tuple(float(k) for k in kinks), np.ones(1), (one,), ((0,) * len(functions),))
 
 
 @lru_cache(maxsize=64)
 def _of_products(known: Integrand) -> Sum:
-    factors = sorted({f for p in known.products for _, f in p.factors}, key=lambda f: (f[0].name, f[1]))
+    regular = known.regular()
+    assert regular is not None
+    factors = sorted({f for p, _ in regular for _, f in p.factors}, key=lambda f: (f[0].name, f[1]))
     functions = [_numeric(f) for f in factors]
     kinks = sorted({float(k) for act, _ in factors for k in act.kinks})
-    products = tuple(
-        tuple(tuple(factors.index(f) for f in p.at(label)) for label in known.labels) for p in known.products
+    products = tuple(tuple(tuple(factors.index(f) for f in p.at(label)) for label in known.labels) for p, _ in regular)
+    constants = np.array([float(p.constant) for p, _ in regular])
+    derivatives = tuple(by for _, by in regular)
+    return Sum(
+        lambda x, highest: [f(x) for f in functions[: highest + 1]], tuple(kinks), constants, products, derivatives
     )
-    constants = np.array([float(p.constant) for p in known.products])
-    return Sum(lambda x, highest: [f(x) for f in functions[: highest + 1]], tuple(kinks), constants, products)
 
 
 def _numeric(factor: Factor) -> Callable[[Array], Array]:
@@ -232,7 +254,7 @@ def _numeric(factor: Factor) -> Callable[[Array], Array]:
 
 def _by_quadrature(total: Sum, K: Array, rtol: float) -> Estimate:
     shape, d = K.shape[:-2], K.shape[-1]
-    terms = [(orders, (0,) * d) for orders in total.products]
+    terms = list(zip(total.products, total.derivatives, strict=True))
     try:
         values, errors = gaussian_averages(total.sigma, K.reshape(-1, d, d), terms, kinks=total.kinks, rtol=rtol)
     except ValueError as problem:

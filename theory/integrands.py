@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from itertools import product
 
 import sympy as sp
 from sympy.core.function import AppliedUndef, UndefinedFunction
@@ -20,11 +21,8 @@ from .elementary import ONE, NoRule, Terms, differentiate, multiply, read
 from .errors import InvalidArgument, NotIntegrable, WidthwiseError
 from .gaussian import Average
 from .gaussian_rules import kernel
-from .regularity import singular
+from .regularity import Factor, singular, without_deltas
 from .symbols import Jet, z
-
-#: A function of one variable: the derivative of this order of an activation.
-Factor = tuple[Activation, int]
 
 #: Letters of an integrand; no double quotes or brackets, so that nothing but mathematics can be written.
 _LETTERS = re.compile(r"[\w\s.+\-*/(),<>=&|~']+")
@@ -54,6 +52,19 @@ class Integrand:
     labels: tuple[str, ...]
     products: tuple[Product, ...]
     summands: tuple[Product, ...]
+
+    def regular(self) -> tuple[tuple[Product, tuple[int, ...]], ...] | None:
+        """The same as a sum of derivatives of products without delta functions, with how often by each variable."""
+        found: list[tuple[Product, tuple[int, ...]]] = []
+        for p in self.products:
+            sites = [without_deltas(tuple(p.at(label))) for label in self.labels]
+            if any(site is None for site in sites):
+                return None
+            for parts in product(*(site for site in sites if site is not None)):
+                factors = ((label, f) for label, (_, _, fs) in zip(self.labels, parts, strict=True) for f in fs)
+                constant = p.constant * sp.Mul(*(c for c, _, _ in parts))
+                found.append((Product(constant, tuple(factors)), tuple(m for _, m, _ in parts)))
+        return tuple(found)
 
     def closed(self) -> sp.Expr | None:
         """The average as an expression in the entries of K; None if there is no rule for one of the products."""

@@ -12,7 +12,9 @@ in which :math:`\sigma^{(k)}` occurs no more, and the derivative in front, like 
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import cache
+from math import comb
 
 import sympy as sp
 
@@ -20,6 +22,9 @@ from .activations import Activation, jump
 from .errors import NotAvailable
 from .gaussian import Average, average
 from .symbols import Jet, Sigma
+
+#: A function of one variable: the derivative of this order of an activation.
+Factor = tuple[Activation, int]
 
 #: The highest derivative whose continuity is looked at.
 HIGHEST = 8
@@ -38,6 +43,41 @@ def singular(activation: Activation, order: int) -> bool:
     """Whether the derivative of this order holds delta functions."""
     limit = singular_order(activation)
     return limit is not None and order >= limit
+
+
+def without_deltas(factors: tuple[Factor, ...]) -> list[tuple[int, int, tuple[Factor, ...]]] | None:
+    r"""A product of functions of one variable as a sum of :math:`c\,\partial^m(\text{functions})`, as (c, m, functions).
+
+    With the one factor that holds delta functions as :math:`\sigma^{(k)}=\partial^nu`, u its highest derivative that is a
+    function, :math:`h\,\partial^nu=\sum_i(-1)^i\binom ni\,\partial^{n-i}(h^{(i)}u)`. None where a derivative of h is
+    no function either.
+    """
+    at = next((i for i, f in enumerate(factors) if singular(*f)), None)
+    if at is None:
+        return [(1, 0, factors)]
+    act, k = factors[at]
+    limit = singular_order(act)
+    assert limit is not None
+    n, function, others = k - limit + 1, (act, limit - 1), factors[:at] + factors[at + 1 :]
+    found = []
+    for i in range(n + 1):
+        for count, product in _differentiated(others, i):
+            if any(singular(*f) for f in product):
+                return None
+            found.append(((-1) ** i * comb(n, i) * count, n - i, (function, *product)))
+    return found
+
+
+def _differentiated(factors: tuple[Factor, ...], times: int) -> list[tuple[int, tuple[Factor, ...]]]:
+    """The derivative of a product: how often each product of derivatives occurs in it."""
+    found = Counter({factors: 1})
+    for _ in range(times):
+        following: Counter[tuple[Factor, ...]] = Counter()
+        for product, count in found.items():
+            for i, (act, order) in enumerate(product):
+                following[(*product[:i], (act, order + 1), *product[i + 1 :])] += count
+        found = following
+    return [(count, product) for product, count in found.items()]
 
 
 def regular(node: Average, activation: Activation) -> sp.Expr:

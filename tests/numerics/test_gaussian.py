@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import sympy as sp
 from mpmath import mpf
+from scipy.stats import norm
 
 import widthwise as ww
 from widthwise.numerics.gaussian import Estimate
@@ -238,7 +239,10 @@ def test_zero_variance_puts_the_variable_to_zero():
         ("1/a", None, NotIntegrable, "at z=0"),
         ("relu''(a)**2", 1.0, NotIntegrable, "diverges at a = 0"),
         ("relu''(a)*relu''(b)", [[1, 1], [1, 1]], NotIntegrable, "parallel"),
-        ("hard_tanh''(a)", 1.0, NotAvailable, "delta function"),
+        ("hard_tanh''(a)", 0.0, NotAvailable, "have a variance"),
+        ("hard_tanh''(a)*tanh(b)", [[1, 1], [1, 1]], NotAvailable, "not parallel"),
+        ("relu'(a)*relu''(a)*tanh(b)", np.eye(2), NotAvailable, "continuous there"),
+        ("relu''(a)*tanh(b)*tanh(c)", np.eye(3), NotAvailable, "one or two variables"),
         ("exp(3*a)", 1e4, NotConverged, "leaves double precision"),
         ("tanh(a)*tanh(b)", [[1, 2], [2, 1]], InvalidInput, "correlations run from -1"),
         ("relu(a)*relu(b)", [[1, 2], [2, 1]], InvalidInput, "exceeds"),
@@ -282,3 +286,51 @@ def test_wrong_options():
         average(np.tanh, 1.0, precision="mp")
     with pytest.raises(InvalidInput, match="one covariance at a time"):
         average("tanh(a)*tanh(b)", [K, K], precision="mp")
+
+
+def density(x, y, K):
+    z, K = np.array([x, y]), np.array(K)
+    return np.exp(-z @ np.linalg.solve(K, z) / 2) / (2 * np.pi * np.sqrt(np.linalg.det(K)))
+
+
+def clipped_mean(mean, deviation):
+    """<hard_tanh(z)> over N(mean, deviation^2)."""
+    low, high = (-1 - mean) / deviation, (1 - mean) / deviation
+    inside = mean * (norm.cdf(high) - norm.cdf(low)) - deviation * (norm.pdf(high) - norm.pdf(low))
+    return norm.sf(high) - norm.cdf(low) + inside
+
+
+def test_delta_functions_anywhere():
+    """hard_tanh'' = delta(z + 1) - delta(z - 1): values of the density, and averages given one variable."""
+    K = [[1.0, 0.3], [0.3, 2.0]]
+    found = average("hard_tanh''(a)*hard_tanh''(b)", K)
+    exact = 2 * (density(1, 1, K) - density(1, -1, K))
+    assert abs(found.value - exact) <= found.error + 1e-16
+    assert found.error < 1e-13
+    found = average("relu(a)*hard_tanh''(a)*b**2", K)
+    exact = -norm.pdf(1) * (2 - 0.3**2 + 0.3**2)  # -p(1) <b^2 | a = 1>
+    assert abs(found.value - exact) <= found.error + 1e-16
+    assert average("hard_tanh''(a)*a", 1.0).value == pytest.approx(-2 * norm.pdf(1), rel=1e-12)
+
+
+def test_errors_of_delta_functions_are_honest():
+    """Variances from 1e-6 to 1e4, correlations to 1e-8 of 1; the larger delta(z - 1), the smaller the probability to be there."""
+    rng = np.random.default_rng(3)
+    for _ in range(40):
+        s, rho = 10 ** rng.uniform(-3, 2, 2), rng.choice([-1, 1]) * (1 - 10 ** rng.uniform(-8, 0))
+        K = np.outer(s, s) * [[1, rho], [rho, 1]]
+        mean, deviation = K[0, 1] / K[0, 0], s[1] * np.sqrt((1 - rho) * (1 + rho))
+        found = average("hard_tanh''(a)*hard_tanh(b)", K)
+        exact = -2 * norm.pdf(1 / s[0]) / s[0] * clipped_mean(mean, deviation)
+        assert abs(found.value - exact) <= found.error + 1e-12 * abs(exact)
+
+
+@pytest.mark.parametrize(
+    "integrand", ["relu'''(a)*tanh(b)", "hard_swish''(a)*hard_swish''(b)", "sign'(a)*cos(a)*hard_tanh(b)**2"]
+)
+def test_delta_functions_to_digits(integrand):
+    """Two routes: derivatives of the density under the integral in mpmath, and derivatives in front of the quadrature."""
+    K = [[1.0, 0.3], [0.3, 2.0]]
+    found, exact = average(integrand, K), average(integrand, K, precision="mp", digits=20)
+    assert abs(found.value - float(exact.value)) <= found.error
+    assert found.error < 1e-12
