@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import sympy as sp
 from rich.progress import track
 
 from widthwise.numerics.gaussian import gaussian_average
@@ -28,6 +29,7 @@ from widthwise.theory.activations import ACTIVATIONS, Activation, activation
 from widthwise.theory.architecture import MLP
 from widthwise.theory.closed_forms import closed_form
 from widthwise.theory.gaussian import Average
+from widthwise.theory.integrands import read_integrand
 from widthwise.theory.symbols import Jet, Sigma
 
 FAMILIES = ("hermite(3)", "monomial(4)", "rectified(2)", "leaky_relu(0.2)")
@@ -64,15 +66,17 @@ class Row:
 
 def has_closed_forms(act: Activation) -> str:
     """The kinds of averages that have closed forms."""
-    a, b, c, d, one = (Jet(label) for label in ("a", "b", "c", "d", ""))
+    a, b, c, d = map(Jet, "abcd")
     kinds = {
-        "1": Sigma(one, 0) ** 2,
         "2": Sigma(a, 0) * Sigma(b, 0),
         "4": Sigma(a, 0) * Sigma(b, 0) * Sigma(c, 0) * Sigma(d, 0),
     }
     if act.kinks:
         kinds["d"] = Sigma(a, 2) * Sigma(b, 2)
-    return " ".join(kind for kind, body in kinds.items() if closed_form(Average(body), act) is not None)
+    one = "1" if read_integrand(act(sp.Symbol("a", real=True)) ** 2).closed() is not None else ""
+    return " ".join(
+        [one, *(kind for kind, body in kinds.items() if closed_form(Average(body), act) is not None)]
+    ).strip()
 
 
 def covariances(count: int, rng: np.random.Generator, spread: float, nearest: float) -> np.ndarray:

@@ -21,6 +21,7 @@ from .elementary import ONE, NoRule, Terms, differentiate, multiply, read
 from .errors import InvalidArgument, NotIntegrable, WidthwiseError
 from .gaussian import Average
 from .gaussian_rules import kernel
+from .half_lines import cut_average
 from .regularity import Factor, singular, without_deltas
 from .symbols import Jet, z
 
@@ -215,7 +216,13 @@ def _shown(factor: Factor, label: str, at: sp.Expr | None = None) -> sp.Expr:
 
 @cache
 def _closed(p: Product) -> sp.Expr:
-    return closed_product({label: _terms(tuple(p.at(label))) for label in dict(p.factors)})
+    labels = tuple(dict(p.factors))
+    try:
+        return closed_product({label: _terms(tuple(p.at(label))) for label in labels})
+    except NoRule:
+        if len(labels) != 1:
+            raise
+        return cut_average(tuple(p.at(labels[0])), kernel(*labels * 2))
 
 
 def _derivative_of_mean(factors: tuple[Factor, ...], label: str, n: int) -> sp.Expr:
