@@ -3,13 +3,14 @@ r"""Gaussian averages by name or expression: in closed form, or as a number with
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 import sympy as sp
+from mpmath import mpf
 from numpy.typing import ArrayLike, NDArray
 
 from ..theory.activations import Activation
@@ -183,6 +184,10 @@ def _digits(known: Integrand, covariance: Any, K: Array, digits: int) -> Estimat
         raise NotAvailable(
             f"integrand={known.expr} has no closed form; precision='mp' integrates functions of one or two variables"
         )
+    even = tuple(p for p in known.products if not p.odd)
+    if not even:
+        return Estimate(mpf(0), mpf(0))
+    known = replace(known, products=even)
     if delta := _delta(known):
         _check_deltas(known, delta, K)
         known = without_derivatives(known, given)

@@ -118,12 +118,15 @@ def _beyond(x: sp.Expr) -> sp.Expr:
 
 def _collected(expr: sp.Expr) -> sp.Expr:
     """Equal error functions and exponentials together, with simple factors."""
-
-    def simple(e: sp.Expr) -> sp.Expr:
-        return sp.powsimp(sp.expand(e))
-
-    expr = expr.replace(lambda e: isinstance(e, (sp.erfc, sp.exp)), lambda e: e.func(simple(e.args[0])))
-    expr = sp.powsimp(sp.expand(expr), combine="exp")
-    expr = sp.expand_mul(expr.replace(sp.exp, lambda e: sp.exp(sp.expand(e))))
+    # powsimp(combine="exp") takes sqrt(2) exp(x) for a power of e with log 2 in the wrong place (SymPy 1.14).
+    expr = expr.replace(lambda e: isinstance(e, (sp.erfc, sp.exp)), lambda e: e.func(sp.expand(e.args[0])))
+    expr = sp.Add(*map(_one_exponential, sp.Add.make_args(sp.expand(expr, power_exp=False))))
     kinds = sorted(expr.atoms(sp.erfc, sp.exp), key=sp.default_sort_key)
     return sp.collect(expr, kinds, sp.factor_terms) if kinds else expr
+
+
+def _one_exponential(term: sp.Expr) -> sp.Expr:
+    """Products of exponentials as one."""
+    factors = sp.Mul.make_args(term)
+    exponent = sp.Add(*(f.args[0] for f in factors if isinstance(f, sp.exp)))
+    return sp.Mul(*(f for f in factors if not isinstance(f, sp.exp))) * sp.exp(sp.expand(exponent))

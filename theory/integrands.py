@@ -41,6 +41,11 @@ class Product:
         """The factors that depend on a variable."""
         return [factor for name, factor in self.factors if name == label]
 
+    @property
+    def odd(self) -> bool:
+        """Whether it changes its sign with all variables, so that its average vanishes."""
+        return sp.Mul(*(_parity(f) for _, f in self.factors)) == -1
+
 
 @dataclass(frozen=True)
 class Integrand:

@@ -353,6 +353,32 @@ def test_closed_forms_between_kinks(name, body):
         assert average(text, float(variance)).value == pytest.approx(float(truth.value), rel=2e-15, abs=1e-18)
 
 
+@pytest.mark.parametrize(
+    "body", ["exp(-a**2/2)*step(a-1)*a", "relu(a)*exp(-a**2)*hard_swish(a)", "selu(a)*exp(-a**2)*hard_swish(a)",
+             "exp(-a**2/2)*step(a-1)*elu(a)", "exp(a-a**2/3)*relu(a)*step(a+1/3)", "exp(2*a)*elu(a)**2*hard_tanh(a)*a**3"]
+)  # fmt: skip
+def test_closed_forms_of_products_between_kinks(body):
+    known = read_integrand(body)
+    assert known.closed() is not None
+    assert not known.closed().has(sp.log)
+    for variance in (mpf("0.01"), mpf(1), mpf(40)):
+        found = average(body, variance, precision="mp", digits=25)
+        truth = average_to_digits(known, np.array([[variance]]), 20)
+        assert abs(found.value - truth.value) <= mpf(10) ** -18 * abs(truth.value)
+
+
+def test_closed_form_between_kinks_by_hand():
+    """The density of variance 1/2 times z beyond 1: e^-1/(2 sqrt(2 pi))."""
+    assert average("exp(-a**2/2)*step(a-1)*a", 1.0).value == pytest.approx(
+        np.exp(-1) / (2 * np.sqrt(2 * np.pi)), rel=1e-15
+    )
+
+
+def test_what_vanishes_by_symmetry_is_zero_to_all_digits():
+    assert average("sign'(a)*tanh(b)", [[0.5, 0.495], [0.495, 0.5]], precision="mp", digits=20) == (0, 0)
+    assert average("tanh(a)*tanh(b)**2", np.eye(2), precision="mp", digits=20) == (0, 0)
+
+
 def test_closed_forms_between_kinks_read_well():
     root = sp.sqrt(2 * Kxx / sp.pi)
     assert (
