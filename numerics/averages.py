@@ -124,6 +124,8 @@ def _group(group: list[Table], sites: int, operators: bool, text: Text, by_corre
     arguments = [str(names[e]) for e in entries]
     if by_correlation:
         forms, arguments = [_by_correlation(form) for form in forms], ["a", "K_ab", "b", "correlation"]
+    elif sites == 2:
+        forms = [_of_one_root(form) for form in forms]
     lines, results = assignments(forms, text, prefix="y")
     return Group(
         f"closed_forms_{sites}" + ("_operators" if operators else ""),
@@ -134,6 +136,21 @@ def _group(group: list[Table], sites: int, operators: bool, text: Text, by_corre
         tuple(lines),
         tuple((t.name, result) for t, result in zip(group, results, strict=True)),
     )
+
+
+def _of_one_root(form: sp.Expr) -> sp.Expr:
+    r"""Arcs as :math:`\arcsin\frac nd=\operatorname{atan2}(n,\sqrt{d^2-n^2})` where the form holds that root, the determinant's.
+
+    At nearly parallel samples the rounding of the root, eps/angle, then cancels between the terms as its slope does.
+    """
+    roots = {sp.expand(p.base): sp.sqrt(p.base) for p in form.atoms(sp.Pow) if p.exp.is_Rational and p.exp.q == 2}
+
+    def arc(node: sp.asin) -> sp.Expr:
+        n, d = sp.fraction(node.args[0])
+        root = roots.get(sp.expand(d**2 - n**2))
+        return node if root is None else sp.atan2(n, root)
+
+    return form.replace(lambda e: isinstance(e, sp.asin), arc)
 
 
 def _by_correlation(form: sp.Expr) -> sp.Expr:

@@ -22,7 +22,7 @@ ROUNDING = 1e-12
 
 
 def closed_to_digits(closed: sp.Expr, labels: tuple[str, ...], K: Any, digits: int | None = None) -> Estimate | None:
-    """A closed form at covariances (..., d, d), in double precision or to so many digits; None where it is 0/0."""
+    """A closed form at covariances (..., d, d), in double precision or to so many digits; None where it is 0/0, or a deep tail."""
     d = len(labels)
     pairs = [(i, j) for i in range(d) for j in range(i, d)]
     entries = [quantity("K").entry((labels[i], labels[j])) for i, j in pairs]
@@ -52,7 +52,9 @@ def _settled(function: Callable[..., Any], K: Any, closed: sp.Expr, digits: int)
     """The value with more and more spare digits, until two agree: terms may cancel, or diverge with the precision."""
     before: Any = None
     vanishing = True
-    for spare in (SPARE, 2 * SPARE, 4 * SPARE, 8 * SPARE):
+    # 2 - erfc(x) is as small as exp(-x^2) says, which is not zero.
+    tails = closed.has(sp.erfc)
+    for spare in (SPARE * factor for factor in ((1, 2, 4, 8, 32, 128) if tails else (1, 2, 4, 8))):
         with mp.workdps(digits + spare):
             entries = within(K)
             try:
@@ -61,13 +63,14 @@ def _settled(function: Callable[..., Any], K: Any, closed: sp.Expr, digits: int)
                 return None  # at a variance of zero, or a product of delta functions of parallel variables
             if mpmath.isnan(value):
                 return None
-            if before is not None and abs(value - before) <= mpf(10) ** (-digits) * abs(value):
+            agree = before is not None and abs(value - before) <= mpf(10) ** (-digits) * abs(value)
+            if agree and not (tails and value == 0):
                 return value
             # Roots of a rounded zero keep half of the digits.
             vanishing &= abs(value) <= mpf(10) ** (3 - (digits + spare) // 2) * (1 + max(map(abs, entries)))
             before = value
     if vanishing:  # terms that cancel to all digits
-        return mpf(0)
+        return None if tails else mpf(0)
     numbers = np.array([[float(_number(x)) for x in row] for row in K])
     raise NotIntegrable(
         f"the average {closed} diverges at covariance={np.array2string(numbers)}: "

@@ -55,9 +55,10 @@ def _agreed(values: Iterator[Any], digits: int) -> Estimate | None:
     before: Any = None
     for value in values:
         if before is not None:
-            error = abs(value - before)
-            if error <= mpf(10) ** (-digits) * max(abs(value), mpf(10) ** -digits):
-                return Estimate(+value, error + abs(value) * mpf(10) ** (1 - digits))
+            error, smallest = abs(value - before), mpf(10) ** (-2 * digits)
+            if error <= max(mpf(10) ** -digits * abs(value), smallest):
+                # Where nothing was seen, the value is as small as that, and need not be zero.
+                return Estimate(+value, error + abs(value) * mpf(10) ** (1 - digits) if value else smallest)
         before = value
     return None
 

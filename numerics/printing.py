@@ -53,7 +53,8 @@ class DifferentiableText(PythonCodePrinter):
 
     names = {
         sp.sin: "xp.sin", sp.cos: "xp.cos", sp.exp: "xp.exp", sp.log: "xp.log", sp.sinh: "xp.sinh", sp.cosh: "xp.cosh",
-        sp.tanh: "xp.tanh", sp.atan: "xp.arctan", sp.asinh: "xp.arcsinh", sp.acosh: "xp.arccosh", sp.atanh: "xp.arctanh",
+        sp.tanh: "xp.tanh", sp.atan: "xp.arctan", sp.atan2: "xp.arctan2", sp.asinh: "xp.arcsinh", sp.acosh: "xp.arccosh",
+        sp.atanh: "xp.arctanh",
         sp.Abs: "xp.abs", sp.sign: "xp.sign", sp.asin: "arcsin", sp.acos: "arccos",
         sp.erf: "erf", sp.erfc: "erfc", logaddexp: "xp.logaddexp",
     }  # fmt: skip

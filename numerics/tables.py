@@ -13,6 +13,8 @@ from .quadrature import Sigma, Term, gaussian_averages
 Array = NDArray[np.float64]
 #: Samples count as parallel when their correlation is this close to 1 or -1.
 PARALLEL = 1e-13
+#: A closed form and a quadrature that are this close mean the same number.
+AGREED = 1e-10
 
 
 def tables(
@@ -182,22 +184,29 @@ def _arrangement_numbers(
 def where_regular(
     formulas: Callable[..., Mapping[str, Array]], K: Array, singular: Mapping[str, Array]
 ) -> tuple[dict[str, Array], float]:
-    """Closed forms of two sites at all pairs where they are regular, the quadrature's tables at the others; and rounding.
+    """Closed forms of two sites where they are regular, or have the limit that the tables by quadrature say; and rounding.
 
     The closed forms of kinked activations are functions of the correlation with branch points at parallel samples, and
     of quotients by the variances. Near parallel samples their derivatives are large, and cancel in the tensors: what
-    stays is the rounding of the single terms.
+    stays is the rounding of the single terms. The limit at parallel samples is taken beyond the edge, where roots and arcs
+    are clipped to it: the quadrature has fewer digits, and the angle between others is seen beside the diagonal.
     """
     good = regular(K)
     variance = np.diagonal(K)
     lively = np.where(variance > 0, variance, 1.0)
-    values, largest = {}, 0.0
-    with np.errstate(divide="ignore", invalid="ignore"):  # at singular pairs
-        found = formulas(lively[:, None], K, lively[None, :])
-    for name, value in found.items():
-        values[name] = np.where(good, value, singular[name])
-        largest = max(largest, float(np.abs(values[name]).max(initial=0.0, where=good)))
-    # The values are inverse powers of the angle between the samples, which cancel in the tensors. Measured for the 1/n
-    # correction to relu's tangent kernel between angles of 1e-3 and 1e-6: right to a factor of ten.
-    rounding = 8 * float(np.finfo(float).eps) * largest / max(1.0, float(variance.max()))
+    eps = float(np.finfo(float).eps)
+    edge = np.sign(K) * np.sqrt(np.outer(lively, lively)) * (1 + 4 * eps)
+    edge = np.where((lively == K) & (lively[:, None] == K), K, edge)  # equal samples: the determinant is exactly 0
+    values, rounding = {}, 0.0
+    with np.errstate(all="ignore"):  # at singular pairs
+        found = formulas(lively[:, None], np.where(good, K, edge), lively[None, :])
+        shaken = formulas(lively[:, None], K * (1 - 2 * eps), lively[None, :])
+        for name, value in found.items():
+            limit = np.abs(value - singular[name]) <= AGREED * np.abs(singular[name])
+            values[name] = np.where(good | limit, value, singular[name])
+            # The values are inverse powers of the angle between the samples, which cancel in the tensors. Measured for the
+            # 1/n correction to relu's tangent kernel between angles of 1e-3 and 1e-6: right to a factor of ten.
+            cancelled = 8 * eps * np.abs(value) / max(1.0, float(variance.max()))
+            moved = np.abs(shaken[name] - value) / np.maximum(1.0, np.abs(value))  # by the rounding of K itself
+            rounding = max(rounding, float(np.maximum(cancelled, moved).max(initial=0.0, where=good)))
     return values, rounding

@@ -101,14 +101,22 @@ def _moment(j: int, b: sp.Expr, c: sp.Expr, low: sp.Expr, high: sp.Expr) -> sp.E
             return sp.S.Zero
         return at**power * sp.exp(-((at - m) ** 2) / (2 * v)) / sp.sqrt(2 * sp.pi * v)
 
-    # erfc keeps its digits where it vanishes: in the tail in which the interval lies, as seen from the mean m.
-    side = -1 if b > 0 or low == -sp.oo else 1
+    side = _tail(b, low, high)
     near, far = (low, high) if side > 0 else (high, low)
     whole = (_beyond(side * (near - m) / sp.sqrt(2 * v)) - _beyond(side * (far - m) / sp.sqrt(2 * v))) / 2
     moments = [sp.S.Zero, whole]
     for i in range(1, j + 1):
         moments.append(m * moments[-1] + (i - 1) * v * moments[-2] - v * (cut(i - 1, high) - cut(i - 1, low)))
     return sp.sqrt(v / VARIANCE) * sp.exp(b**2 * v / 2) * moments[-1]
+
+
+def _tail(b: sp.Expr, low: sp.Expr, high: sp.Expr) -> int:
+    """The tail, +1 or -1, in which an interval lies as seen from the mean b v >= 0 or <= 0: there erfc keeps its digits."""
+    if low == -sp.oo or high == sp.oo:
+        return -1 if low == -sp.oo else 1
+    if (b > 0 and low > 0) or (b < 0 and high < 0):
+        raise NoRule  # on which side of the mean it lies depends on the variance
+    return -1 if b > 0 or (b == 0 and high <= 0) else 1
 
 
 def _beyond(x: sp.Expr) -> sp.Expr:

@@ -400,3 +400,19 @@ def test_tails_of_closed_forms_keep_their_digits():
         K = mpf(1000)
         tail = sum((-1) ** k * mpmath.fac2(2 * k - 1) / K**k for k in range(12)) / mpmath.sqrt(2 * mpmath.pi * K)
         assert abs(found.value - (tail - mpf(1) / 2)) < mpf(10) ** -24
+
+
+@pytest.mark.parametrize("K", ["1e-1", "1e-3", "1e-4"])
+@pytest.mark.parametrize("text", ["exp(a)*step(a-1)", "exp(-a)*step(-a-1)", "exp(a)*step(a-1)*step(3-a)"])
+def test_a_tail_is_not_zero(text, K):
+    """E[e^z; 1 < z < h] = e^(K/2) [erfc((1 - K)/s) - erfc((h - K)/s)]/2, s = sqrt(2K), down to 1e-2174."""
+    found = average(text, K, precision="mp", digits=20)
+    double = average(text, float(K))
+    with mpmath.workdps(40):
+        k = mpf(K)
+        s, high = mpmath.sqrt(2 * k), 3 if "3" in text else mpmath.inf
+        exact = mpmath.exp(k / 2) * (mpmath.erfc((1 - k) / s) - mpmath.erfc((high - k) / s)) / 2
+        assert abs(found.value - exact) <= found.error
+        assert abs(double.value - exact) <= double.error + 1e-12 * exact  # float(K) is not K
+        if K != "1e-4" and "3" not in text:
+            assert abs(found.value / exact - 1) < mpf(10) ** -19

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
+from widthwise.numerics.kernels import kernel
 from widthwise.numerics.predict import predict
 from widthwise.theory.architecture import MLP
 from widthwise.theory.errors import AccuracyWarning, ExpansionWarning
@@ -281,6 +282,17 @@ def test_parallel_inputs_are_the_limit_of_nearly_parallel_ones(name):
         off = distance_from_parallel(name, angle)
         for n in names:
             assert off[n] <= 2 * angle, (n, angle, off[n])
+
+
+@over("relu", "abs", "leaky_relu")
+def test_kernel_of_nearly_parallel_inputs_keeps_its_digits(name):
+    """K' = C <s s> is smooth enough in the angle t: its slope in t vanishes at t = 0, so rounding of the angle must not show."""
+    net, turn = MLP(name, depth=4, C_W=2, C_b=0, lambda_W=1, lambda_b=0), np.array([[0.6, 0.8], [-0.8, 0.6]])
+    for angle in (1e-3, 1e-5, 1e-6):
+        X = np.array([[1.0, 0.0], [np.cos(angle), np.sin(angle)]]) @ turn
+        found, exact = predict(net, X, ("K", "Theta")), kernel(net, X, get=("nngp", "ntk"))
+        assert_allclose(found.K[-1], exact.nngp, rtol=3e-15)
+        assert_allclose(found.Theta[-1], exact.ntk, rtol=2e-15 / angle)
 
 
 def test_lost_digits_of_nearly_parallel_inputs_are_reported():
