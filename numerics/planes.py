@@ -319,7 +319,8 @@ def averaged(
         change, size, z_rounding, tail = (combine @ (np.abs(C[:, pending]) * s) for s in sums[1:])
         if not level:
             scale = size
-            rounding = floor * np.maximum(size, z_rounding) + tail + math.erfc(_WIDTH / math.sqrt(2)) * size + _UNSEEN
+            rounding = floor * np.maximum(size, z_rounding) + tail + math.erfc(_WIDTH / math.sqrt(2)) * size
+            rounding += np.where(size == 0, _UNSEEN, 1e-300)
         size = scale[:, pending]
         # Both rules converge exponentially in their nodes while sigma is resolved: half of them have the square root of
         # the relative error. A change may be small by chance: no less than a tenth of the worst among the terms
