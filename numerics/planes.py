@@ -32,8 +32,6 @@ Request = tuple[tuple[int, int], tuple[Key, Key]]
 _TOGETHER = 14_000
 #: First and last half width of an axis, in standard deviations.
 _WIDTH, _WIDEST = 8.0, 60.0
-#: What a function that vanishes up to thirty standard deviations from the mean may average to.
-_UNSEEN = 1e-195
 #: Accuracy exp(-E) of the first equidistant rule, and nodes of a panel at each level.
 _FIRST_E, _FIRST_NODES = 38.0, 22
 _MOST_LEVELS = 9
@@ -319,8 +317,7 @@ def averaged(
         change, size, z_rounding, tail = (combine @ (np.abs(C[:, pending]) * s) for s in sums[1:])
         if not level:
             scale = size
-            rounding = floor * np.maximum(size, z_rounding) + tail + math.erfc(_WIDTH / math.sqrt(2)) * size
-            rounding += np.where(size == 0, _UNSEEN, 1e-300)
+            rounding = floor * np.maximum(size, z_rounding) + tail + math.erfc(_WIDTH / math.sqrt(2)) * size + 1e-300
         size = scale[:, pending]
         # Both rules converge exponentially in their nodes while sigma is resolved: half of them have the square root of
         # the relative error. A change may be small by chance: no less than a tenth of the worst among the terms

@@ -413,6 +413,7 @@ def test_a_tail_is_not_zero(text, K):
         s, high = mpmath.sqrt(2 * k), 3 if "3" in text else mpmath.inf
         exact = mpmath.exp(k / 2) * (mpmath.erfc((1 - k) / s) - mpmath.erfc((high - k) / s)) / 2
         assert abs(found.value - exact) <= found.error
-        assert abs(double.value - exact) <= double.error + 1e-12 * exact  # float(K) is not K
+        # float(K) is not K; and doubles may see nothing of a function that is zero up to thirty standard deviations
+        assert abs(double.value - exact) <= 1e-12 * exact + 1e-195
         if K != "1e-4" and "3" not in text:
             assert abs(found.value / exact - 1) < mpf(10) ** -19
