@@ -1,0 +1,286 @@
+r"""The equations of training, solved by going through time once.
+
+Nothing has to be iterated: what a layer needs at time t is known when the layers are visited as training itself visits them, forward
+for h, backward for z, because order parameters of earlier times are known and no activity answers to what comes back at the same time.
+So the sites of every layer are carried along as samples, and the order parameters of a new time are averages over them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .optimizer import kernels
+from .sites import Sites
+from .sources import Embedding, Rotation, Source, orthonormal, root
+
+Array = NDArray[np.float64]
+Tick = Callable[[], None]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What a solution depends on, but for the random numbers."""
+
+    sites: Sites
+    parameters: dict[str, float]
+    phi: tuple[Callable[[Array, int], list[Array]], ...]  #: of each hidden layer
+    errors: Callable[[Array], Array]  #: f (K, P) -> Delta (K, P), zero for samples that are not trained on
+    overlaps: Array  #: x.x'/n_0
+    steps: int
+    outputs: int
+    momentum: float
+    decay: float
+    samples: int  #: sites of each layer
+    tangents: int  #: of these, those whose responses are followed
+    exact: bool  #: sites linear in their sources: coefficients instead of samples
+
+    @property
+    def layers(self) -> int:
+        """L."""
+        return len(self.phi)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """T, K, P."""
+        return self.steps, self.outputs, len(self.overlaps)
+
+
+@dataclass
+class Tangent:
+    """How a layer's fields answer to one of its sources, at all times, for some of its sites: (time, ..., site, direction)."""
+
+    phi: Array
+    g: Array
+    dh: Array = field(default_factory=lambda: np.zeros(0))
+
+
+class Layer:
+    """The sites of one hidden layer."""
+
+    def __init__(self, problem: Problem, number: int, rng: np.random.Generator) -> None:
+        T, K, P = problem.shape
+        self.number, self.problem = number, problem
+        first, top = number == 1, number == problem.layers
+        sizes = (P if first else T * P, 1, K if top else T * K * P)
+        S = sum(sizes) if problem.exact else problem.samples
+        self.sites, self.weight = S, 1.0 if problem.exact else 1.0 / S
+        self.phi, self.g = np.zeros((T, P, S)), np.zeros((T, K, P, S))
+        self.h, self.z = np.zeros((P, S)), np.zeros((K, P, S))
+        self.start = np.zeros((P, S))
+        scale_u, bias = problem.sites.functions["u_source"](**problem.parameters)
+        scale_r, _ = problem.sites.functions["r_source"](**problem.parameters)
+        self.scales = np.sqrt(scale_u), np.sqrt(scale_r)
+        noise = self._noise(P if first else 0, K if top else 0, sizes, rng)
+        x, b, w = noise
+        self.bias = np.sqrt(bias) * b
+        self.inputs = self.scales[0] * (root(problem.overlaps) @ x) if first else None
+        self.readout = self.scales[1] * w if top else None
+        self.from_below: Source | None = None if first else self._source(0, sizes, rng)
+        self.from_above: Source | None = None if top else self._source(2, sizes, rng)
+        self.by_r = None if top else self._tangent(T * K * P)
+        self.by_u = None if first else self._tangent(T * P)
+
+    def _noise(self, inputs: int, outputs: int, sizes: tuple[int, ...], rng: np.random.Generator) -> tuple[Array, ...]:
+        """Standard normal variables that stay the same in training: of inputs, bias, readout."""
+        if self.problem.exact:
+            unit = np.eye(self.sites)
+            starts = np.cumsum((0, *sizes))
+            return unit[:inputs], unit[starts[1] : starts[2]], unit[starts[2] : starts[2] + outputs]
+        return tuple(np.split(orthonormal(self.sites, inputs + 1 + outputs, rng), (inputs, inputs + 1)))
+
+    def _source(self, block: int, sizes: tuple[int, ...], rng: np.random.Generator) -> Source:
+        if self.problem.exact:
+            return Embedding(self.sites, sizes[block], int(sum(sizes[:block])))
+        return Rotation(self.sites, rng)
+
+    def _tangent(self, directions: int) -> Tangent:
+        T, K, P = self.problem.shape
+        S = min(self.problem.tangents, self.sites)
+        return Tangent(np.zeros((T, P, S, directions)), np.zeros((T, K, P, S, directions)))
+
+    @property
+    def tangents(self) -> tuple[tuple[str, Tangent], ...]:
+        """The responses of this layer, by their sources."""
+        return tuple((n, t) for n, t in (("r", self.by_r), ("u", self.by_u)) if t is not None)
+
+
+class Run:
+    """One solution: the sites of all layers and the order parameters up to the present."""
+
+    def __init__(self, problem: Problem, rng: np.random.Generator) -> None:
+        T, K, P = problem.shape
+        L = problem.layers
+        self.problem = problem
+        self.layers = [Layer(problem, i + 1, rng) for i in range(L)]
+        q: dict[str, list[Array]] = {
+            "Phi": [np.zeros((T, P, T, P)) for _ in range(L + 1)],
+            "G": [np.zeros((T, K, P, T, K, P)) for _ in range(L + 2)],
+            "A": [np.zeros((T, P, T, K, P)) for _ in range(L + 1)],
+            "B": [np.zeros((T, K, P, T, P)) for _ in range(L + 1)],
+        }
+        q["Phi"][0][:] = problem.overlaps[:, None, :]
+        q["G"][L + 1][:] = np.eye(K)[:, None, None, :, None]
+        self.q = q
+        self.f, self.delta = np.zeros((T, K, P)), np.zeros((T, K, P))
+        self.ntk = np.zeros((T, K, P, K, P))
+        self.a, self.m = kernels(T, problem.parameters["eta"], problem.momentum, problem.decay)
+
+    def solve(self, tick: Tick = lambda: None) -> Run:
+        """Go through time."""
+        for t in range(self.problem.steps):
+            for layer in self.layers:
+                self._forward(layer, t)
+            self._predict(t)
+            for layer in reversed(self.layers):
+                self._backward(layer, t)
+            self._tangent_kernel(t)
+            tick()
+        return self
+
+    def _call(self, name: str, *arguments: Any, **more: Any) -> Any:
+        return self.problem.sites.functions[name](*arguments, **more, **self.problem.parameters)
+
+    def _orders(self, name: str, layer: int, t: int, upto: int) -> dict[str, Any]:
+        """The rows of time t that a generated function takes."""
+        rows: dict[str, Any] = {}
+        for order, shift in self.problem.sites.takes[name]:
+            if order == "a":
+                rows[order] = self.a[t]
+            elif order == "m":
+                rows[order] = self.m[t, :upto]
+            elif order == "Delta":
+                rows[order] = self.delta[:upto]
+            else:
+                row = self.q[order][layer + shift][t]
+                past = 1 if order in ("Phi", "A") else 2
+                rows[order] = row[(slice(None),) * past + (slice(upto),)]
+        return rows
+
+    def _memories(self, name: str, layer: Layer, t: int) -> tuple[list[Array], list[tuple[str, int]]]:
+        """The kernels of the memories of h or z, as matrices, with the vector and the number of times that each is for."""
+        whole = self._call(f"{name}_kernels", **self._orders(f"{name}_kernels", layer.number, t, t + 1))
+        matrices, vectors = [], []
+        for kernel, (vector, strict) in zip(whole, self.problem.sites.memories[name], strict=True):
+            rows = 1 if name == "h" else 2
+            upto = t if strict else t + 1
+            cut = kernel[(slice(None),) * rows + (slice(upto),)]
+            matrices.append(np.ascontiguousarray(cut).reshape(int(np.prod(cut.shape[:rows])), -1))
+            vectors.append((vector, upto))
+        return matrices, vectors
+
+    def _field(self, name: str, source: Array | float, t: int, memories: list[Array]) -> Array:
+        own = {"a": self.a[t]} if self.problem.sites.takes[name] else {}
+        named = {f"memory_{i}": memory for i, memory in enumerate(memories)}
+        return np.asarray(self._call(name, source, **own, **named))
+
+    def _forward(self, layer: Layer, t: int) -> None:
+        _, _, P = self.problem.shape
+        u = self._source_u(layer, t)
+        kernels_, vectors = self._memories("h", layer, t)
+        past = [_apply(k, v, getattr(layer, v)[:n]).reshape(P, -1) for k, (v, n) in zip(kernels_, vectors, strict=True)]
+        layer.h = self._field("h", u, t, past)
+        layer.phi[t] = self.problem.phi[layer.number - 1](layer.h, 0)[0]
+        if t == 0:
+            layer.start = layer.phi[0].copy()
+        Phi = self.q["Phi"][layer.number]
+        row = layer.weight * _gram(layer.phi[t], layer.phi[: t + 1])  # (P, t + 1, P)
+        Phi[t, :, : t + 1] = row
+        Phi[: t + 1, :, t] = row.transpose(1, 2, 0)
+        slope = self._slopes(layer, 1)[1] if layer.tangents else None
+        for name, tangent in layer.tangents:
+            S = tangent.phi.shape[2]
+            varied = [
+                _apply(k, v, getattr(tangent, v)[:n]).reshape(P, S, -1)
+                for k, (v, n) in zip(kernels_, vectors, strict=True)
+            ]
+            tangent.dh = self._field("h", _direction(tangent.phi[t], t, P) if name == "u" else 0.0, t, varied)
+            assert slope is not None
+            tangent.phi[t] = slope[:, :, None] * tangent.dh
+            if name == "r":
+                A = tangent.phi[t].mean(axis=1) / self.problem.parameters["gamma_0"]
+                self.q["A"][layer.number][t] = A.reshape(self.q["A"][layer.number][t].shape)
+
+    def _source_u(self, layer: Layer, t: int) -> Array:
+        if layer.inputs is not None:
+            return np.asarray(layer.inputs + layer.bias)
+        assert layer.from_below is not None
+        return np.asarray(layer.scales[0] * layer.from_below(self.layers[layer.number - 2].phi[t]) + layer.bias)
+
+    def _predict(self, t: int) -> None:
+        top = self.layers[-1]
+        assert top.readout is not None
+        # <r phi(h(0))> = 0, as r is independent of u: without it the noise is no larger than what training has changed.
+        readout = top.weight * top.readout @ (top.phi[t] - top.start).T
+        self.f[t] = self._call("f", readout, **self._orders("f", top.number, t, t))
+        self.delta[t] = self.problem.errors(self.f[t])
+
+    def _backward(self, layer: Layer, t: int) -> None:
+        _, K, P = self.problem.shape
+        r = self._source_r(layer, t)
+        kernels_, vectors = self._memories("z", layer, t)
+        past = [
+            _apply(k, v, getattr(layer, v)[:n]).reshape(K, P, -1) for k, (v, n) in zip(kernels_, vectors, strict=True)
+        ]
+        layer.z = self._field("z", r, t, past)
+        slopes = self.problem.phi[layer.number - 1](layer.h, 1)
+        layer.g[t] = self._call("g", slopes[1], layer.z)
+        G = self.q["G"][layer.number]
+        row = layer.weight * _gram(layer.g[t].reshape(K * P, -1), layer.g[: t + 1].reshape(t + 1, K * P, -1))
+        row = row.reshape(K, P, t + 1, K, P)
+        G[t, :, :, : t + 1] = row
+        G[: t + 1, :, :, t] = row.transpose(2, 3, 4, 0, 1)
+        local = self._slopes(layer, 2) if layer.tangents else []
+        for name, tangent in layer.tangents:
+            S = tangent.phi.shape[2]
+            varied = [
+                _apply(k, v, getattr(tangent, v)[:n]).reshape(K, P, S, -1)
+                for k, (v, n) in zip(kernels_, vectors, strict=True)
+            ]
+            own = _direction(tangent.g[t].reshape(K * P, S, -1), t, K * P).reshape(K, P, S, -1) if name == "r" else 0.0
+            dz = self._field("z", own, t, varied)
+            z = layer.z[:, :, :S, None]
+            tangent.g[t] = self._call("g_varied", local[1][:, :, None], local[2][:, :, None], z, tangent.dh, dz)
+            if name == "u":
+                B = tangent.g[t].mean(axis=2) / self.problem.parameters["gamma_0"]
+                self.q["B"][layer.number - 1][t] = B.reshape(self.q["B"][layer.number - 1][t].shape)
+
+    def _source_r(self, layer: Layer, t: int) -> Array:
+        _, K, P = self.problem.shape
+        if layer.readout is not None:
+            return np.broadcast_to(layer.readout[:, None, :], (K, P, layer.sites))
+        assert layer.from_above is not None
+        return np.asarray(layer.scales[1] * layer.from_above(self.layers[layer.number].g[t]))
+
+    def _slopes(self, layer: Layer, order: int) -> list[Array]:
+        """The activation and its derivatives at the sites whose responses are followed."""
+        S = min(self.problem.tangents, layer.sites)
+        return self.problem.phi[layer.number - 1](layer.h[:, :S], order)
+
+    def _tangent_kernel(self, t: int) -> None:
+        for number in range(self.problem.layers + 1):
+            G, Phi = self.q["G"][number + 1][t, :, :, t], self.q["Phi"][number][t, :, t]
+            self.ntk[t] += self._call("NTK", **{"G": G, "Phi": Phi})
+
+
+def _apply(kernel: Array, name: str, history: Array) -> Array:
+    """(rows, times x indices) by the history of phi or g, (times, indices ..., sites ...)."""
+    indices = {"phi": 2, "g": 3}[name]
+    return np.asarray(kernel @ history.reshape(kernel.shape[1], int(np.prod(history.shape[indices:]))))
+
+
+def _gram(now: Array, upto: Array) -> Array:
+    """Inner products over sites: (rows, S) by (times, rows', S) -> (rows, times, rows')."""
+    times, rows, S = upto.shape
+    return (now @ upto.reshape(times * rows, S).T).reshape(len(now), times, rows)
+
+
+def _direction(like: Array, t: int, rows: int) -> Array:
+    """The variation of a source by itself: one in direction (t, row), for each row."""
+    out = np.zeros(like.shape)
+    out[np.arange(rows), :, t * rows + np.arange(rows)] = 1.0
+    return out

@@ -1,0 +1,94 @@
+"""Independent solutions: their mean and spread, files to resume from, and progress."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+#: Seconds after which a run counts as long and shows its progress.
+LONG = 2.0
+
+
+class Moments:
+    """Running means and squares (Welford)."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.mean: dict[str, Array] = {}
+        self._squares: dict[str, Array] = {}
+
+    def add(self, values: dict[str, Array]) -> None:
+        """One more solution."""
+        self.count += 1
+        for name, value in values.items():
+            if self.count == 1:
+                self.mean[name], self._squares[name] = value.copy(), np.zeros_like(value)
+            else:
+                off = value - self.mean[name]
+                self.mean[name] += off / self.count
+                self._squares[name] += off * (value - self.mean[name])
+
+    def stderr(self, name: str) -> Array:
+        """The standard error of the mean; zero for a single solution, which has no randomness."""
+        if self.count < 2:
+            return np.zeros_like(self.mean[name])
+        return np.asarray(np.sqrt(self._squares[name] / (self.count * (self.count - 1))))
+
+
+def stored(folder: str | Path | None, key: str, compute: Callable[[], dict[str, Array]]) -> dict[str, Array]:
+    """A result from the folder, if it lies there; else computed, and laid there."""
+    if folder is None:
+        return compute()
+    path = Path(folder) / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.npz"
+    if path.exists():
+        with np.load(path) as file:
+            return {name: file[name] for name in file.files}
+    values = compute()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(f".{os.getpid()}.part.npz")
+    np.savez(unfinished, **values)
+    unfinished.replace(path)  # a run that is cut off leaves no half a file
+    return values
+
+
+class Progress:
+    """Counts steps; shows rate and time left on stderr once a run turns out long."""
+
+    def __init__(self, what: str, total: int, wanted: bool | None) -> None:
+        self.what, self.total, self.done, self.start = what, total, 0, time.monotonic()
+        self.after = {None: LONG if sys.stderr.isatty() else float("inf"), True: 0.0, False: float("inf")}[wanted]
+        self._bar: Any = None
+        self._task: Any = None
+
+    def advance(self, steps: int = 1) -> None:
+        """Count, and draw if the run is long enough."""
+        self.done += steps
+        if time.monotonic() - self.start < self.after:
+            return
+        if self._bar is None:
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+            from rich.progress import Progress as Bar
+
+            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+            self._bar = Bar(*columns, console=Console(stderr=True))
+            self._bar.start()
+            self._task = self._bar.add_task(self.what, total=self.total)
+        self._bar.update(self._task, completed=self.done)
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()

@@ -1,0 +1,100 @@
+r"""Gaussian fields with the covariance of what another layer sends, as the sites of both layers go through time.
+
+The fields :math:`u(t)` of a layer have the covariance :math:`\langle\phi(t)\phi(s)\rangle` of the layer below. Given S sites of that layer as rows of
+S numbers, a random rotation of each row by one and the same orthogonal matrix has exactly this covariance, at all times, and is nearly
+Gaussian: neither a covariance matrix nor its root is ever formed, and fields at later times need no conditioning.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+import scipy.fft
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+
+class Source(Protocol):
+    """Turns what one layer sends into the Gaussian field of another."""
+
+    def __call__(self, sent: Array) -> Array:
+        """(rows, sites) -> (rows, sites)."""
+        ...
+
+
+class Rotation:
+    r"""A random rotation in S dimensions: twice random signs, a cosine transform and a permutation.
+
+    Equation
+        :math:`u=R\,x`, R orthogonal, :math:`u\cdot u'=x\cdot x'` exactly; every component is a sum over all S numbers with random signs,
+        Gaussian up to cumulants of order 1/S.
+    Shapes
+        (..., S) -> (..., S).
+    Units
+        Those of x.
+    Valid
+        S large.
+    Errors
+        None.
+    Source
+        Randomized trigonometric transforms: Ailon & Chazelle, The fast Johnson-Lindenstrauss transform (2009).
+    """
+
+    def __init__(self, sites: int, rng: np.random.Generator) -> None:
+        self.signs = rng.choice([-1.0, 1.0], (3, sites))
+        self.order = rng.permutation(sites)
+
+    def __call__(self, sent: Array) -> Array:
+        """Rotate the last axis."""
+        x = scipy.fft.dct(sent * self.signs[0], norm="ortho", axis=-1)
+        x = x[..., self.order] * self.signs[1]
+        return np.asarray(scipy.fft.dct(x, norm="ortho", axis=-1) * self.signs[2])
+
+
+class Embedding:
+    r"""Coordinates of what is sent, in an orthonormal basis that grows with time.
+
+    For sites that are linear in their Gaussian sources: a row holds not samples but the coefficients of a field, and inner products
+    are covariances. The field of the next layer has the same inner products, by independent sources: its coefficients are the
+    coordinates of what is sent.
+    """
+
+    TOLERANCE = 1e-13
+
+    def __init__(self, sites: int, dimensions: int, offset: int) -> None:
+        self.sites, self.offset, self.used = sites, offset, 0
+        self.basis: Array = np.zeros((dimensions, 0))
+
+    def __call__(self, sent: Array) -> Array:
+        """(rows, coefficients below) -> (rows, coefficients here)."""
+        rows = sent.reshape(-1, sent.shape[-1])
+        if not self.basis.shape[1]:
+            self.basis = np.zeros((len(self.basis), rows.shape[1]))
+        out = np.zeros((len(rows), self.sites))
+        for row, result in zip(rows, out, strict=True):
+            known = self.basis[: self.used]
+            rest, found = row, np.zeros(self.used)
+            for _ in range(2):  # twice is enough (Kahan and Parlett)
+                part = known @ rest
+                rest, found = rest - part @ known, found + part
+            size = float(np.linalg.norm(rest))
+            result[self.offset : self.offset + self.used] = found
+            if size > self.TOLERANCE * max(1e-300, float(np.linalg.norm(row))) and self.used < len(self.basis):
+                self.basis[self.used] = rest / size
+                result[self.offset + self.used] = size
+                self.used += 1
+        return out.reshape(*sent.shape[:-1], self.sites)
+
+
+def orthonormal(sites: int, count: int, rng: np.random.Generator) -> Array:
+    """Standard normal variables, (count, sites), whose second moments over the sites are exactly those of independent ones."""
+    q, r = np.linalg.qr(rng.standard_normal((sites, count)))
+    return np.asarray((q * np.sign(np.diag(r))).T * np.sqrt(sites))
+
+
+def root(matrix: Array) -> Array:
+    """R with R R^T the positive semidefinite matrix."""
+    values, vectors = np.linalg.eigh(matrix)
+    return np.asarray(vectors * np.sqrt(np.maximum(values, 0.0)))

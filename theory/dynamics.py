@@ -1,0 +1,312 @@
+r"""Dynamical mean-field theory: the closed equations of training at infinite width, derived.
+
+The program of one training step (``program``) holds products with the weight matrices. Put in what training adds to them, apply the
+cavity rule to what they were at initialisation (``cavity``), and every neuron of a layer obeys the same stochastic equations,
+driven by Gaussian fields; overlaps and responses of these neurons are the order parameters that close them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from typing import Any
+
+import sympy as sp
+
+from . import latex, symbols
+from .cavity import covariance, definition, gathered, site
+from .errors import InvalidArgument
+from .fields import Activated, Field, Memory, Order, SiteAverage, ell, eta, gamma_0, last, width
+from .narrative import Step
+from .program import HERE, HERE_OUT, PAST, PAST_OUT, Program, activity, error, gradient, initial, optimizer, program
+from .training import Training
+
+_TIMES = {"t": HERE[1], "s": PAST[1]}
+#: What a network without skips has below its first and above its last hidden layer.
+ORDERS = ("Phi", "G", "A", "B")
+
+
+@dataclass(frozen=True, eq=False)
+class Dynamics:
+    r"""The closed system of equations of a network in training, at infinite width.
+
+    Equation
+        ``equations["h"]`` and so on are ``sympy.Eq``: the single-site fields h, z, g; the predictions f, the errors Delta and the
+        tangent kernel NTK; the covariances of the Gaussian fields u, r; the order parameters Phi, G and responses A, B.
+    Shapes
+        Indices: mu, alpha samples; k, k' outputs (left out in print where there is one); t, s times; :math:`\ell=1\dots L`.
+    Units
+        Time in steps times the learning rate; sums over samples.
+    Valid
+        Width to infinity at fixed depth, samples, time. The activation is smooth between kinks.
+    Errors
+        None.
+    Source
+        Derived by the cavity rule; notation of Bordelon & Pehlevan (arXiv:2205.09653).
+    """
+
+    flow: Training
+    system: Mapping[str, sp.Eq]  #: with all indices and hyperparameters; code is generated from this
+
+    @cached_property
+    def equations(self) -> dict[str, sp.Eq]:
+        """The equations as they are printed: with the numbers of the flow, and without the index of a single output."""
+        return {name: _map(eq, self._shown) for name, eq in self.system.items()}
+
+    @cached_property
+    def boundaries(self) -> tuple[sp.Eq, ...]:
+        """Below the first and above the last hidden layer."""
+        return tuple(_map(eq, self._shown) for eq in _boundaries())
+
+    def _shown(self, expr: sp.Expr) -> sp.Expr:
+        flow = self.flow
+        known = {
+            getattr(symbols, name): sp.nsimplify(getattr(flow.net, name), rational=True)
+            for name in ("C_W", "C_b", "lambda_W", "lambda_b")
+        }
+        if not flow.weight_decay:
+            known[initial()] = sp.S.One
+        if not (flow.weight_decay or flow.momentum):
+            known[optimizer()] = sp.S.One
+        if flow.continuous:
+            known[eta] = sp.S.One
+        expr = gathered(_rebuilt(expr, known, flow)) if expr.has(Memory) else _rebuilt(expr, known, flow)
+        return expr
+
+    def with_(self, **changes: sp.Expr) -> Dynamics:
+        """Another system, with other right-hand sides: what is solved is what stands here.
+
+        >>> equations.with_(z=equations.system["z"].rhs.subs(...))
+        """
+        unknown = changes.keys() - self.system.keys()
+        if unknown:
+            raise InvalidArgument(f"{min(unknown)}= is no equation of the system; allowed: {', '.join(self.system)}")
+        changed = {name: sp.Eq(self.system[name].lhs, sp.sympify(rhs), evaluate=False) for name, rhs in changes.items()}
+        return replace(self, system={**self.system, **changed})
+
+    def without_responses(self) -> Dynamics:
+        """The system without A and B, which is wrong: what is lost if matrices are drawn anew in every step."""
+        return self.with_(**{n: _drop(self.system[n].rhs, ("A", "B")) for n in ("h", "z")})
+
+    @cached_property
+    def steps(self) -> tuple[Step, ...]:
+        """The derivation: forward pass, backward pass, update, trained matrices, cavity rule, order parameters."""
+        return _steps(self)
+
+    def latex(self, *, steps: bool = False) -> str:
+        """An ``align`` environment with all equations; with ``steps=True`` the derivation too."""
+        if steps:
+            return "\n\n".join(step.latex() for step in self.steps)
+        return latex.align(self._rows())
+
+    def _rows(self) -> list[str]:
+        shown = [*self.equations.values(), *self.boundaries]
+        return [row for eq in shown for row in latex.equation_lines(eq.lhs, [eq.rhs])]
+
+    def _repr_latex_(self) -> str:
+        return latex.aligned(self._rows())
+
+    def __str__(self) -> str:
+        return "\n".join(f"{eq.lhs} = {eq.rhs}" for eq in [*self.equations.values(), *self.boundaries])
+
+    __repr__ = __str__
+
+
+@lru_cache(maxsize=64)
+def dynamics(flow: Training) -> Dynamics:
+    """Derive the equations of training."""
+    if not isinstance(flow, Training):
+        raise InvalidArgument(f"flow={flow!r} is a {type(flow).__name__}; allowed: a Training")
+    return Dynamics(flow, {**_derived(), "Delta": _errors(flow)})
+
+
+@lru_cache(maxsize=1)
+def _derived() -> dict[str, sp.Eq]:
+    steps = program()
+    found = {
+        "h": sp.Eq(steps.forward.lhs, site(steps, steps.forward), evaluate=False),
+        "z": sp.Eq(steps.signal.lhs, site(steps, steps.signal), evaluate=False),
+        "g": steps.gradient,
+        "f": sp.Eq(steps.output.lhs, _prediction(steps), evaluate=False),
+        "Delta": sp.Eq(error(HERE_OUT), sp.S.Zero, evaluate=False),
+        "NTK": _tangent_kernel(steps),
+    }
+    for name, here, there in (("u", HERE, PAST), ("r", HERE_OUT, PAST_OUT)):
+        x, y = Field(name, ell, *here), Field(name, ell, *there)
+        found[name] = sp.Eq(SiteAverage(sp.Mul(x, y, evaluate=False)), covariance(x, y), evaluate=False)
+    places = {"Phi": (HERE, PAST), "G": (HERE_OUT, PAST_OUT), "A": (HERE, PAST_OUT), "B": (HERE_OUT, PAST)}
+    for name in ORDERS:
+        order = Order(name, ell, *places[name])
+        found[name] = sp.Eq(order, definition(order), evaluate=False)
+    return found
+
+
+def _prediction(steps: Program) -> sp.Expr:
+    r"""The output, a layer whose returning vector is :math:`g^{L+1}_{k\mu}=\gamma_0N\,\partial f/\partial(\gamma_0\sqrt N f_k)=\sqrt N\,e_k`.
+
+    Of the single site's equation for it the Gaussian field, divided by the root of N, vanishes. What remains of the initial readout
+    is the response to :math:`r^L`, which is one number for each neuron and output, so that by Stein's identity
+    :math:`C_W\sum_s\sum_\alpha\langle\delta\phi/\delta r(s)\rangle=\langle r\,\phi\rangle`.
+    """
+    expr = sp.expand(site(steps, steps.output))
+    here = HERE_OUT[0][0]
+    total = sp.S.Zero
+    for term in sp.Add.make_args(expr):
+        factor, memory = term.as_independent(Memory)
+        if not isinstance(memory, Memory):  # the Gaussian field
+            assert sp.limit(term.xreplace(dict.fromkeys(term.atoms(Field, Order), sp.S.One)), width, sp.oo) == 0
+            continue
+        for part in sp.Add.make_args(sp.expand(memory.kernel)):
+            (sent,) = memory.vector.atoms(Field)
+            kernel = (factor * part * sp.sqrt(width)).xreplace(_own_output(part, here))
+            responses = [o for o in kernel.atoms(Order) if o.name == "A"]
+            if responses:
+                field = Field("r", last, (here, HERE[0][0]), "")
+                stein = SiteAverage(Field("r", last, (here,), "") * activity(last)) / (gamma_0 * symbols.C_W)
+                total += kernel.xreplace({responses[0]: stein})
+                del field, sent
+            else:
+                total += Memory(kernel, sp.S.One, PAST)
+    return gathered(total)
+
+
+def _own_output(expr: sp.Expr, output: str) -> dict[sp.Expr, sp.Expr]:
+    """K' = k: the readout of an output multiplies its own vector alone."""
+    return {
+        o: Order(o.name, o.layer, *((tuple(output if i == "k'" else i for i in ix), t) for ix, t in o.places))
+        for o in expr.atoms(Order)
+    }
+
+
+def _tangent_kernel(steps: Program) -> sp.Eq:
+    r""":math:`\gamma_0^2N^2\sum_\theta\frac{\lambda}{N}\partial f\,\partial f` layer by layer: gradients are outer products."""
+    left, here, there = sp.S.Zero, HERE_OUT, (PAST_OUT[0], HERE_OUT[1])
+    for equation, layer in ((steps.weights, ell), (steps.biases, ell + 1)):
+        for memory in equation.rhs.atoms(Memory):
+            rate = memory.kernel.xreplace(dict.fromkeys(memory.kernel.atoms(Order), sp.S.One)) / (gamma_0 * eta)
+            g = Order("G", ell + 1, here, there)
+            sent = Order("Phi", ell, (here[0][1:], here[1]), (there[0][1:], there[1]))
+            left += rate * g * (sent if equation is steps.weights else 1)
+            del layer
+    lhs = Order("NTK", None, here, there)
+    return sp.Eq(lhs, sp.Sum(sp.factor_terms(left), (ell, 0, last)), evaluate=False)
+
+
+def _errors(flow: Training) -> sp.Eq:
+    """Delta of the last output, the others alike; of one output, of the loss as it is."""
+    (value, *_), fs, ys = flow.loss.errors(flow.outputs), *flow.loss.value(flow.outputs)[1:]
+    letters: dict[sp.Expr, sp.Expr] = {}
+    for i, (a, b) in enumerate(zip(fs, ys, strict=True), start=1):
+        index = ("k", "mu") if flow.outputs == 1 else (str(i), "mu")
+        letters |= {a: Order("f", None, (index, "t")), b: Order("y", None, (index, ""))}
+    place = HERE_OUT if flow.outputs == 1 else (("1", "mu"), "t")
+    return sp.Eq(error(place), value.xreplace(letters), evaluate=False)
+
+
+def _boundaries() -> tuple[sp.Eq, ...]:
+    kx = Order("Kx", None, (HERE[0], ""), (PAST[0], ""))
+    return (
+        sp.Eq(Order("Phi", 0, HERE, PAST), kx, evaluate=False),
+        sp.Eq(Order("G", last + 1, HERE_OUT, PAST_OUT), sp.KroneckerDelta(*sp.symbols("k k'")), evaluate=False),
+        sp.Eq(Order("A", 0, HERE, PAST_OUT), sp.S.Zero, evaluate=False),
+        sp.Eq(Order("B", last, HERE_OUT, PAST), sp.S.Zero, evaluate=False),
+    )
+
+
+def _map(eq: sp.Eq, change: Any) -> sp.Eq:
+    return sp.Eq(change(eq.lhs), change(eq.rhs), evaluate=False)
+
+
+def _drop(expr: sp.Expr, names: tuple[str, ...]) -> sp.Expr:
+    """The expression without some order parameters."""
+    return gathered(
+        expr.replace(
+            lambda e: isinstance(e, Memory),
+            lambda e: e.func(
+                e.kernel.xreplace({o: sp.S.Zero for o in e.kernel.atoms(Order) if o.name in names}), e.vector
+            ),
+        )
+    )
+
+
+def _rebuilt(expr: sp.Expr, known: Mapping[sp.Expr, sp.Expr], flow: Training) -> sp.Expr:
+    """Known values put in; without the output's index if there is one output; sums as integrals in continuous time."""
+
+    def places(node: Any) -> Any:
+        return tuple((tuple(i for i in ix if i not in ("k", "k'")), t) for ix, t in node)
+
+    expr = expr.xreplace(dict(known))
+    if flow.outputs == 1:
+        atoms: dict[sp.Expr, sp.Expr] = {x: type(x)(x.name, x.layer, *places((x.place,))[0]) for x in expr.atoms(Field)}
+        atoms |= {o: Order(o.name, o.layer, *places(o.places)) for o in expr.atoms(Order)}
+        atoms |= dict.fromkeys(expr.atoms(sp.KroneckerDelta), sp.S.One)
+        expr = expr.xreplace(atoms)
+    memories: dict[sp.Expr, sp.Expr] = {}
+    for memory in expr.atoms(Memory):
+        place = places((memory.place,))[0] if flow.outputs == 1 else memory.place
+        strict = memory.strict or flow.continuous
+        memories[memory] = Memory(memory.kernel, memory.vector, place, strict=strict, continuous=flow.continuous)
+    return expr.xreplace(memories)
+
+
+def _steps(found: Dynamics) -> tuple[Step, ...]:
+    steps, shown = program(), found._shown
+    eq = found.equations
+
+    def of(*statements: sp.Eq) -> tuple[sp.Eq, ...]:
+        return tuple(_map(s, shown) for s in statements)
+
+    return (
+        Step("Forward pass", "Every neuron receives a product with a weight matrix.", of(steps.forward, steps.output)),
+        Step(
+            "Backward pass",
+            r"The chain rule gives $g^\ell=\gamma_0N\,\partial f/\partial h^\ell$ from the layer above; $z^\ell$ is what comes back.",
+            of(steps.signal, steps.gradient),
+        ),
+        Step(
+            "Update",
+            r"A step adds $-\eta\gamma_0^2N\lambda\,\partial\mathcal L/\partial\theta$ with $\Delta=-\partial\ell/\partial f$: outer "
+            "products of what comes back and what was sent.",
+            of(steps.weights, steps.biases) + (eq["Delta"],),
+        ),
+        Step(
+            "Cavity rule",
+            "The initial matrix becomes a Gaussian field and a memory of what it was multiplied with in the other direction; the "
+            "outer products multiply by overlaps. All neurons of a layer obey the same equations.",
+            (eq["h"], eq["z"], eq["g"]),
+        ),
+        Step(
+            "Gaussian fields",
+            "Their covariances are overlaps of the layers below and above.",
+            (eq["u"], eq["r"]),
+        ),
+        Step(
+            "Order parameters", "Averages over the neurons of a layer close the system.", tuple(eq[n] for n in ORDERS)
+        ),
+        Step(
+            "Predictions",
+            r"The output's Gaussian field vanishes like $N^{-1/2}$; its memory of the initial readout is, by Stein's identity, an "
+            r"average with $r^L$.",
+            (eq["f"], eq["NTK"]),
+        ),
+        Step(
+            "Boundaries",
+            "Inputs are fixed and do not answer; nothing is sent back to them; the readout's gradient is constant.",
+            found.boundaries,
+        ),
+    )
+
+
+def named(expr: sp.Expr, name: str) -> list[Order]:
+    """The order parameters of a name, in a stable order."""
+    return sorted((o for o in expr.atoms(Order) if o.name == name), key=str)
+
+
+def is_linear(found: Dynamics) -> bool:
+    """Whether the activation is linear, so that the sites are Gaussian and the system closes algebraically."""
+    expr = found.flow.net.activation.expr
+    return expr is not None and sp.diff(expr, symbols.z, 2) == 0 and not expr.has(sp.Piecewise, sp.Abs, sp.Max)
+
+
+__all__ = ["Activated", "Dynamics", "dynamics", "gradient", "is_linear", "named"]

@@ -1,0 +1,110 @@
+r"""Losses of one sample, and the errors :math:`\Delta_k=-\partial\ell/\partial f_k` that drive training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import sympy as sp
+
+from .errors import InvalidArgument, unknown_name
+
+#: Prediction and label of one output, in which a loss is written.
+f, y = sp.symbols("f y", real=True)
+
+Vector = tuple[sp.Expr, ...]
+
+
+@dataclass(frozen=True)
+class Loss:
+    r"""A loss :math:`\ell(f,y)` of one sample; the loss of a data set is the sum over its samples.
+
+    Equation
+        ``of(predictions, labels)`` is the loss of one sample with K outputs; ``errors`` are :math:`\Delta_k=-\partial\ell/\partial f_k`.
+    Shapes
+        K symbols each.
+    Units
+        Those of the loss.
+    Valid
+        Once differentiable in the predictions.
+    Errors
+        ``InvalidArgument`` for a loss without derivative, or with other symbols than f and y.
+    Source
+        The definition of each loss.
+    """
+
+    name: str
+    of: Callable[[Vector, Vector], sp.Expr]
+
+    def value(self, outputs: int) -> tuple[sp.Expr, Vector, Vector]:
+        """The loss of K outputs as an expression, with its symbols for predictions and labels."""
+        if outputs == 1:
+            return self.of((f,), (y,)), (f,), (y,)
+        fs, ys = (sp.symbols(f"{n}_1:{outputs + 1}", real=True) for n in ("f", "y"))
+        return self.of(fs, ys), fs, ys
+
+    def errors(self, outputs: int) -> Vector:
+        """The negative derivatives by the predictions."""
+        value, predictions, _ = self.value(outputs)
+        return tuple(sp.simplify(-sp.diff(value, p)) for p in predictions)
+
+    def __repr__(self) -> str:
+        return repr(self.name)
+
+
+def _separate(expr: sp.Expr) -> Callable[[Vector, Vector], sp.Expr]:
+    """The sum over outputs of a loss of one."""
+    return lambda fs, ys: sp.Add(*(expr.subs({f: a, y: b}, simultaneous=True) for a, b in zip(fs, ys, strict=True)))
+
+
+def _cross_entropy(fs: Vector, ys: Vector) -> sp.Expr:
+    if len(fs) == 1:
+        return sp.log(1 + sp.exp(fs[0])) - ys[0] * fs[0]
+    return sp.log(sp.Add(*map(sp.exp, fs))) * sp.Add(*ys) - sp.Add(*(a * b for a, b in zip(fs, ys, strict=True)))
+
+
+LOSSES = {
+    "mse": Loss("mse", _separate((f - y) ** 2 / 2)),
+    "logistic": Loss("logistic", _separate(sp.log(1 + sp.exp(-y * f)))),
+    "exponential": Loss("exponential", _separate(sp.exp(-y * f))),
+    "cross_entropy": Loss("cross_entropy", _cross_entropy),
+}
+
+
+def as_loss(given: Any) -> Loss:
+    """A loss by name, or from an expression in ``losses.f`` and ``losses.y`` (or symbols of these names)."""
+    if isinstance(given, Loss):
+        return given
+    if isinstance(given, str) and given.isidentifier() and given not in ("f", "y"):
+        if given not in LOSSES:
+            raise unknown_name("loss", given, LOSSES)
+        return LOSSES[given]
+    try:
+        expr = sp.sympify(given)
+    except (sp.SympifyError, TypeError, SyntaxError) as error:
+        raise InvalidArgument(f"loss={given!r} is no expression ({error}); allowed: {_allowed()}") from None
+    if not isinstance(expr, sp.Expr):
+        raise InvalidArgument(f"loss={given!r} is a {type(given).__name__}; allowed: {_allowed()}")
+    expr = expr.xreplace({s: {"f": f, "y": y}[s.name] for s in expr.free_symbols if s.name in ("f", "y")})
+    if not expr.free_symbols <= {f, y} or f not in expr.free_symbols:
+        raise InvalidArgument(f"loss={expr} is no function of f (prediction) and y (label); allowed: {_allowed()}")
+    slope = sp.diff(expr.rewrite(sp.Piecewise), f) if expr.has(sp.Abs, sp.Max, sp.Min, sp.sign) else sp.diff(expr, f)
+    if slope.has(sp.Derivative, sp.DiracDelta, sp.Subs) or _jumps(expr, slope):
+        raise InvalidArgument(f"loss={expr} has no derivative by f everywhere; allowed: {_allowed()}")
+    return Loss(str(expr), _separate(expr))
+
+
+def _jumps(expr: sp.Expr, slope: sp.Expr) -> bool:
+    """Whether the slope has steps: at kinks of the loss, whose two sides differ."""
+    if not expr.has(sp.Abs, sp.Max, sp.Min, sp.sign, sp.Heaviside, sp.Piecewise):
+        return False
+    at = sp.lambdify((f, y), slope, "mpmath")
+    points = [sp.Rational(k, 4) for k in range(-8, 9)]
+    with sp.evaluate(True):
+        sides = ((at(p - 1e-9, q), at(p + 1e-9, q)) for p in points for q in points)
+        return any(abs(complex(a) - complex(b)) > 1e-3 for a, b in sides)
+
+
+def _allowed() -> str:
+    return f"{', '.join(LOSSES)}, or an expression in f and y that is differentiable in f"

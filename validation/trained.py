@@ -1,0 +1,297 @@
+r"""Literal finite networks, trained by literal gradient descent on their drawn weight matrices.
+
+Nothing here knows a mean-field equation: matrices are drawn, multiplied, differentiated by backpropagation and changed step by step.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import ArrayLike, NDArray
+from threadpoolctl import threadpool_limits
+
+from ..numerics.replicas import Moments, Progress, stored
+from ..numerics.training import (
+    MEANING,
+    Data,
+    Grid,
+    check_count,
+    check_data,
+    check_times,
+    coordinates,
+    dims_of,
+    error_function,
+    loss_function,
+    variable,
+)
+from ..theory.errors import InvalidArgument, InvalidNetwork, NotConverged
+from ..theory.training import Training
+from .derivatives import derivatives
+
+Array = NDArray[np.float64]
+MEASURED = ("f", "loss", "Phi", "G", "NTK")
+
+
+@dataclass
+class Parameters:
+    """Weights W^0 ... W^L (n_out, n_in) and biases, as a program would hold them."""
+
+    W: list[Array]
+    b: list[Array]
+
+
+class TrainedNetwork:
+    r"""One network in training.
+
+    Equation
+        .. math::
+            z^{(1)}=W^{(0)}x+b,\quad z^{(\ell+1)}=W^{(\ell)}\phi(z^{(\ell)})+b,\quad f=\frac{z^{(L+1)}}{\gamma_0\sqrt N},\qquad
+            \theta\leftarrow(1-\eta\kappa)\theta+\eta v,\quad v\leftarrow\beta v-\gamma_0^2N\lambda_\theta\nabla_\theta\mathcal L.
+    Shapes
+        ``h[l]``, ``phi[l]`` (P, N); ``back[l]`` (K, P, N) is the gradient of f by h.
+    Units
+        Weights of variance C_W/fan-in and rate lambda_W/fan-in; biases C_b and lambda_b.
+    Valid
+        Any width N. ``centred``: predictions are f - f(0).
+    Errors
+        None.
+    """
+
+    def __init__(self, flow: Training, data: Data, N: int, rng: np.random.Generator, *, centred: bool) -> None:
+        self.flow, self.data, self.N = flow, data, N
+        self.gamma = flow.gamma
+        net, L = flow.net, flow.hidden_layers
+        assert L is not None
+        self.layers = L
+        self.activations = [derivatives(a, 1) for a in net.layer_activations]
+        self.fan_in = [data.inputs.shape[1], *[N] * L]
+        self.C_W, self.C_b = net.per_layer("C_W"), net.per_layer("C_b")
+        self.rate_W, self.rate_b = net.per_layer("lambda_W"), net.per_layer("lambda_b")
+        out = [*[N] * L, flow.outputs]
+        self.theta = Parameters(
+            [rng.standard_normal((m, n)) * np.sqrt(C / n) for m, n, C in zip(out, self.fan_in, self.C_W, strict=True)],
+            [rng.standard_normal(m) * np.sqrt(C) for m, C in zip(out, self.C_b, strict=True)],
+        )
+        self.velocity: Parameters | None = None
+        self.offset = 0.0
+        self.errors = error_function(flow, data)
+        self.forward()
+        if centred:
+            self.offset = self.f.copy()
+            self.f = self.f - self.offset
+
+    def forward(self) -> None:
+        """Activations, predictions and their gradients."""
+        signal = self.data.inputs
+        self.phi, slopes = [signal], []
+        for number in range(self.layers):
+            h = signal @ self.theta.W[number].T + self.theta.b[number]
+            signal, slope = self.activations[number](h)
+            self.phi.append(signal)
+            slopes.append(slope)
+        scale = 1 / (self.gamma * np.sqrt(self.N))
+        self.f = scale * (signal @ self.theta.W[-1].T + self.theta.b[-1]).T - self.offset
+        P, K = len(signal), self.flow.outputs
+        back = np.broadcast_to(scale * np.eye(K)[:, None, :], (K, P, K))
+        self.back: list[Array] = [back]
+        for number in reversed(range(self.layers)):
+            back = (back @ self.theta.W[number + 1]) * slopes[number]
+            self.back.insert(0, back)
+
+    def step(self, rate: float) -> None:
+        """One step of gradient descent."""
+        delta, scale = self.errors(self.f), self.gamma**2 * self.N
+        weights, biases = [], []
+        for number, back in enumerate(self.back):
+            signal = np.einsum("kp,kpi->pi", delta, back)  # minus the gradient of the loss by h
+            weights.append(scale * self.rate_W[number] / self.fan_in[number] * (signal.T @ self.phi[number]))
+            biases.append(scale * self.rate_b[number] * signal.sum(axis=0))
+        decay, momentum = self.flow.weight_decay, self.flow.momentum
+        if self.velocity is None:
+            self.velocity = Parameters([np.zeros_like(w) for w in weights], [np.zeros_like(b) for b in biases])
+        for theta, velocity, push in (
+            (self.theta.W, self.velocity.W, weights),
+            (self.theta.b, self.velocity.b, biases),
+        ):
+            for x, v, p in zip(theta, velocity, push, strict=True):
+                v *= momentum
+                v += p - decay * x
+                x += rate * v
+        self.forward()
+
+    @property
+    def gradients(self) -> list[Array]:
+        r""":math:`g^\ell=\gamma_0N\,\partial f/\partial h^\ell` of the hidden layers."""
+        return [self.gamma * self.N * b for b in self.back[:-1]]
+
+    def tangent_kernel(self) -> Array:
+        r""":math:`\gamma_0^2N\sum_\theta\lambda_\theta\,\partial_\theta f_{k\mu}\,\partial_\theta f_{k'\alpha}`, shape (K, P, K, P)."""
+        total = np.zeros((*self.f.shape, *self.f.shape))
+        for number, back in enumerate(self.back):
+            sent = self.phi[number] @ self.phi[number].T
+            met = np.einsum("kpi,cqi->kpcq", back, back)
+            rates = self.rate_W[number] / self.fan_in[number] * sent + self.rate_b[number]
+            total += self.gamma**2 * self.N * rates[None, :, None, :] * met
+        return total
+
+
+def train(
+    flow: Training, data: Data, N: int, grid: Grid, names: Sequence[str], seed: Any, centred: bool, tick: Callable[[], None]
+) -> dict[str, Array]:
+    """One network from its draw to the last time: what is asked for, at the times that are kept."""
+    net = TrainedNetwork(flow, data, N, np.random.default_rng(seed), centred=centred)
+    losses, kept = loss_function(flow), set(map(int, grid.kept))
+    f, loss, ntk, phi, g = (list[Array]() for _ in range(5))
+    for t in range(grid.steps):
+        if t:
+            net.step(grid.rate)
+        tick()
+        if t not in kept:
+            continue
+        f.append(net.f)
+        loss.append(losses(net.f[:, : data.trained], data.labels))
+        if not np.isfinite(loss[-1]):
+            raise NotConverged(f"a network of width {N} diverges at step {t}; allowed: a smaller learning_rate or gamma")
+        if "NTK" in names:
+            ntk.append(net.tangent_kernel())
+        if "Phi" in names:
+            phi.append(np.stack(net.phi[1:]))
+        if "G" in names:
+            g.append(np.stack(net.gradients))
+    found = {"f": np.stack(f), "loss": np.stack(loss)}
+    if ntk:
+        found["NTK"] = np.stack(ntk)
+    if phi:
+        a = np.stack(phi, axis=1)  # (layer, time, P, N)
+        found["Phi"] = np.einsum("ltpi,lsqi->ltpsq", a, a, optimize=True) / N
+    if g:
+        a = np.stack(g, axis=1)  # (layer, time, K, P, N)
+        found["G"] = np.einsum("ltkpi,lscqi->ltkpscq", a, a, optimize=True) / N
+    return found
+
+
+def simulate_training(
+    flow: Training,
+    X: ArrayLike,
+    y: ArrayLike,
+    *,
+    times: Any,
+    X_test: ArrayLike | None = None,
+    quantities: str | Sequence[str] = MEASURED,
+    networks: int = 16,
+    width: int | None = None,
+    seed: int = 0,
+    centred: bool = True,
+    workers: int | None = None,
+    checkpoint: str | Path | None = None,
+    progress: bool | None = None,
+) -> xr.Dataset:
+    r"""Train literal finite networks, and measure what ``predict`` predicts.
+
+    Equation
+        :math:`\Phi^\ell_{\mu\alpha}(t,s)=\frac1N\phi(h_\mu(t))\cdot\phi(h_\alpha(s))`, :math:`G^\ell=\frac1N g\cdot g` with
+        :math:`g^\ell=\gamma_0N\,\partial f/\partial h^\ell`, and the tangent kernel :math:`\gamma_0^2N\sum_\theta\lambda_\theta\partial f\,\partial f`; the
+        mean over networks, with ``<name>_stderr`` beside it, and :math:`N\,\mathrm{Var}f` as ``f_variance``.
+    Shapes
+        Those of ``predict``. ``width`` N of all hidden layers: by default that of the network.
+    Units
+        Those of ``predict``. ``centred``: predictions are :math:`f-f(0)`, as at infinite width f(0) vanishes.
+    Valid
+        Any width: the numbers are those of width N, and differ from the limit by terms of order 1/N. Gradient flow is extrapolated
+        from two steps, network by network.
+    Errors
+        Those of ``predict``; ``InvalidNetwork`` without a width; ``InvalidArgument`` for gamma = 0, where f is infinite.
+    Source
+        The definitions.
+    """
+    data = check_data(flow, X, y, X_test)
+    grid = check_times(flow, data, times)
+    if flow.gamma == 0:
+        raise InvalidArgument("gamma=0 is a limit that no finite network has; allowed: a small positive number")
+    N = check_count("width", _width(flow) if width is None else width, 1)
+    count = check_count("networks", networks, 2)
+    names = _names(quantities)
+    grids = (grid, grid.finer()) if flow.continuous else (grid,)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    threads = cores if workers is None else check_count("workers", workers, 1)
+    check_count("seed", seed, 0)
+    stop, lock = threading.Event(), threading.Lock()
+    moments: dict[int, dict[str, Array]] = {}
+    with Progress("simulate", count * sum(g.steps for g in grids), progress) as bar:
+
+        def tick() -> None:
+            if stop.is_set():
+                raise InterruptedError
+            with lock:
+                bar.advance()
+
+        def one(number: int) -> dict[str, Array]:
+            key = f"simulate {flow!r} {names} {seed} {number} {N} {centred} {data.inputs.tobytes()} {data.labels.tobytes()} {grid}"
+
+            def compute() -> dict[str, Array]:
+                found = [train(flow, data, N, g, names, [seed, number], centred, tick) for g in grids]
+                return found[0] if len(found) == 1 else {n: 2 * found[1][n] - found[0][n] for n in found[0]}
+
+            return stored(checkpoint, key, compute)
+
+        with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(threads) as pool:
+            futures = [pool.submit(one, number) for number in range(count)]
+            try:
+                wait(futures, return_when=FIRST_EXCEPTION)
+                for future in futures:
+                    if future.done():
+                        future.result()
+            except BaseException:
+                stop.set()
+                pool.shutdown(cancel_futures=True)
+                raise
+        moments = {number: future.result() for number, future in enumerate(futures)}
+    return _dataset(flow, data, grid, names, [moments[i] for i in range(count)], N)
+
+
+def _width(flow: Training) -> int:
+    widths = flow.net.hidden_widths
+    if widths is None:
+        raise InvalidNetwork("width=None: only a network of given width can be trained; allowed: an integer from 1")
+    if len(set(widths)) > 1:
+        raise InvalidNetwork(f"width={widths}: training is scaled by one width; allowed: equal hidden widths")
+    return widths[0]
+
+
+def _names(quantities: str | Sequence[str]) -> tuple[str, ...]:
+    listed = (quantities,) if isinstance(quantities, str) else tuple(quantities)
+    for name in listed:
+        if name not in MEASURED:
+            raise InvalidArgument(f"quantities={quantities!r}: {name!r} cannot be measured; allowed: {', '.join(MEASURED)}")
+    return tuple(dict.fromkeys(("f", "loss", *listed)))
+
+
+def _dataset(
+    flow: Training, data: Data, grid: Grid, names: tuple[str, ...], results: list[dict[str, Array]], N: int
+) -> xr.Dataset:
+    moments = Moments()
+    for result in results:
+        moments.add(result)
+    variables: dict[str, Any] = {}
+    for name in names:
+        variables[name] = variable(name, moments.mean[name], flow.outputs, MEANING[name])
+        variables[f"{name}_stderr"] = variable(name, moments.stderr(name), flow.outputs, f"standard error of {name}")
+    n = len(results)
+    squares = N * np.stack([r["f"] - moments.mean["f"] for r in results]) ** 2 * n / (n - 1)
+    dims = dims_of("f", flow.outputs)
+    shape = moments.mean["f"].squeeze(axis=1).shape if flow.outputs == 1 else moments.mean["f"].shape
+    variables["f_variance"] = (dims, squares.mean(axis=0).reshape(shape), {"long_name": "N times the variance of f"})
+    error = squares.std(axis=0, ddof=1) / np.sqrt(n)
+    variables["f_variance_stderr"] = (dims, error.reshape(shape), {"long_name": "standard error of f_variance"})
+    coords = coordinates(data, grid.kept * grid.rate, flow.hidden_layers or 0, flow.outputs)
+    used = {d for v in variables.values() for d in v[0]} | {"set"}
+    attrs = {"flow": repr(flow), "width": N, "networks": n, "groups": n, "step": grid.rate, "gamma": flow.gamma}
+    return xr.Dataset(variables, {k: v for k, v in coords.items() if k in used}, attrs)
