@@ -1,7 +1,9 @@
 r"""The equations of training, solved by going through time once.
 
-Nothing has to be iterated: what a layer needs at time t is known when the layers are visited as training itself visits them, forward
-for h, backward for z, because order parameters of earlier times are known and no activity answers to what comes back at the same time.
+Nothing has to be iterated: what a layer needs at time t is known when the layers are visited as training itself visits them,
+forward
+for h, backward for z, because order parameters of earlier times are known and no activity answers to what comes back at the same
+time.
 So the sites of every layer are carried along as samples, and the order parameters of a new time are averages over them.
 """
 
@@ -16,7 +18,7 @@ from numpy.typing import NDArray
 
 from .optimizer import kernels
 from .sites import Sites
-from .sources import Embedding, Rotation, Source, orthonormal, root
+from .sources import Embedding, Rotation, Source, root, standard_normal
 
 Array = NDArray[np.float64]
 Tick = Callable[[], None]
@@ -91,7 +93,7 @@ class Layer:
             unit = np.eye(self.sites)
             starts = np.cumsum((0, *sizes))
             return unit[:inputs], unit[starts[1] : starts[2]], unit[starts[2] : starts[2] + outputs]
-        return tuple(np.split(orthonormal(self.sites, inputs + 1 + outputs, rng), (inputs, inputs + 1)))
+        return tuple(np.split(standard_normal(self.sites, inputs + 1 + outputs, rng), (inputs, inputs + 1)))
 
     def _source(self, block: int, sizes: tuple[int, ...], rng: np.random.Generator) -> Source:
         if self.problem.exact:

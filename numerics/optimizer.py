@@ -1,6 +1,7 @@
 r"""Linear optimizers: what is left of the initial parameters, and how much of each step.
 
-Whatever the gradients are, :math:`\theta(t)=a(t)\,\theta(0)+\eta\sum_{s<t}m(t,s)\,(\text{step at }s)`, because gradient descent with momentum
+Whatever the gradients are, :math:`\theta(t)=a(t)\,\theta(0)+\eta\sum_{s<t}m(t,s)\,(\text{step at }s)`, because gradient descent
+with momentum
 and decay is a linear recursion driven by them.
 """
 
@@ -13,7 +14,10 @@ Array = NDArray[np.float64]
 
 
 def kernels(steps: int, rate: float, momentum: float, decay: float) -> tuple[Array, Array]:
-    r"""a(t), shape (T,), and m(t, s), shape (T, T), of :math:`v(t)=\beta v(t-1)+G(t)-\kappa\theta(t)`, :math:`\theta(t+1)=\theta(t)+\eta v(t)`."""
+    r"""a(t), shape (T,), and m(t, s), shape (T, T).
+
+    Of :math:`v(t)=\beta v(t-1)+G(t)-\kappa\theta(t)`, :math:`\theta(t+1)=\theta(t)+\eta v(t)`.
+    """
     theta = np.zeros((steps, 1 + steps))  # parameters as combinations of theta(0) and the steps
     theta[0, 0] = 1.0
     velocity = np.zeros(1 + steps)

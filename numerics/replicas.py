@@ -56,7 +56,7 @@ def stored(folder: str | Path | None, key: str, compute: Callable[[], dict[str, 
     values = compute()
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(f".{os.getpid()}.part.npz")
-    np.savez(unfinished, **values)
+    np.savez(unfinished, **dict[str, Any](values))
     unfinished.replace(path)  # a run that is cut off leaves no half a file
     return values
 

@@ -1,7 +1,8 @@
 r"""From the equations of training to code: kernels of the memories, sites, their responses, predictions, as NumPy text.
 
 Arrays that a text speaks of: order parameters with the time t of the row that is being computed left out, ``Phi[m, s, a]``,
-``G[k, m, s, c, a]``, ``A[m, s, c, a]``, ``B[k, m, s, a]``, errors ``Delta[s, c, a]``; letters m, a are samples, k, c outputs, s the past.
+``G[k, m, s, c, a]``, ``A[m, s, c, a]``, ``B[k, m, s, a]``, errors ``Delta[s, c, a]``; letters m, a are samples, k, c outputs, s
+the past.
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
 r"""Gaussian fields with the covariance of what another layer sends, as the sites of both layers go through time.
 
-The fields :math:`u(t)` of a layer have the covariance :math:`\langle\phi(t)\phi(s)\rangle` of the layer below. Given S sites of that layer as rows of
-S numbers, a random rotation of each row by one and the same orthogonal matrix has exactly this covariance, at all times, and is nearly
+The fields :math:`u(t)` of a layer have the covariance :math:`\langle\phi(t)\phi(s)\rangle` of the layer below. Given S sites of
+that layer as rows of
+S numbers, a random rotation of each row by one and the same orthogonal matrix has exactly this covariance, at all times, and is
+nearly
 Gaussian: neither a covariance matrix nor its root is ever formed, and fields at later times need no conditioning.
 """
 
@@ -12,6 +14,11 @@ from typing import Protocol
 import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
+from scipy.special import ndtri
+from scipy.stats import qmc
+
+#: Probabilities beyond have no quantile in double precision.
+EPSILON = 2.0**-53
 
 Array = NDArray[np.float64]
 
@@ -28,7 +35,8 @@ class Rotation:
     r"""A random rotation in S dimensions: twice random signs, a cosine transform and a permutation.
 
     Equation
-        :math:`u=R\,x`, R orthogonal, :math:`u\cdot u'=x\cdot x'` exactly; every component is a sum over all S numbers with random signs,
+        :math:`u=R\,x`, R orthogonal, :math:`u\cdot u'=x\cdot x'` exactly; every component is a sum over all S numbers with random
+        signs,
         Gaussian up to cumulants of order 1/S.
     Shapes
         (..., S) -> (..., S).
@@ -88,10 +96,15 @@ class Embedding:
         return out.reshape(*sent.shape[:-1], self.sites)
 
 
-def orthonormal(sites: int, count: int, rng: np.random.Generator) -> Array:
-    """Standard normal variables, (count, sites), whose second moments over the sites are exactly those of independent ones."""
-    q, r = np.linalg.qr(rng.standard_normal((sites, count)))
-    return np.asarray((q * np.sign(np.diag(r))).T * np.sqrt(sites))
+def standard_normal(sites: int, count: int, rng: np.random.Generator) -> Array:
+    """Standard normal variables, (count, sites), whose second moments over the sites are exactly those of independent ones.
+
+    They are quasi-random (scrambled Sobol points), so that averages of smooth functions of a few of them have less noise.
+    """
+    points = qmc.Sobol(count, scramble=True, rng=rng).random_base2(int(np.ceil(np.log2(sites))))[:sites]
+    x = ndtri(np.clip(points.T, EPSILON, 1 - EPSILON))
+    values, vectors = np.linalg.eigh(x @ x.T / sites)
+    return np.asarray((vectors / np.sqrt(values)) @ (vectors.T @ x))
 
 
 def root(matrix: Array) -> Array:

@@ -89,23 +89,28 @@ def predict_training(
     r"""Predictions, losses and kernels of training at infinite width, from the derived equations.
 
     Equation
-        The system of ``derive(flow)``: :math:`f_\mu(t)`, :math:`\mathcal L(t)`, :math:`\Phi^\ell_{\mu\alpha}(t,s)`, :math:`G^\ell_{\mu\alpha}(t,s)`,
+        The system of ``derive(flow)``: :math:`f_\mu(t)`, :math:`\mathcal L(t)`, :math:`\Phi^\ell_{\mu\alpha}(t,s)`,
+        :math:`G^\ell_{\mu\alpha}(t,s)`,
         :math:`K^{\mathrm{NTK}}_{\mu\alpha}(t)`, and on request the responses A, B.
     Shapes
         X (P, n_0); y (P,), or (P, K) for K outputs; X_test (any, n_0): samples that are predicted and not trained on, which follow
-        those of X. ``times``: for gradient descent the number of steps, or increasing steps to keep; for gradient flow the last time, or
+        those of X. ``times``: for gradient descent the number of steps, or increasing steps to keep; for gradient flow the last
+        time, or
         increasing times. f (time, sample), Phi and G (layer, time, sample, time2, sample2), NTK (time, sample, sample2), with
         ``output`` axes in front of ``sample`` if there are several; layers 1 ... L.
     Units
         Time is steps times the learning rate. The loss is a sum over the samples of X.
     Valid
-        Infinite width. Linear networks: to rounding (``attrs["exact"]``). Others: averages over ``samples`` sites of each layer in
+        Infinite width. Linear networks: to rounding (``attrs["exact"]``). Others: averages over ``samples`` sites (rounded up to
+        a power of two) of each layer in
         ``replicas`` independent solutions, whose spread is ``<name>_stderr``; Student's t with replicas - 1 degrees of freedom. A
-        replica has a bias of order 1/samples. Gradient flow is extrapolated from two steps, whose difference is ``<name>_step_error``.
+        replica has a bias of order 1/samples. Gradient flow is extrapolated from two steps, whose difference is
+        ``<name>_step_error``.
         gamma = 0 is solved as gamma = 1e-5.
     Errors
         ``InvalidInput`` for X and y; ``InvalidArgument`` for times, step sizes beyond stability, memory that is not there;
-        ``NotAvailable`` for several hidden layers whose activation's slope jumps; ``NotConverged`` with the losses if training diverges.
+        ``NotAvailable`` for several hidden layers whose activation's slope jumps; ``NotConverged`` with the losses if training
+        diverges.
     Source
         Derived; Bordelon & Pehlevan (arXiv:2205.09653).
     """
@@ -114,7 +119,7 @@ def predict_training(
     grid = check_times(flow, data, times)
     found = equations or dynamics(flow)
     replicas = check_count("replicas", replicas, 2)
-    samples = check_count("samples", samples, data.overlaps.shape[0] + flow.outputs + 1)
+    samples = 1 << (check_count("samples", samples, data.overlaps.shape[0] + flow.outputs + 1) - 1).bit_length()
     problem = _problem(flow, found, data, grid, samples)
     solve = partial(_solve, problem=problem, data=data, flow=flow)
     grids = (grid, grid.finer()) if flow.continuous else (grid,)
@@ -123,12 +128,10 @@ def predict_training(
     moments = Moments()
     with Progress("predict", runs * sum(g.steps for g in grids), progress) as bar:
         for number in range(runs):
-            key = f"{flow!r} {names} {seed} {number} {samples} {found} {data.inputs.tobytes()} {data.labels.tobytes()} {grid}"
-            moments.add(
-                stored(
-                    checkpoint, key, lambda n=number: _replica(solve, grids, names, check_seed(seed), n, bar.advance)
-                )
-            )
+            given = f"{data.inputs.tobytes()!r} {data.labels.tobytes()!r} {grid}"
+            key = f"predict {flow!r} {names} {seed} {number} {samples} {problem.sites.source} {given}"
+            compute = partial(_replica, solve, grids, names, check_seed(seed), number, bar.advance)
+            moments.add(stored(checkpoint, key, compute))
     return _dataset(flow, data, grid, names, moments, problem)
 
 
@@ -245,7 +248,8 @@ def _check_memory(problems: Sequence[Problem]) -> None:
         gib = 1 << 30
         raise InvalidArgument(
             f"times={T} steps with P={P} samples: a solution takes {total / gib:.1f} GiB (kernels {orders / gib:.1f}, sites "
-            f"{fields / gib:.1f}, responses {tangents / gib:.1f}) of {available / gib:.1f} that are free; allowed: fewer steps, samples= or data"
+            f"{fields / gib:.1f}, responses {tangents / gib:.1f}), and {available / gib:.1f} are free; allowed: fewer steps, "
+            "samples= or data"
         )
 
 
@@ -443,7 +447,7 @@ def _dataset(
             for key in [k for k in variables if k.partition("_")[0] == name]:
                 dims, value, attrs = variables[key]
                 variables[key] = (dims, np.concatenate([value, np.full_like(value[:1], np.nan)]), attrs)
-    times = grid.kept * grid.rate
+    times: Array = np.asarray(grid.kept * grid.rate)
     coords = coordinates(data, times, problem.layers, flow.outputs)
     used = {d for v in variables.values() for d in v[0]} | {"set"}
     attrs = {

@@ -6,7 +6,8 @@ For the matrix of the initialisation, of variance :math:`C_W/N`, as :math:`N\to\
     W a(t)\to u(t)+C_W\sum_s\Bigl\langle\frac{\delta a(t)}{\delta r(s)}\Bigr\rangle b(s),\qquad
     W^\top b(t)\to r(t)+C_W\sum_s\Bigl\langle\frac{\delta b(t)}{\delta u(s)}\Bigr\rangle a(s),
 
-with independent Gaussian fields of covariance :math:`C_W\langle a(t)a(s)\rangle` and :math:`C_W\langle b(t)b(s)\rangle`. What training
+with independent Gaussian fields of covariance :math:`C_W\langle a(t)a(s)\rangle` and :math:`C_W\langle b(t)b(s)\rangle`. What
+training
 adds to the matrix is a sum of outer products, and multiplies by overlaps of layers, which are order parameters.
 """
 
@@ -53,6 +54,7 @@ def overlap(left: sp.Expr, right: sp.Expr) -> Order:
 def definition(order: Order) -> sp.Expr:
     """What an order parameter is the site average of."""
     if order.name in RESPONSES:
+        assert order.layer is not None
         _, vector, field = RESPONSES[order.name]
         shift = order.layer + (1 if order.name == "B" else 0)
         here, there = order.places
@@ -97,18 +99,18 @@ def covariance(field: Field, other: Field) -> sp.Expr:
 
 def gathered(expr: sp.Expr) -> sp.Expr:
     """Memories of the same vector over the same times as one."""
-    kernels: dict[tuple[sp.Expr, Place, bool], sp.Expr] = {}
+    kernels: dict[tuple[sp.Expr, Place, bool, bool], sp.Expr] = {}
     rest = sp.S.Zero
     for term in sp.Add.make_args(sp.expand(expr)):
         factor, memory = term.as_independent(Memory)
         if isinstance(memory, Memory):
-            key = (memory.vector, memory.place, memory.strict)
+            key = (memory.vector, memory.place, memory.strict, memory.continuous)
             kernels[key] = kernels.get(key, sp.S.Zero) + factor * memory.kernel
         else:
             rest += term
-    for (vector, place, strict), kernel in kernels.items():
+    for (vector, place, strict, continuous), kernel in kernels.items():
         constant, inner = _common(kernel)
-        rest += constant * Memory(inner, vector, place, strict=strict)
+        rest += constant * Memory(inner, vector, place, strict=strict, continuous=continuous)
     return rest
 
 

@@ -17,13 +17,12 @@ import sympy as sp
 from . import latex, symbols
 from .cavity import covariance, definition, gathered, site
 from .errors import InvalidArgument
-from .fields import Activated, Field, Memory, Order, SiteAverage, ell, eta, gamma_0, last, width
+from .fields import Field, Memory, Order, SiteAverage, ell, eta, gamma_0, in_order, last, width
 from .narrative import Step
-from .program import HERE, HERE_OUT, PAST, PAST_OUT, Program, activity, error, gradient, initial, optimizer, program
+from .program import HERE, HERE_OUT, PAST, PAST_OUT, Program, activity, error, initial, optimizer, program
 from .training import Training
 
-_TIMES = {"t": HERE[1], "s": PAST[1]}
-#: What a network without skips has below its first and above its last hidden layer.
+#: The order parameters that close the system.
 ORDERS = ("Phi", "G", "A", "B")
 
 
@@ -102,13 +101,14 @@ class Dynamics:
 
     def _rows(self) -> list[str]:
         shown = [*self.equations.values(), *self.boundaries]
-        return [row for eq in shown for row in latex.equation_lines(eq.lhs, [eq.rhs])]
+        return [row for eq in shown for row in latex.equation_lines(eq.lhs, in_order(eq.rhs))]
 
     def _repr_latex_(self) -> str:
         return latex.aligned(self._rows())
 
     def __str__(self) -> str:
-        return "\n".join(f"{eq.lhs} = {eq.rhs}" for eq in [*self.equations.values(), *self.boundaries])
+        shown = [*self.equations.values(), *self.boundaries]
+        return "\n".join(f"{eq.lhs} = {' + '.join(map(str, in_order(eq.rhs)))}" for eq in shown)
 
     __repr__ = __str__
 
@@ -143,8 +143,9 @@ def _derived() -> dict[str, sp.Eq]:
 
 
 def _prediction(steps: Program) -> sp.Expr:
-    r"""The output, a layer whose returning vector is :math:`g^{L+1}_{k\mu}=\gamma_0N\,\partial f/\partial(\gamma_0\sqrt N f_k)=\sqrt N\,e_k`.
+    r"""The output, a layer of one neuron.
 
+    What it sends back is :math:`g^{L+1}_{k\mu}=\gamma_0N\,\partial f/\partial(\gamma_0\sqrt N f_k)=\sqrt N\,e_k`.
     Of the single site's equation for it the Gaussian field, divided by the root of N, vanishes. What remains of the initial readout
     is the response to :math:`r^L`, which is one number for each neuron and output, so that by Stein's identity
     :math:`C_W\sum_s\sum_\alpha\langle\delta\phi/\delta r(s)\rangle=\langle r\,\phi\rangle`.
@@ -158,14 +159,11 @@ def _prediction(steps: Program) -> sp.Expr:
             assert sp.limit(term.xreplace(dict.fromkeys(term.atoms(Field, Order), sp.S.One)), width, sp.oo) == 0
             continue
         for part in sp.Add.make_args(sp.expand(memory.kernel)):
-            (sent,) = memory.vector.atoms(Field)
             kernel = (factor * part * sp.sqrt(width)).xreplace(_own_output(part, here))
             responses = [o for o in kernel.atoms(Order) if o.name == "A"]
             if responses:
-                field = Field("r", last, (here, HERE[0][0]), "")
                 stein = SiteAverage(Field("r", last, (here,), "") * activity(last)) / (gamma_0 * symbols.C_W)
                 total += kernel.xreplace({responses[0]: stein})
-                del field, sent
             else:
                 total += Memory(kernel, sp.S.One, PAST)
     return gathered(total)
@@ -181,27 +179,26 @@ def _own_output(expr: sp.Expr, output: str) -> dict[sp.Expr, sp.Expr]:
 
 def _tangent_kernel(steps: Program) -> sp.Eq:
     r""":math:`\gamma_0^2N^2\sum_\theta\frac{\lambda}{N}\partial f\,\partial f` layer by layer: gradients are outer products."""
-    left, here, there = sp.S.Zero, HERE_OUT, (PAST_OUT[0], HERE_OUT[1])
-    for equation, layer in ((steps.weights, ell), (steps.biases, ell + 1)):
+    total, here, there = sp.S.Zero, HERE_OUT, (PAST_OUT[0], HERE_OUT[1])
+    for equation in (steps.weights, steps.biases):
         for memory in equation.rhs.atoms(Memory):
             rate = memory.kernel.xreplace(dict.fromkeys(memory.kernel.atoms(Order), sp.S.One)) / (gamma_0 * eta)
             g = Order("G", ell + 1, here, there)
             sent = Order("Phi", ell, (here[0][1:], here[1]), (there[0][1:], there[1]))
-            left += rate * g * (sent if equation is steps.weights else 1)
-            del layer
+            total += rate * g * (sent if equation is steps.weights else 1)
     lhs = Order("NTK", None, here, there)
-    return sp.Eq(lhs, sp.Sum(sp.factor_terms(left), (ell, 0, last)), evaluate=False)
+    return sp.Eq(lhs, sp.Sum(sp.factor_terms(total), (ell, 0, last)), evaluate=False)
 
 
 def _errors(flow: Training) -> sp.Eq:
-    """Delta of the last output, the others alike; of one output, of the loss as it is."""
-    (value, *_), fs, ys = flow.loss.errors(flow.outputs), *flow.loss.value(flow.outputs)[1:]
+    """Delta of an output; of the first one, where the loss mixes them."""
+    outputs = 1 if flow.loss.separate else flow.outputs
+    (value, *_), (_, fs, ys) = flow.loss.errors(outputs), flow.loss.value(outputs)
+    names = ["k"] if outputs == 1 else [f"k={i}" for i in range(1, outputs + 1)]
     letters: dict[sp.Expr, sp.Expr] = {}
-    for i, (a, b) in enumerate(zip(fs, ys, strict=True), start=1):
-        index = ("k", "mu") if flow.outputs == 1 else (str(i), "mu")
-        letters |= {a: Order("f", None, (index, "t")), b: Order("y", None, (index, ""))}
-    place = HERE_OUT if flow.outputs == 1 else (("1", "mu"), "t")
-    return sp.Eq(error(place), value.xreplace(letters), evaluate=False)
+    for k, a, b in zip(names, fs, ys, strict=True):
+        letters |= {a: Order("f", None, ((k, "mu"), "t")), b: Order("y", None, ((k, "mu"), ""))}
+    return sp.Eq(error(((names[0], "mu"), "t")), value.xreplace(letters), evaluate=False)
 
 
 def _boundaries() -> tuple[sp.Eq, ...]:
@@ -261,14 +258,14 @@ def _steps(found: Dynamics) -> tuple[Step, ...]:
         Step("Forward pass", "Every neuron receives a product with a weight matrix.", of(steps.forward, steps.output)),
         Step(
             "Backward pass",
-            r"The chain rule gives $g^\ell=\gamma_0N\,\partial f/\partial h^\ell$ from the layer above; $z^\ell$ is what comes back.",
+            r"The chain rule gives $g^\ell=\gamma_0N\,\partial f/\partial h^\ell$ from the layer above; $z^\ell$ comes back.",
             of(steps.signal, steps.gradient),
         ),
         Step(
             "Update",
-            r"A step adds $-\eta\gamma_0^2N\lambda\,\partial\mathcal L/\partial\theta$ with $\Delta=-\partial\ell/\partial f$: outer "
-            "products of what comes back and what was sent.",
-            of(steps.weights, steps.biases) + (eq["Delta"],),
+            r"A step adds $-\eta\gamma_0^2N\lambda\,\partial\mathcal L/\partial\theta$ with $\Delta=-\partial\ell/\partial f$: "
+            "outer products of what comes back and what was sent.",
+            (*of(steps.weights, steps.biases), eq["Delta"]),
         ),
         Step(
             "Cavity rule",
@@ -298,15 +295,7 @@ def _steps(found: Dynamics) -> tuple[Step, ...]:
     )
 
 
-def named(expr: sp.Expr, name: str) -> list[Order]:
-    """The order parameters of a name, in a stable order."""
-    return sorted((o for o in expr.atoms(Order) if o.name == name), key=str)
-
-
 def is_linear(found: Dynamics) -> bool:
     """Whether the activation is linear, so that the sites are Gaussian and the system closes algebraically."""
     expr = found.flow.net.activation.expr
     return expr is not None and sp.diff(expr, symbols.z, 2) == 0 and not expr.has(sp.Piecewise, sp.Abs, sp.Max)
-
-
-__all__ = ["Activated", "Dynamics", "dynamics", "gradient", "is_linear", "named"]

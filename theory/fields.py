@@ -167,7 +167,7 @@ class Variation(sp.Expr):
 
 
 class Memory(sp.Expr):
-    r"""A sum over the past: ``Memory(kernel, vector, place, strict)`` is :math:`\sum_{s<t}\sum_\alpha\mathrm{kernel}\cdot\mathrm{vector}`.
+    r"""A sum over the past: :math:`\sum_{s<t}\sum_\alpha\mathrm{kernel}\cdot\mathrm{vector}`.
 
     ``place`` holds the indices and the time that are summed over; ``strict=False`` includes the present, s = t. Indices of the
     kernel that stand in neither place are summed over too. In continuous time it prints as an integral.
@@ -203,8 +203,9 @@ class Memory(sp.Expr):
         indices, s = self.place
         relation = "<" if self.strict else "<="
         over = ", ".join([f"{s}{relation}t", *indices])
-        head = f"int_{over}" if self.continuous else f"sum_{over}"
-        return f"{head} ({printer._print(self.kernel)})*{printer.parenthesize(self.vector, PRECEDENCE['Mul'])}"
+        head = f"{'int' if self.continuous else 'sum'}_[{over}]"
+        vector = "" if self.vector == 1 else f"*{printer.parenthesize(self.vector, PRECEDENCE['Mul'])}"
+        return f"{head} {printer.parenthesize(self.kernel, PRECEDENCE['Mul'])}{vector}"
 
     def _latex(self, printer: Any) -> str:
         indices, s = self.place
@@ -213,11 +214,16 @@ class Memory(sp.Expr):
         kernel = printer._print(self.kernel)
         if isinstance(self.kernel, sp.Add):
             kernel = rf"\left[{kernel}\right]"
-        vector = printer._print(self.vector)
+        vector = "" if self.vector == 1 else printer._print(self.vector)
         if self.continuous:
-            return rf"\int_0^t\! d{s}\, {sums} {kernel}\, {vector}"
+            return rf"\int_0^t\! d{s}\, {sums} {kernel}\, {vector}".removesuffix("\\, ")
         relation = "<" if self.strict else r"\le "
-        return rf"\sum_{{{s}{relation}t}} {sums} {kernel}\, {vector}"
+        return rf"\sum_{{{s}{relation}t}} {sums} {kernel}\, {vector}".removesuffix("\\, ")
 
 
-PRECEDENCE_TRADITIONAL["Memory"] = PRECEDENCE["Mul"]
+PRECEDENCE_TRADITIONAL["Memory"] = PRECEDENCE["Memory"] = PRECEDENCE["Mul"]
+
+
+def in_order(expr: sp.Expr) -> list[sp.Expr]:
+    """The summands as they are printed: what drives a field first, then its memories."""
+    return sorted(sp.Add.make_args(expr), key=lambda term: (term.has(Memory), not term.has(SiteAverage), str(term)))

@@ -21,7 +21,8 @@ class Loss:
     r"""A loss :math:`\ell(f,y)` of one sample; the loss of a data set is the sum over its samples.
 
     Equation
-        ``of(predictions, labels)`` is the loss of one sample with K outputs; ``errors`` are :math:`\Delta_k=-\partial\ell/\partial f_k`.
+        ``of(predictions, labels)`` is the loss of one sample with K outputs; ``errors`` are
+        :math:`\Delta_k=-\partial\ell/\partial f_k`.
     Shapes
         K symbols each.
     Units
@@ -36,6 +37,7 @@ class Loss:
 
     name: str
     of: Callable[[Vector, Vector], sp.Expr]
+    separate: bool = True  #: a sum over outputs of the same function of each
 
     def value(self, outputs: int) -> tuple[sp.Expr, Vector, Vector]:
         """The loss of K outputs as an expression, with its symbols for predictions and labels."""
@@ -68,7 +70,7 @@ LOSSES = {
     "mse": Loss("mse", _separate((f - y) ** 2 / 2)),
     "logistic": Loss("logistic", _separate(sp.log(1 + sp.exp(-y * f)))),
     "exponential": Loss("exponential", _separate(sp.exp(-y * f))),
-    "cross_entropy": Loss("cross_entropy", _cross_entropy),
+    "cross_entropy": Loss("cross_entropy", _cross_entropy, separate=False),
 }
 
 

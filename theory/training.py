@@ -25,12 +25,15 @@ class Training:
             \mathcal L=\sum_{\mu=1}^P\ell(f_\mu,y_\mu),
 
         with the rates :math:`\lambda_W/n` of weights and :math:`\lambda_b` of biases; with momentum the step is
-        :math:`v(t)=\beta v(t-1)+\dots`. Without ``learning_rate``: gradient flow, :math:`\dot\theta=-\kappa\theta-\gamma_0^2N\lambda\nabla\mathcal L`.
+        :math:`v(t)=\beta v(t-1)+\dots`. Without ``learning_rate``: gradient flow,
+        :math:`\dot\theta=-\kappa\theta-\gamma_0^2N\lambda\nabla\mathcal L`.
     Shapes
-        ``gamma`` (:math:`\gamma_0`), ``learning_rate``, ``momentum``, ``weight_decay`` are numbers; ``outputs`` the number of outputs.
+        ``gamma`` (:math:`\gamma_0`), ``learning_rate``, ``momentum``, ``weight_decay`` are numbers; ``outputs`` the number of
+        outputs.
         ``loss``: "mse" (:math:`\tfrac12(f-y)^2`), "logistic", "exponential", "cross_entropy", or an expression in f and y.
     Units
-        Time is :math:`\eta\times` steps. The loss is a sum over samples, never a mean: for a mean divide ``learning_rate`` by P. What
+        Time is :math:`\eta\times` steps. The loss is a sum over samples, never a mean: for a mean divide ``learning_rate`` by P.
+        What
         ``net`` does not say is 1 (C_W, lambda_W) or 0 (C_b, lambda_b), which is the network of Bordelon and Pehlevan.
     Valid
         Any :math:`\gamma_0`; small ones are lazy (:math:`\gamma_0\to0`: the tangent kernel stays as it is).

@@ -1,6 +1,7 @@
 r"""Literal finite networks, trained by literal gradient descent on their drawn weight matrices.
 
-Nothing here knows a mean-field equation: matrices are drawn, multiplied, differentiated by backpropagation and changed step by step.
+Nothing here knows a mean-field equation: matrices are drawn, multiplied, differentiated by backpropagation and changed step by
+step.
 """
 
 from __future__ import annotations
@@ -81,7 +82,8 @@ class TrainedNetwork:
             [rng.standard_normal(m) * np.sqrt(C) for m, C in zip(out, self.C_b, strict=True)],
         )
         self.velocity: Parameters | None = None
-        self.offset = 0.0
+        self.f: Array = np.zeros(0)
+        self.offset: Array = np.zeros((flow.outputs, len(data.inputs)))
         self.errors = error_function(flow, data)
         self.forward()
         if centred:
@@ -133,7 +135,7 @@ class TrainedNetwork:
         return [self.gamma * self.N * b for b in self.back[:-1]]
 
     def tangent_kernel(self) -> Array:
-        r""":math:`\gamma_0^2N\sum_\theta\lambda_\theta\,\partial_\theta f_{k\mu}\,\partial_\theta f_{k'\alpha}`, shape (K, P, K, P)."""
+        r""":math:`\gamma_0^2N\sum_\theta\lambda_\theta\,\partial_\theta f_{k\mu}\,\partial_\theta f_{k'\alpha}`: (K, P, K, P)."""
         total = np.zeros((*self.f.shape, *self.f.shape))
         for number, back in enumerate(self.back):
             sent = self.phi[number] @ self.phi[number].T
@@ -144,7 +146,14 @@ class TrainedNetwork:
 
 
 def train(
-    flow: Training, data: Data, N: int, grid: Grid, names: Sequence[str], seed: Any, centred: bool, tick: Callable[[], None]
+    flow: Training,
+    data: Data,
+    N: int,
+    grid: Grid,
+    names: Sequence[str],
+    seed: Any,
+    centred: bool,
+    tick: Callable[[], None],
 ) -> dict[str, Array]:
     """One network from its draw to the last time: what is asked for, at the times that are kept."""
     net = TrainedNetwork(flow, data, N, np.random.default_rng(seed), centred=centred)
@@ -159,7 +168,9 @@ def train(
         f.append(net.f)
         loss.append(losses(net.f[:, : data.trained], data.labels))
         if not np.isfinite(loss[-1]):
-            raise NotConverged(f"a network of width {N} diverges at step {t}; allowed: a smaller learning_rate or gamma")
+            raise NotConverged(
+                f"a network of width {N} diverges at step {t}; allowed: a smaller learning_rate or gamma"
+            )
         if "NTK" in names:
             ntk.append(net.tangent_kernel())
         if "Phi" in names:
@@ -198,7 +209,8 @@ def simulate_training(
 
     Equation
         :math:`\Phi^\ell_{\mu\alpha}(t,s)=\frac1N\phi(h_\mu(t))\cdot\phi(h_\alpha(s))`, :math:`G^\ell=\frac1N g\cdot g` with
-        :math:`g^\ell=\gamma_0N\,\partial f/\partial h^\ell`, and the tangent kernel :math:`\gamma_0^2N\sum_\theta\lambda_\theta\partial f\,\partial f`; the
+        :math:`g^\ell=\gamma_0N\,\partial f/\partial h^\ell`, and the tangent kernel
+        :math:`\gamma_0^2N\sum_\theta\lambda_\theta\partial f\,\partial f`; the
         mean over networks, with ``<name>_stderr`` beside it, and :math:`N\,\mathrm{Var}f` as ``f_variance``.
     Shapes
         Those of ``predict``. ``width`` N of all hidden layers: by default that of the network.
@@ -234,10 +246,11 @@ def simulate_training(
                 bar.advance()
 
         def one(number: int) -> dict[str, Array]:
-            key = f"simulate {flow!r} {names} {seed} {number} {N} {centred} {data.inputs.tobytes()} {data.labels.tobytes()} {grid}"
+            given = f"{data.inputs.tobytes()!r} {data.labels.tobytes()!r} {grid}"
+            key = f"simulate {flow!r} {names} {seed} {number} {N} {centred} {given}"
 
             def compute() -> dict[str, Array]:
-                found = [train(flow, data, N, g, names, [seed, number], centred, tick) for g in grids]
+                found = [train(flow, data, N, g, names, [seed, number, N], centred, tick) for g in grids]
                 return found[0] if len(found) == 1 else {n: 2 * found[1][n] - found[0][n] for n in found[0]}
 
             return stored(checkpoint, key, compute)
@@ -270,7 +283,9 @@ def _names(quantities: str | Sequence[str]) -> tuple[str, ...]:
     listed = (quantities,) if isinstance(quantities, str) else tuple(quantities)
     for name in listed:
         if name not in MEASURED:
-            raise InvalidArgument(f"quantities={quantities!r}: {name!r} cannot be measured; allowed: {', '.join(MEASURED)}")
+            raise InvalidArgument(
+                f"quantities={quantities!r}: {name!r} cannot be measured; allowed: {', '.join(MEASURED)}"
+            )
     return tuple(dict.fromkeys(("f", "loss", *listed)))
 
 
@@ -291,7 +306,7 @@ def _dataset(
     variables["f_variance"] = (dims, squares.mean(axis=0).reshape(shape), {"long_name": "N times the variance of f"})
     error = squares.std(axis=0, ddof=1) / np.sqrt(n)
     variables["f_variance_stderr"] = (dims, error.reshape(shape), {"long_name": "standard error of f_variance"})
-    coords = coordinates(data, grid.kept * grid.rate, flow.hidden_layers or 0, flow.outputs)
+    coords = coordinates(data, np.asarray(grid.kept * grid.rate), flow.hidden_layers or 0, flow.outputs)
     used = {d for v in variables.values() for d in v[0]} | {"set"}
     attrs = {"flow": repr(flow), "width": N, "networks": n, "groups": n, "step": grid.rate, "gamma": flow.gamma}
     return xr.Dataset(variables, {k: v for k, v in coords.items() if k in used}, attrs)

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .numerics.asymptotics import asymptotics as asymptotics
     from .numerics.codegen import Compiled as Compiled
-    from .numerics.codegen import compile as compile
     from .numerics.critical import CriticalPoint as CriticalPoint
     from .numerics.critical import critical as critical
     from .numerics.critical import critical_points as critical_points
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     from .numerics.gaussian import gaussian_average as gaussian_average
     from .numerics.kernels import kernel as kernel
     from .numerics.lazy import dask_kernel as dask_kernel
-    from .numerics.predict import predict as predict
     from .numerics.regression import NNGPKernel as NNGPKernel
     from .numerics.regression import NTKKernel as NTKKernel
     from .theory import errors as errors
@@ -35,7 +33,7 @@ if TYPE_CHECKING:
     from .theory.depthlaw import DepthLaws as DepthLaws
     from .theory.derivation import Derivation as Derivation
     from .theory.derivation import System as System
-    from .theory.derivation import derive as derive
+    from .theory.dynamics import Dynamics as Dynamics
     from .theory.ensembles import Ensemble as Ensemble
     from .theory.ensembles import independent as independent
     from .theory.parametrization import YANG_HU as YANG_HU
@@ -44,10 +42,15 @@ if TYPE_CHECKING:
     from .theory.scaling import depth_scaling as depth_scaling
     from .theory.scaling import fluctuation_slope as fluctuation_slope
     from .theory.scaling import optimal_aspect_ratio as optimal_aspect_ratio
+    from .theory.training import Training as Training
+    from .validation.learning import TrainingReport as TrainingReport
     from .validation.phase import phase_diagram as phase_diagram
     from .validation.report import Report as Report
-    from .validation.simulate import simulate as simulate
-    from .validation.validate import validate as validate
+    from .verbs import compile as compile
+    from .verbs import derive as derive
+    from .verbs import predict as predict
+    from .verbs import simulate as simulate
+    from .verbs import validate as validate
 
 __version__ = "0.1.0"
 
@@ -61,12 +64,15 @@ if not (_here / "theory").is_dir() and (_here.parent / "theory").is_dir():
 _HOME = {
     "MLP": "theory.architecture",
     "Activation": "theory.activations",
-    "derive": "theory.derivation",
+    "Training": "theory.training",
+    "Dynamics": "theory.dynamics",
+    "TrainingReport": "validation.learning",
+    "derive": "verbs",
     "Derivation": "theory.derivation",
     "System": "theory.derivation",
-    "compile": "numerics.codegen",
+    "compile": "verbs",
     "Compiled": "numerics.codegen",
-    "predict": "numerics.predict",
+    "predict": "verbs",
     "gaussian_average": "numerics.gaussian",
     "kernel": "numerics.kernels",
     "dask_kernel": "numerics.lazy",
@@ -88,8 +94,8 @@ _HOME = {
     "YANG_HU": "theory.parametrization",
     "abc": "theory.parametrization",
     "phase_diagram": "validation.phase",
-    "simulate": "validation.simulate",
-    "validate": "validation.validate",
+    "simulate": "verbs",
+    "validate": "verbs",
     "Report": "validation.report",
 }
 

@@ -1,0 +1,241 @@
+"""Training at infinite width, against exact solutions and limits."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from scipy.integrate import solve_ivp
+
+from widthwise.numerics.optimizer import kernels
+from widthwise.numerics.sources import Embedding, Rotation, standard_normal
+from widthwise.numerics.training import predict_training
+from widthwise.theory.architecture import MLP
+from widthwise.theory.dynamics import dynamics
+from widthwise.theory.errors import InvalidArgument, InvalidInput, InvalidNetwork, NotAvailable, NotConverged
+from widthwise.theory.training import Training
+
+X = np.random.default_rng(0).standard_normal((6, 3)).T  # the data of the numbers below
+Y = np.array([1.0, -0.7, 0.5])
+
+
+def flow(activation, depth, **options):
+    network = {k: options.pop(k) for k in ("C_W", "C_b", "lambda_W", "lambda_b") if k in options}
+    return Training(MLP(activation, depth=depth, **network), **options)
+
+
+def within(found, expected, name, limit=5.0):
+    """Within so many standard errors, and these are no excuse: below 3 % of the largest value."""
+    error = found[f"{name}_stderr"].values
+    assert error.max() <= 0.03 * np.abs(expected).max()
+    assert (np.abs(found[name].values - expected) <= limit * error + 1e-9).all()
+
+
+def test_one_step_from_white_data_by_hand():
+    """K^x = 1: h = u + eta g0 y r, w = r + eta g0 y u, so f = <h w>/g0 = 2 eta y and Phi = G = 1 + (eta g0 y)^2."""
+    eta, gamma, y = 0.1, 1.7, 0.8
+    found = predict_training(flow("linear", 2, gamma=gamma, learning_rate=eta), [[1.0]], [y], times=1)
+    assert_allclose(found.f.values[:, 0], [0, 2 * eta * y], rtol=1e-14)
+    assert_allclose(
+        [found.Phi.values[0, 1, 0, 1, 0], found.G.values[0, 1, 0, 1, 0]], 1 + (eta * gamma * y) ** 2, rtol=1e-14
+    )
+    assert_allclose(found.Phi.values[0, 1, 0, 0, 0], 1.0, rtol=1e-14)
+
+
+@pytest.mark.parametrize(("gamma", "y"), [(0.3, 1.0), (1.0, 1.0), (2.0, -0.7)])
+def test_two_layer_linear_flow_on_white_data(gamma, y):
+    """d(Delta)/dt = -2 sqrt(1 + g0^2 (y - Delta)^2) Delta, H = G = sqrt(1 + g0^2 (y - Delta)^2)."""
+    times = np.array([0.0, 0.3, 1.0, 3.0])
+    white, labels = np.sqrt(3) * np.eye(3), np.array([y, 0, 0])
+    found = predict_training(flow("linear", 2, gamma=gamma), white, labels, times=times)
+    exact = solve_ivp(
+        lambda t, d: -2 * np.sqrt(1 + gamma**2 * (y - d) ** 2) * d, (0, 3), [y], t_eval=times, rtol=1e-11, atol=1e-13
+    )
+    f = y - exact.y[0]
+    error = found.f_step_error.values[:, 0]
+    assert (np.abs(found.f.values[:, 0] - f) <= error + 1e-12).all()
+    assert_allclose(found.f.values[:, 0], f, atol=5e-4)
+    H = np.einsum("tt->t", found.Phi.values[0, :, 0, :, 0])
+    assert_allclose(H, np.sqrt(1 + gamma**2 * f**2), rtol=1e-3)
+    assert_allclose(
+        np.einsum("tt->t", found.Phi.values[0, :, 1, :, 1]), 1, rtol=1e-12
+    )  # directions without a label stay
+
+
+@pytest.mark.parametrize("depth", [2, 3, 5])
+def test_deep_linear_solution_satisfies_the_closed_equations(depth):
+    """Bordelon & Pehlevan (2205.09653): H = (1 - CD)^-1 [H + C G C^T] (1 - CD)^-T and so on, transcribed, at the solution found."""
+    gamma, eta, T, L = 1.5, 0.05, 12, depth - 1
+    names = ("f", "Phi", "G", "A", "B")
+    found = predict_training(flow("linear", depth, gamma=gamma, learning_rate=eta), X, Y, times=T - 1, quantities=names)
+    P = len(Y)
+    delta = Y - found.f.values
+    H = [np.broadcast_to((X @ X.T / 6)[None, :, None, :], (T, P, T, P)).reshape(T * P, T * P)]
+    H += [found.Phi.values[i].reshape(T * P, T * P) for i in range(L)]
+    G = [None, *[found.G.values[i][:, 0, :, 0] for i in range(L)], np.ones((T, T))]
+    A, B = [np.zeros((T * P, T))], [None] * L + [np.zeros((T, T * P))]
+    for i in range(L - 1):  # g is the same for all samples: an answer to all of its directions; of B any sample's
+        A.append(found.A.values[i].sum(axis=-1).reshape(T * P, T))
+        B[i + 1] = found.B.values[i][:, 0].reshape(T, T * P)
+    earlier = np.tril(np.ones((T, T)), -1)
+    one, few = np.eye(T * P), np.eye(T)
+    for layer in range(1, L + 1):
+        h = np.einsum("tpsq,sq,ts->tps", H[layer - 1].reshape(T, P, T, P), delta, earlier).reshape(T * P, T)
+        g = np.einsum("ts,sq,ts->tsq", G[layer + 1], delta, earlier).reshape(T, T * P)
+        C, D = gamma * (A[layer - 1] + eta * h), gamma * (B[layer] + eta * g)
+        inverse, other = np.linalg.inv(one - C @ D), np.linalg.inv(few - D @ C)
+        assert_allclose(H[layer], inverse @ (H[layer - 1] + C @ G[layer + 1] @ C.T) @ inverse.T, atol=1e-11)
+        assert_allclose(G[layer], other @ (G[layer + 1] + D @ H[layer - 1] @ D.T) @ other.T, atol=1e-11)
+        if layer < L:
+            assert_allclose(A[layer], inverse @ C / gamma, atol=1e-11)
+        if layer > 1:
+            assert_allclose(B[layer - 1], other @ D / gamma, atol=1e-11)
+
+
+def test_published_deep_linear_numbers():
+    """Delta after 24 steps, of a solver that steps f by the tangent kernel, so to first order in the step."""
+    for L, gamma, expected in ((1, 2.0, (0.1706, -0.3597, -0.2569)),):
+        found = predict_training(flow("linear", L + 1, gamma=gamma, learning_rate=0.1 / L), X, Y, times=24)
+        assert_allclose(Y - found.f.values[-1], expected, atol=5e-4)
+
+
+@pytest.mark.parametrize("depth", [2, 3, 4])
+def test_lazy_limit_of_linear_networks_is_the_tangent_kernel(depth):
+    """gamma -> 0: f(t) = (1 - (1 - eta K)^t) y with K = L X X^T/n_0, to 1e-6."""
+    K, eta, steps = depth * X @ X.T / 6, 0.05, 20
+    exact = [Y - np.linalg.matrix_power(np.eye(3) - eta * K, t) @ Y for t in range(steps + 1)]
+    for gamma in (0.0, 1e-4):
+        found = predict_training(flow("linear", depth, gamma=gamma, learning_rate=eta), X, Y, times=steps)
+        assert_allclose(found.f, exact, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("activation", "depth"), [("tanh", 2), ("relu", 2), ("tanh", 3), pytest.param("gelu", 4, marks=pytest.mark.slow)]
+)
+def test_lazy_limit_of_nonlinear_networks(activation, depth):
+    """gamma -> 0 within the Monte Carlo error; the tangent kernel is that of the layer recursion."""
+    from widthwise.numerics.predict import predict
+
+    subject = flow(activation, depth, gamma=0.0, learning_rate=0.05, C_W=1.5, C_b=0.1, lambda_W=0.8, lambda_b=0.3)
+    found = predict_training(subject, X, Y, times=[0, 5, 20], samples=2048, replicas=12)
+    K = predict(subject.net, X, ("K", "Theta")).Theta.values[-1]
+    exact = np.array([Y - np.linalg.matrix_power(np.eye(3) - 0.05 * K, t) @ Y for t in (0, 5, 20)])
+    within(found, np.broadcast_to(K, (3, 3, 3)), "NTK", limit=6)
+    within(found, exact, "f", limit=6)
+
+
+def test_momentum_and_decay_of_a_linear_optimizer():
+    """Against the recursion of a quadratic, step by step."""
+    eta, beta, kappa, T = 0.1, 0.7, 0.3, 9
+    a, m = kernels(T, eta, beta, kappa)
+    pushes = np.random.default_rng(1).standard_normal(T)
+    theta, v, path = 1.3, 0.0, []
+    for push in pushes:
+        path.append(theta)
+        v = beta * v + push - kappa * theta
+        theta += eta * v
+    assert_allclose(a * 1.3 + eta * m @ pushes, path, rtol=1e-13)
+    assert_allclose(kernels(T, eta, 0, kappa)[0], (1 - eta * kappa) ** np.arange(T), rtol=1e-13)
+    assert_allclose(kernels(T, eta, beta, 0)[1][5, 2], (1 - beta**3) / (1 - beta), rtol=1e-13)
+
+
+def test_sources_keep_all_inner_products(rng):
+    x = rng.standard_normal((7, 64))
+    rotated = Rotation(64, rng)(x)
+    assert_allclose(rotated @ rotated.T, x @ x.T, rtol=1e-12)
+    assert not np.allclose(rotated, x)
+    grown, embedding = [], Embedding(40, 20, 10)
+    for row in np.vstack([x[:3], x[:1] + x[1:2], x[3:]]):
+        grown.append(embedding(row[None])[0])
+    rows = np.vstack([x[:3], x[:1] + x[1:2], x[3:]])
+    assert_allclose(np.array(grown) @ np.array(grown).T, rows @ rows.T, atol=1e-12)
+    assert embedding.used == 7
+    z = standard_normal(256, 5, rng)
+    assert_allclose(z @ z.T / 256, np.eye(5), atol=1e-12)
+
+
+def test_a_new_equation_is_what_is_solved():
+    """The generated solver follows the system: half the drive is half the rate."""
+    subject = flow("linear", 2, gamma=0.0, learning_rate=0.05)
+    system = dynamics(subject)
+    slower = predict_training(subject, X, Y, times=5, equations=system.with_(f=system.system["f"].rhs / 2))
+    assert_allclose(slower.f.values[1], predict_training(subject, X, Y, times=5).f.values[1] / 2, rtol=1e-9)
+    assert "def h_kernels(A, Delta, Phi" in _source(subject)
+
+
+def _source(subject):
+    from widthwise.numerics.sites import generate
+
+    return generate(dynamics(subject)).source
+
+
+def test_test_samples_follow_and_do_not_lead():
+    new = X[:1] * 0.5 + X[1:2]
+    subject = flow("tanh", 2, gamma=1.0, learning_rate=0.1)
+    alone = predict_training(subject, X, Y, times=8)
+    both = predict_training(subject, X, Y, times=8, X_test=new)
+    assert list(both.set.values) == ["train"] * 3 + ["test"]
+    assert (
+        np.abs(both.f.values[:, :3] - alone.f.values) <= 6 * (alone.f_stderr + both.f_stderr.values[:, :3]) + 1e-12
+    ).all()
+    assert abs(both.f.values[-1, 3]) > 0.01
+    repeated = predict_training(flow("linear", 3, learning_rate=0.05), X, Y, times=8, X_test=X)
+    assert_allclose(repeated.f.values[:, 3:], repeated.f.values[:, :3], atol=1e-12)
+
+
+def test_solutions_are_reproducible_and_resumed(tmp_path):
+    subject = flow("tanh", 3, gamma=1.0, learning_rate=0.1)
+    options = {"times": 4, "samples": 256, "replicas": 3}
+    first = predict_training(subject, X, Y, **options, checkpoint=tmp_path)
+    files = sorted(tmp_path.glob("*.npz"))
+    stamps = [p.stat().st_mtime_ns for p in files]
+    assert len(files) == 3
+    files[0].unlink()
+    again = predict_training(subject, X, Y, **options, checkpoint=tmp_path)
+    assert again.identical(first)
+    assert [p.stat().st_mtime_ns for p in files[1:]] == stamps[1:]
+    assert not predict_training(subject, X, Y, **options, seed=1, checkpoint=tmp_path).equals(first)
+
+
+def test_several_outputs_have_axes_of_their_own():
+    labels = np.stack([Y, -Y], axis=1)
+    subject = flow("linear", 3, gamma=1.0, learning_rate=0.05, outputs=2)
+    found = predict_training(subject, X, labels, times=6)
+    assert found.f.dims == ("time", "output", "sample")
+    assert found.G.dims == ("layer", "time", "output", "sample", "time2", "output2", "sample2")
+    assert_allclose(found.f.values[:, 0], -found.f.values[:, 1], atol=1e-12)  # one direction of labels
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "text"),
+    [
+        ({"y": Y[:2]}, InvalidInput, r"y has shape \(2,\) for 3 samples and outputs=1; allowed: \(3,\)"),
+        ({"y": [1, 2, np.nan]}, InvalidInput, "not finite"),
+        ({"y": ["a", "b", "c"]}, InvalidInput, "holds no numbers"),
+        ({"X_test": np.ones((2, 5))}, InvalidInput, "5 features, and X has 6"),
+        ({"times": [0, 3, 2]}, InvalidArgument, "allowed: increasing numbers from 0"),
+        ({"times": [0.5]}, InvalidArgument, "increasing integers"),
+        ({"times": -1}, InvalidArgument, "increasing numbers from 0"),
+        ({"times": 100_000}, InvalidArgument, "GiB"),
+        ({"samples": 2}, InvalidArgument, "samples=2; allowed: integers from 5"),
+        ({"replicas": 1}, InvalidArgument, "replicas=1"),
+        ({"quantities": "K"}, InvalidArgument, "'K' is not known; allowed: f, loss"),
+    ],
+)
+def test_wrong_data(options, error, text):
+    arguments = {"X": X, "y": Y, "times": 3} | options
+    with pytest.raises(error, match=text):
+        predict_training(flow("tanh", 3, learning_rate=0.1), **arguments)
+
+
+def test_wrong_subjects():
+    with pytest.raises(InvalidArgument, match=r"learning_rate=5 is beyond stability: .* allowed: below 0.558"):
+        predict_training(flow("linear", 2, learning_rate=5.0), X, Y, times=3)
+    with pytest.raises(NotAvailable, match="its slope jumps at 0"):
+        predict_training(flow("relu", 3, learning_rate=0.1), X, Y, times=3)
+    with pytest.raises(InvalidNetwork, match="depth=None"):
+        predict_training(Training(MLP("tanh")), X, Y, times=3)
+    with pytest.raises(InvalidArgument, match="unspecified"):
+        predict_training(Training(MLP(depth=3)), X, Y, times=3)
+    with pytest.raises(NotConverged, match=r"training diverges at step \d+: the losses were"):
+        predict_training(flow("linear", 2, gamma=8.0, learning_rate=0.5), X, 40 * Y, times=60)

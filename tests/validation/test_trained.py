@@ -1,0 +1,179 @@
+"""Literal networks in training, and the theory against them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from widthwise.numerics.training import Grid, check_data, predict_training
+from widthwise.theory.architecture import MLP
+from widthwise.theory.dynamics import dynamics
+from widthwise.theory.errors import InvalidArgument, InvalidNetwork
+from widthwise.theory.fields import Order, gamma_0
+from widthwise.theory.training import Training
+from widthwise.validation.learning import compare, validate_training
+from widthwise.validation.trained import TrainedNetwork, simulate_training
+
+X = np.random.default_rng(0).standard_normal((6, 3)).T
+Y = np.array([1.0, -0.7, 0.5])
+
+
+def flow(activation="tanh", depth=3, **options):
+    network = {k: options.pop(k) for k in ("C_W", "C_b", "lambda_W", "lambda_b", "width") if k in options}
+    return Training(MLP(activation, depth=depth, **network), **options)
+
+
+def test_a_step_is_gradient_descent_on_the_loss(rng):
+    """Against finite differences of the loss by every parameter of a small network."""
+    subject = flow(
+        gamma=0.8, learning_rate=0.1, outputs=2, loss="cross_entropy", C_W=1.3, C_b=0.4, lambda_W=0.7, lambda_b=0.6
+    )
+    labels = np.array([[1, 0], [0, 1], [1, 0]])
+    data, N, rate = check_data(subject, X, labels), 4, 1e-3
+
+    def network():
+        return TrainedNetwork(subject, data, N, np.random.default_rng(3), centred=False)
+
+    def loss(net):
+        net.forward()
+        return sum(np.log(np.exp(net.f[:, p]).sum()) - (labels[p] * net.f[:, p]).sum() for p in range(3))
+
+    net, moved = network(), network()
+    moved.step(rate)
+    for kind, scale in (("W", lambda n: 0.7 / n), ("b", lambda n: 0.6)):
+        for number, array in enumerate(getattr(net.theta, kind)):
+            fan_in = (6, N, N)[number]
+            for index in np.ndindex(array.shape):
+                kept, h = array[index], 1e-5
+                array[index] = kept + h
+                up = loss(net)
+                array[index] = kept - h
+                down = loss(net)
+                array[index] = kept
+                expected = kept - rate * 0.8**2 * N * scale(fan_in) * (up - down) / (2 * h)
+                assert_allclose(getattr(moved.theta, kind)[number][index], expected, rtol=1e-7, atol=1e-9)
+
+
+def test_the_tangent_kernel_is_the_speed_of_the_predictions():
+    """A small step changes f by eta times the kernel times the errors."""
+    subject = flow(gamma=1.2, learning_rate=0.1, lambda_b=0.5, C_b=0.2)
+    data = check_data(subject, X, Y)
+    net = TrainedNetwork(subject, data, 40, np.random.default_rng(1), centred=True)
+    kernel, before = net.tangent_kernel()[0, :, 0, :], net.f[0].copy()
+    assert_allclose(before, 0)
+    net.step(1e-6)
+    assert_allclose((net.f[0] - before) / 1e-6, kernel @ Y, rtol=1e-4)
+
+
+def test_simulations_are_reproducible_and_resumed(tmp_path):
+    subject = flow(gamma=1.0, learning_rate=0.1, width=16)
+    options = {"times": [0, 3], "networks": 4}
+    one = simulate_training(subject, X, Y, **options, workers=1, checkpoint=tmp_path)
+    two = simulate_training(subject, X, Y, **options, workers=2)
+    assert one.identical(two)
+    assert len(list(tmp_path.glob("*.npz"))) == 4
+    assert simulate_training(subject, X, Y, **options, checkpoint=tmp_path).identical(one)
+    assert not one.equals(simulate_training(subject, X, Y, **options, seed=1))
+
+
+def test_wrong_arguments():
+    subject = flow(gamma=1.0, learning_rate=0.1)
+    with pytest.raises(InvalidNetwork, match="width=None"):
+        simulate_training(subject, X, Y, times=2)
+    with pytest.raises(InvalidNetwork, match="equal hidden widths"):
+        simulate_training(flow(gamma=1.0, learning_rate=0.1, width=(8, 16)), X, Y, times=2)
+    with pytest.raises(InvalidArgument, match="gamma=0 is a limit"):
+        simulate_training(flow(gamma=0.0, learning_rate=0.1, width=8), X, Y, times=2)
+    with pytest.raises(InvalidArgument, match="'A' cannot be measured"):
+        simulate_training(flow(width=8, learning_rate=0.1), X, Y, times=2, quantities="A")
+    with pytest.raises(InvalidArgument, match="two different widths"):
+        validate_training(subject, X, Y, times=2, widths=(16,))
+
+
+# -------------------------------------------------------------------------------------- theory against literal networks
+
+WIDTHS = (64, 128, 256)
+CASES = {
+    "tanh": (flow(gamma=1.5, learning_rate=0.1), Y),
+    "relu": (flow("relu", 2, gamma=1.5, learning_rate=0.1), Y),
+    "linear": (flow("linear", 4, gamma=1.5, learning_rate=0.05), Y),
+    "everything": (
+        flow(
+            gamma=1.2, learning_rate=0.05, momentum=0.5, weight_decay=0.4, C_W=1.5, C_b=0.3, lambda_W=0.7, lambda_b=0.4
+        ),
+        Y,
+    ),
+    "outputs": (
+        flow("gelu", 3, gamma=1.2, learning_rate=0.1, outputs=2, loss="cross_entropy", C_W=1.5),
+        np.array([[1, 0], [0, 1], [1, 0]]),
+    ),
+    "flow": (flow(gamma=1.0, loss="logistic"), np.sign(Y)),
+}
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.slow) if n in ("outputs", "flow") else n for n in CASES]
+)
+def test_theory_is_the_limit_of_literal_networks(name):
+    """Kernels, predictions and losses extrapolated in 1/N; a true theory fails with probability 1 % at most."""
+    subject, labels = CASES[name]
+    times = [0.0, 0.5, 1.0] if subject.continuous else [0, 4, 12]
+    report = validate_training(
+        subject, X, labels, times=times, widths=WIDTHS, networks=32, samples=2048, replicas=12, seed=5
+    )
+    assert report.passed, str(report)
+    assert len(report.table) > 100
+    assert {"f", "loss", "Phi", "G", "NTK"} == set(report.table["quantity"])
+
+
+@pytest.fixture(scope="module")
+def simulations():
+    subject = flow(gamma=1.5, learning_rate=0.1)
+    return [simulate_training(subject, X, Y, times=[0, 4, 16], width=n, networks=96) for n in WIDTHS]
+
+
+def _transposed(expr):
+    """Kernels of the layer below with their samples exchanged."""
+    orders = {
+        o: Order("Phi", o.layer, (o.places[1][0], o.places[0][1]), (o.places[0][0], o.places[1][1]))
+        for o in expr.atoms(Order)
+        if o.name == "Phi"
+    }
+    return expr.xreplace(orders)
+
+
+CONTROLS = {
+    "true": lambda d: d,
+    "without responses": lambda d: d.without_responses(),
+    "a wrong power of gamma": lambda d: d.with_(h=d.system["h"].rhs.subs(gamma_0, gamma_0**2)),
+    "a transposed kernel": lambda d: d.with_(h=_transposed(d.system["h"].rhs), f=_transposed(d.system["f"].rhs)),
+}
+
+
+@pytest.mark.parametrize("name", CONTROLS)
+def test_wrong_equations_are_caught(name, simulations):
+    subject = flow(gamma=1.5, learning_rate=0.1)
+    system = CONTROLS[name](dynamics(subject))
+    theory = predict_training(subject, X, Y, times=[0, 4, 16], equations=system, samples=2048, replicas=16)
+    report = compare(subject, theory, simulations, alpha=0.01)
+    assert report.passed == (name == "true"), f"{name}: {report}"
+
+
+def test_a_report_can_be_kept(tmp_path, simulations):
+    subject = flow(gamma=1.5, learning_rate=0.1)
+    theory = predict_training(subject, X, Y, times=[0, 4, 16], samples=256, replicas=4)
+    report = compare(subject, theory, simulations, alpha=0.01)
+    page = report.to_html(tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "<math" in page
+    assert page.count("<img") == 3
+    assert report.to_netcdf(tmp_path / "report.nc").exists()
+    for name in (None, "kernels", "sigmas"):
+        assert report.plot(name).axes
+    with pytest.raises(InvalidArgument, match="allowed: None, 'kernels', 'sigmas'"):
+        report.plot("loss")
+    assert report._repr_html_().startswith("<p")
+
+
+def test_grids_halve():
+    assert Grid(5, np.array([0, 4]), 0.1).finer().kept.tolist() == [0, 8]

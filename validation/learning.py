@@ -1,0 +1,206 @@
+"""The verb ``validate`` for training: theory and literal networks on the same axes, extrapolated in 1/N, judged in sigmas."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import ArrayLike, NDArray
+
+from ..numerics.training import predict_training
+from ..theory.dynamics import Dynamics
+from ..theory.errors import InvalidArgument
+from ..theory.training import Training
+from .trained import MEASURED, simulate_training
+from .verdict import Verdict, check_alpha, extrapolate, judge, p_values, sigmas
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Array = NDArray[np.float64]
+DEFAULT_WIDTHS = (128, 256, 512)
+#: With this many widths two orders are left free instead of one.
+ENOUGH_FOR_TWO = 4
+#: Rows of the table that a notebook shows.
+SHOWN = 20
+
+
+@dataclass(frozen=True)
+class TrainingReport:
+    """What ``validate`` found for a network in training.
+
+    Shapes
+        table: one row for each comparison. data: the theory, and ``<name>_measured`` (width, ...), ``<name>_extrapolated``,
+        each with its ``_stderr``; ``<name>_sigmas``.
+    Units
+        Those of ``predict``.
+    Valid
+        As ``verdict`` says: the false-alarm rate is that of the whole family of comparisons.
+    """
+
+    flow: Training
+    table: pd.DataFrame
+    verdict: Verdict
+    data: xr.Dataset
+
+    @property
+    def passed(self) -> bool:
+        """Whether theory and simulation agree within the stated false-alarm rate."""
+        return self.verdict.passed
+
+    @property
+    def quantities(self) -> tuple[str, ...]:
+        """The quantities compared."""
+        return tuple(name for name in MEASURED if f"{name}_sigmas" in self.data)
+
+    @property
+    def ranked(self) -> pd.DataFrame:
+        """The table with failures first, then by the size of the deviation."""
+        order = np.lexsort([-self.table["sigmas"].abs(), self.table["passed"]])
+        return self.table.iloc[order]
+
+    def plot(self, name: str | None = None) -> Figure:
+        """Loss, predictions and kernels, theory beside networks; ``"kernels"``: heat maps; ``"sigmas"``: their histogram."""
+        from . import learning_figures as figures
+
+        drawings = {None: figures.curves, "kernels": figures.kernels, "sigmas": figures.histogram}
+        if name not in drawings:
+            raise InvalidArgument(f"name={name!r}; allowed: None, 'kernels', 'sigmas'")
+        return drawings[name](self)
+
+    def to_netcdf(self, path: str | Path) -> Path:
+        """All arrays."""
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.data.to_netcdf(path, engine="h5netcdf")
+        return path
+
+    def to_html(self, path: str | Path) -> Path:
+        """One self-contained page: verdict, figures, derived equations and the table."""
+        from . import learning_figures as figures
+
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(figures.page(self), encoding="utf-8")
+        return path
+
+    def __str__(self) -> str:
+        return f"{self.verdict}\n{self.ranked.head(5).to_string(index=False)}"
+
+    def _repr_html_(self) -> str:
+        colour = "#1B7F4B" if self.passed else "#B00020"
+        table = self.ranked.head(SHOWN).to_html(index=False, border=0, float_format=lambda x: f"{x:.4g}")
+        return f'<p style="border-left:6px solid {colour};padding:4px 10px"><b>{self.verdict}</b></p>{table}'
+
+
+def validate_training(
+    flow: Training,
+    X: ArrayLike,
+    y: ArrayLike,
+    *,
+    times: Any,
+    X_test: ArrayLike | None = None,
+    widths: Sequence[int] = DEFAULT_WIDTHS,
+    networks: int | Sequence[int] = 32,
+    quantities: str | Sequence[str] = MEASURED,
+    samples: int = 4096,
+    replicas: int = 16,
+    seed: int = 0,
+    alpha: float = 0.01,
+    centred: bool = True,
+    equations: Dynamics | None = None,
+    workers: int | None = None,
+    checkpoint: str | Path | None = None,
+    progress: bool | None = None,
+) -> TrainingReport:
+    r"""Confront the derived equations of training with literal networks.
+
+    Equation
+        Numbers are measured at several widths N and extrapolated, :math:`y(N)=c_0+c_1/N` (and :math:`c_2/N^2` from four on);
+        :math:`(c_0-\mathrm{theory})/\mathrm{stderr}` is judged, with the errors of both.
+    Shapes
+        As ``predict`` and ``simulate``; ``networks`` at each width, or one number for each.
+    Units
+        Those of ``predict``.
+    Valid
+        A true theory fails with probability at most ``alpha``. ``equations`` puts another system in its place: a negative control.
+    Errors
+        Those of ``predict`` and ``simulate``; ``InvalidArgument`` for fewer than two widths.
+    Source
+        Student's t with the degrees of freedom of Welch and Satterthwaite; Bonferroni.
+    """
+    check_alpha(alpha)
+    counts = [networks] * len(widths) if isinstance(networks, int) else list(networks)
+    if len(set(widths)) < 2 or len(counts) != len(widths):
+        raise InvalidArgument(
+            f"widths={tuple(widths)!r}, networks={networks!r}; allowed: at least two different widths, and one number of "
+            "networks or one for each"
+        )
+    common: dict[str, Any] = {"times": times, "X_test": X_test, "quantities": quantities, "seed": seed}
+    common |= {"checkpoint": checkpoint, "progress": progress}
+    theory = predict_training(flow, X, y, samples=samples, replicas=replicas, equations=equations, **common)
+    simulations = [
+        simulate_training(flow, X, y, width=n, networks=c, centred=centred, workers=workers, **common)
+        for n, c in zip(widths, counts, strict=True)
+    ]
+    return compare(flow, theory, simulations, alpha=alpha)
+
+
+def compare(flow: Training, theory: xr.Dataset, simulations: Sequence[xr.Dataset], *, alpha: float) -> TrainingReport:
+    """The report on a theory and simulations at several widths."""
+    widths = np.array([s.attrs["width"] for s in simulations], dtype=float)
+    groups = np.array([s.attrs["groups"] for s in simulations], dtype=float)
+    powers = (0, -1) if len(widths) < ENOUGH_FOR_TWO else (0, -1, -2)
+    tables, arrays = [], dict[str, Any]()
+    for name in (n for n in MEASURED if n in theory and n in simulations[0]):
+        predicted, noise = theory[name].values, theory[f"{name}_stderr"].values.ravel()
+        measured = np.stack([s[name].values for s in simulations])
+        errors = np.stack([s[f"{name}_stderr"].values for s in simulations])
+        fit = extrapolate(
+            widths, measured.reshape(len(widths), -1), errors.reshape(len(widths), -1), groups=groups, powers=powers
+        )
+        stderr = np.hypot(fit.stderr, noise)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            dof = stderr**4 / (fit.stderr**4 / fit.dof + noise**4 / max(1, theory.attrs["replicas"] - 1))
+        sigma = sigmas(predicted.ravel(), fit.value, stderr)
+        columns = {"measured": fit.value, "standard_error": stderr, "sigmas": sigma}
+        columns["p_value"] = p_values(sigma, np.where(np.isfinite(dof), dof, np.inf))
+        tables.append(_rows(name, theory[name], columns))
+        dims = theory[name].dims
+        arrays |= {name: theory[name], f"{name}_stderr": theory[f"{name}_stderr"]}
+        arrays |= {
+            f"{name}_measured": (("width", *dims), measured),
+            f"{name}_measured_stderr": (("width", *dims), errors),
+        }
+        for key, values in (("extrapolated", fit.value), ("extrapolated_stderr", fit.stderr), ("sigmas", sigma)):
+            arrays[f"{name}_{key}"] = (dims, values.reshape(predicted.shape))
+    table = pd.concat(tables, ignore_index=True)
+    verdict = judge(table["p_value"].to_numpy(), alpha)
+    table["passed"] = table["p_value"] >= verdict.threshold
+    data = xr.Dataset(arrays, {"width": widths.astype(int)}).assign_attrs(theory.attrs)
+    data.attrs |= {"alpha": alpha, "networks": [int(s.attrs["networks"]) for s in simulations]}
+    return TrainingReport(flow, table, verdict, data)
+
+
+def _rows(name: str, theory: xr.DataArray, columns: dict[str, Array]) -> pd.DataFrame:
+    """One row for each entry that symmetry leaves different: kernels are symmetric under exchange of their places."""
+    index = np.indices(theory.shape).reshape(theory.ndim, -1)
+    where = dict(zip(map(str, theory.dims), index, strict=True))
+    keep = np.ones(index.shape[1], dtype=bool)
+    seconds = [d for d in where if d.endswith("2")]
+    if seconds:
+        sizes = [theory.sizes[d] for d in seconds]
+        first, second = (
+            np.ravel_multi_index([where[d] for d in ds], sizes) for ds in ([d[:-1] for d in seconds], seconds)
+        )
+        keep = first <= second
+    labels = {d: theory[d].values[i[keep]] if d in theory.coords else i[keep] for d, i in where.items()}
+    rows = zip(*labels.values(), strict=True)
+    described = [", ".join(f"{d}={v:g}" for d, v in zip(labels, row, strict=True)) for row in rows]
+    data = {"quantity": name, "entry": described, "predicted": theory.values.ravel()[keep]}
+    return pd.DataFrame(data | {k: v[keep] for k, v in columns.items()})
