@@ -120,10 +120,10 @@ def predict_training(
     found = equations or dynamics(flow)
     replicas = check_count("replicas", replicas, 2)
     samples = 1 << (check_count("samples", samples, data.overlaps.shape[0] + flow.outputs + 1) - 1).bit_length()
-    problem = _problem(flow, found, data, grid, samples)
+    problem = problem_of(flow, found, data, grid, samples)
     solve = partial(_solve, problem=problem, data=data, flow=flow)
     grids = (grid, grid.finer()) if flow.continuous else (grid,)
-    _check_memory([_problem(flow, found, data, g, samples) for g in grids])
+    _check_memory([problem_of(flow, found, data, g, samples) for g in grids])
     runs = 1 if problem.exact else replicas
     moments = Moments()
     with Progress("predict", runs * sum(g.steps for g in grids), progress) as bar:
@@ -188,7 +188,8 @@ def _solve(
     return {name: found[name] for name in names if name in found}
 
 
-def _problem(flow: Training, found: Dynamics, data: Data, grid: Grid, samples: int) -> Problem:
+def problem_of(flow: Training, found: Dynamics, data: Data, grid: Grid, samples: int) -> Problem:
+    """What the solver takes."""
     net, L = flow.net, flow.hidden_layers
     assert L is not None
     linear = is_linear(found)
@@ -398,27 +399,26 @@ def check_seed(value: Any) -> int:
     return check_count("seed", value, 0)
 
 
-def dims_of(name: str, outputs: int) -> tuple[str, ...]:
-    """The dimensions of a quantity, in the order of the arrays."""
-    forward, backward = ("sample",), ("output", "sample")
-    dims = {
-        "f": ("time", *backward),
-        "loss": ("time",),
-        "NTK": ("time", *backward, "output2", "sample2"),
-        "Phi": ("layer", "time", *forward, "time2", "sample2"),
-        "G": ("layer", "time", *backward, "time2", "output2", "sample2"),
-        "A": ("layer", "time", *forward, "time2", "output2", "sample2"),
-        "B": ("layer", "time", *backward, "time2", "sample2"),
-    }[name]
-    return dims if outputs > 1 else tuple(d for d in dims if not d.startswith("output"))
+#: The dimensions of a quantity, in the order of the arrays.
+DIMS = {
+    "f": ("time", "output", "sample"),
+    "loss": ("time",),
+    "NTK": ("time", "output", "sample", "output2", "sample2"),
+    "Phi": ("layer", "time", "sample", "time2", "sample2"),
+    "G": ("layer", "time", "output", "sample", "time2", "output2", "sample2"),
+    "A": ("layer", "time", "sample", "time2", "output2", "sample2"),
+    "B": ("layer", "time", "output", "sample", "time2", "sample2"),
+}
 
 
-def variable(name: str, value: Array, outputs: int, text: str) -> tuple[tuple[str, ...], Array, dict[str, str]]:
-    """A quantity for a dataset, without the axes of a single output."""
-    full = dims_of(name, 2)
+def variable(
+    full: tuple[str, ...], value: Array, outputs: int, text: str
+) -> tuple[tuple[str, ...], Array, dict[str, str]]:
+    """An array with all its dimensions for a dataset, without the axes of a single output."""
     if outputs == 1:
         value = value.squeeze(axis=tuple(i for i, d in enumerate(full) if d.startswith("output")))
-    return dims_of(name, outputs), value, {"long_name": text}
+        full = tuple(d for d in full if not d.startswith("output"))
+    return full, value, {"long_name": text}
 
 
 def coordinates(data: Data, times: Array, layers: int, outputs: int) -> dict[str, Any]:
@@ -436,13 +436,14 @@ def _dataset(
     variables: dict[str, Any] = {}
     for name in (n for n in names if n in moments.mean):
         short = {"A", "B"} & {name}
-        variables[name] = variable(name, moments.mean[name], flow.outputs, MEANING[name])
-        variables[f"{name}_stderr"] = variable(name, moments.stderr(name), flow.outputs, f"standard error of {name}")
+        variables[name] = variable(DIMS[name], moments.mean[name], flow.outputs, MEANING[name])
+        variables[f"{name}_stderr"] = variable(
+            DIMS[name], moments.stderr(name), flow.outputs, f"standard error of {name}"
+        )
         if flow.continuous:
             error = moments.mean[f"{name}_step_error"]
-            variables[f"{name}_step_error"] = variable(
-                name, error, flow.outputs, f"difference between two steps of {name}"
-            )
+            text = f"difference between two steps of {name}"
+            variables[f"{name}_step_error"] = variable(DIMS[name], error, flow.outputs, text)
         if short:  # the last layer has none: pad, so that all share one axis
             for key in [k for k in variables if k.partition("_")[0] == name]:
                 dims, value, attrs = variables[key]

@@ -21,6 +21,7 @@ from threadpoolctl import threadpool_limits
 
 from ..numerics.replicas import Moments, Progress, stored
 from ..numerics.training import (
+    DIMS,
     MEANING,
     Data,
     Grid,
@@ -28,7 +29,6 @@ from ..numerics.training import (
     check_data,
     check_times,
     coordinates,
-    dims_of,
     error_function,
     loss_function,
     variable,
@@ -211,7 +211,7 @@ def simulate_training(
         :math:`\Phi^\ell_{\mu\alpha}(t,s)=\frac1N\phi(h_\mu(t))\cdot\phi(h_\alpha(s))`, :math:`G^\ell=\frac1N g\cdot g` with
         :math:`g^\ell=\gamma_0N\,\partial f/\partial h^\ell`, and the tangent kernel
         :math:`\gamma_0^2N\sum_\theta\lambda_\theta\partial f\,\partial f`; the
-        mean over networks, with ``<name>_stderr`` beside it, and :math:`N\,\mathrm{Var}f` as ``f_variance``.
+        mean over networks, with ``<name>_stderr`` beside it; N times the variance of f and NTK as ``f_variance``, ``NTK_variance``.
     Shapes
         Those of ``predict``. ``width`` N of all hidden layers: by default that of the network.
     Units
@@ -297,15 +297,18 @@ def _dataset(
         moments.add(result)
     variables: dict[str, Any] = {}
     for name in names:
-        variables[name] = variable(name, moments.mean[name], flow.outputs, MEANING[name])
-        variables[f"{name}_stderr"] = variable(name, moments.stderr(name), flow.outputs, f"standard error of {name}")
+        variables[name] = variable(DIMS[name], moments.mean[name], flow.outputs, MEANING[name])
+        variables[f"{name}_stderr"] = variable(
+            DIMS[name], moments.stderr(name), flow.outputs, f"standard error of {name}"
+        )
     n = len(results)
-    squares = N * np.stack([r["f"] - moments.mean["f"] for r in results]) ** 2 * n / (n - 1)
-    dims = dims_of("f", flow.outputs)
-    shape = moments.mean["f"].squeeze(axis=1).shape if flow.outputs == 1 else moments.mean["f"].shape
-    variables["f_variance"] = (dims, squares.mean(axis=0).reshape(shape), {"long_name": "N times the variance of f"})
-    error = squares.std(axis=0, ddof=1) / np.sqrt(n)
-    variables["f_variance_stderr"] = (dims, error.reshape(shape), {"long_name": "standard error of f_variance"})
+    for name in (name for name in ("f", "NTK") if name in names):
+        squares = N * np.stack([r[name] - moments.mean[name] for r in results]) ** 2 * n / (n - 1)
+        error = squares.std(axis=0, ddof=1) / np.sqrt(n)
+        text = f"N times the variance of {name}"
+        variables[f"{name}_variance"] = variable(DIMS[name], squares.mean(axis=0), flow.outputs, text)
+        text = f"standard error of {name}_variance"
+        variables[f"{name}_variance_stderr"] = variable(DIMS[name], error, flow.outputs, text)
     coords = coordinates(data, np.asarray(grid.kept * grid.rate), flow.hidden_layers or 0, flow.outputs)
     used = {d for v in variables.values() for d in v[0]} | {"set"}
     attrs = {"flow": repr(flow), "width": N, "networks": n, "groups": n, "step": grid.rate, "gamma": flow.gamma}

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .numerics.critical import CriticalPoint as CriticalPoint
     from .numerics.critical import critical as critical
     from .numerics.critical import critical_points as critical_points
+    from .numerics.finite_width import fluctuations as fluctuations
     from .numerics.flow import gradient_flow as gradient_flow
     from .numerics.gaussian import gaussian_average as gaussian_average
     from .numerics.kernels import kernel as kernel
@@ -77,6 +78,7 @@ _HOME = {
     "kernel": "numerics.kernels",
     "dask_kernel": "numerics.lazy",
     "gradient_flow": "numerics.flow",
+    "fluctuations": "numerics.finite_width",
     "NNGPKernel": "numerics.regression",
     "NTKKernel": "numerics.regression",
     "critical": "numerics.critical",
