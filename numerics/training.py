@@ -33,7 +33,7 @@ LAZY = 1e-5
 #: Steps of gradient flow are this fraction of the fastest time, 1/(largest eigenvalue of the tangent kernel).
 FRACTION = 0.1
 #: What the responses of sites may take, in bytes, and how many sites follow them at most and at least.
-TANGENT_BYTES, MOST_TANGENTS, FEWEST_TANGENTS = 1 << 31, 512, 16
+TANGENT_BYTES, MOST_TANGENTS, FEWEST_TANGENTS = 1 << 31, 128, 16
 #: Predictions beyond this have diverged.
 DIVERGED = 1e6
 QUANTITIES = ("f", "loss", "Phi", "G", "NTK", "A", "B")
@@ -80,6 +80,7 @@ def predict_training(
     X_test: ArrayLike | None = None,
     quantities: str | Sequence[str] = QUANTITIES[:5],
     samples: int = 4096,
+    responses: int | None = None,
     replicas: int = 8,
     seed: int = 0,
     equations: Dynamics | None = None,
@@ -104,7 +105,10 @@ def predict_training(
         Infinite width. Linear networks: to rounding (``attrs["exact"]``). Others: averages over ``samples`` sites (rounded up to
         a power of two) of each layer in
         ``replicas`` independent solutions, whose spread is ``<name>_stderr``; Student's t with replicas - 1 degrees of freedom. A
-        replica has a bias of order 1/samples. Gradient flow is extrapolated from two steps, whose difference is
+        replica has a bias of order 1/samples. ``responses`` of the sites follow how they answer to their sources (by default up
+        to 128,
+        as memory allows): where there are several hidden layers this takes most of the time, and much of the noise is theirs.
+        Gradient flow is extrapolated from two steps, whose difference is
         ``<name>_step_error``.
         gamma = 0 is solved as gamma = 1e-5.
     Errors
@@ -120,16 +124,20 @@ def predict_training(
     found = equations or dynamics(flow)
     replicas = check_count("replicas", replicas, 2)
     samples = 1 << (check_count("samples", samples, data.overlaps.shape[0] + flow.outputs + 1) - 1).bit_length()
-    problem = problem_of(flow, found, data, grid, samples)
+    if responses is not None:
+        check_count("responses", responses, 1)
+    problem = problem_of(flow, found, data, grid, samples, responses)
     solve = partial(_solve, problem=problem, data=data, flow=flow)
     grids = (grid, grid.finer()) if flow.continuous else (grid,)
-    _check_memory([problem_of(flow, found, data, g, samples) for g in grids])
+    _check_memory([problem_of(flow, found, data, g, samples, responses) for g in grids])
     runs = 1 if problem.exact else replicas
     moments = Moments()
     with Progress("predict", runs * sum(g.steps for g in grids), progress) as bar:
         for number in range(runs):
             given = f"{data.inputs.tobytes()!r} {data.labels.tobytes()!r} {grid}"
-            key = f"predict {flow!r} {names} {seed} {number} {samples} {problem.sites.source} {given}"
+            key = (
+                f"predict {flow!r} {names} {seed} {number} {samples} {problem.tangents} {problem.sites.source} {given}"
+            )
             compute = partial(_replica, solve, grids, names, check_seed(seed), number, bar.advance)
             moments.add(stored(checkpoint, key, compute))
     return _dataset(flow, data, grid, names, moments, problem)
@@ -188,7 +196,9 @@ def _solve(
     return {name: found[name] for name in names if name in found}
 
 
-def problem_of(flow: Training, found: Dynamics, data: Data, grid: Grid, samples: int) -> Problem:
+def problem_of(
+    flow: Training, found: Dynamics, data: Data, grid: Grid, samples: int, responses: int | None = None
+) -> Problem:
     """What the solver takes."""
     net, L = flow.net, flow.hidden_layers
     assert L is not None
@@ -208,7 +218,7 @@ def problem_of(flow: Training, found: Dynamics, data: Data, grid: Grid, samples:
         momentum=flow.momentum,
         decay=flow.weight_decay,
         samples=samples,
-        tangents=1 if linear else _tangents(L, grid.steps, flow.outputs, len(data.inputs)),
+        tangents=1 if linear else responses or _tangents(L, grid.steps, flow.outputs, len(data.inputs)),
         exact=linear,
     )
 

@@ -16,6 +16,7 @@ import sympy as sp
 
 from . import latex, symbols
 from .cavity import covariance, definition, gathered, site
+from .closure import closed_equations
 from .errors import InvalidArgument
 from .fields import Field, Memory, Order, SiteAverage, ell, eta, gamma_0, in_order, last, width
 from .narrative import Step
@@ -57,6 +58,17 @@ class Dynamics:
     def boundaries(self) -> tuple[sp.Eq, ...]:
         """Below the first and above the last hidden layer."""
         return tuple(_map(eq, self._shown) for eq in _boundaries())
+
+    @cached_property
+    def closed(self) -> tuple[sp.Eq, ...]:
+        r"""Of a linear network the algebraic equations for Phi, A, G, B, by elimination of the sites; none for others.
+
+        C and D are the operators over samples and times that the memories of h and z apply.
+        """
+        if not is_linear(self):
+            return ()
+        slope = sp.diff(self.flow.net.activation.expr, symbols.z)
+        return closed_equations(self.equations, slope)
 
     def _shown(self, expr: sp.Expr) -> sp.Expr:
         flow = self.flow
@@ -100,14 +112,14 @@ class Dynamics:
         return latex.align(self._rows())
 
     def _rows(self) -> list[str]:
-        shown = [*self.equations.values(), *self.boundaries]
+        shown = [*self.equations.values(), *self.boundaries, *self.closed]
         return [row for eq in shown for row in latex.equation_lines(eq.lhs, in_order(eq.rhs))]
 
     def _repr_latex_(self) -> str:
         return latex.aligned(self._rows())
 
     def __str__(self) -> str:
-        shown = [*self.equations.values(), *self.boundaries]
+        shown = [*self.equations.values(), *self.boundaries, *self.closed]
         return "\n".join(f"{eq.lhs} = {' + '.join(map(str, in_order(eq.rhs)))}" for eq in shown)
 
     __repr__ = __str__
@@ -297,5 +309,8 @@ def _steps(found: Dynamics) -> tuple[Step, ...]:
 
 def is_linear(found: Dynamics) -> bool:
     """Whether the activation is linear, so that the sites are Gaussian and the system closes algebraically."""
-    expr = found.flow.net.activation.expr
-    return expr is not None and sp.diff(expr, symbols.z, 2) == 0 and not expr.has(sp.Piecewise, sp.Abs, sp.Max)
+    activation = found.flow.net.activation
+    expr = activation.expr
+    if expr is None or activation.kinks:
+        return False
+    return sp.diff(expr, symbols.z, 2) == 0 and expr.subs(symbols.z, 0) == 0

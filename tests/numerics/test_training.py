@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import pytest
+import sympy as sp
 from numpy.testing import assert_allclose
 from scipy.integrate import solve_ivp
 
@@ -13,6 +16,7 @@ from widthwise.numerics.training import predict_training
 from widthwise.theory.architecture import MLP
 from widthwise.theory.dynamics import dynamics
 from widthwise.theory.errors import InvalidArgument, InvalidInput, InvalidNetwork, NotAvailable, NotConverged
+from widthwise.theory.fields import gamma_0
 from widthwise.theory.training import Training
 
 X = np.random.default_rng(0).standard_normal((6, 3)).T  # the data of the numbers below
@@ -90,6 +94,45 @@ def test_deep_linear_solution_satisfies_the_closed_equations(depth):
             assert_allclose(A[layer], inverse @ C / gamma, atol=1e-11)
         if layer > 1:
             assert_allclose(B[layer - 1], other @ D / gamma, atol=1e-11)
+
+
+def value_of(expr, arrays):
+    """A matrix expression with arrays for its operators."""
+    if isinstance(expr, sp.MatrixSymbol):
+        return arrays[expr.name]
+    if isinstance(expr, sp.Identity):
+        return np.eye(len(arrays["C[ell]"]))
+    if not isinstance(expr, sp.MatrixExpr):
+        return float(expr)
+    parts = [value_of(a, arrays) for a in expr.args if a != -1 or not isinstance(expr, sp.Inverse)]
+    if isinstance(expr, sp.MatAdd):
+        return sum(parts)
+    if isinstance(expr, sp.MatMul):
+        return functools.reduce(np.dot, parts)
+    if isinstance(expr, sp.Transpose):
+        return parts[0].T
+    if isinstance(expr, sp.Inverse):
+        return np.linalg.inv(parts[0])
+    raise TypeError(expr)
+
+
+def test_the_derived_algebraic_equations_hold_at_the_solution():
+    """What derive(flow).closed prints, evaluated; a hidden layer between two others."""
+    gamma, eta, T, P = 1.5, 0.05, 8, 3
+    subject = flow("linear", 4, gamma=gamma, learning_rate=eta, C_W=1.3, lambda_W=0.8)
+    found = predict_training(subject, X, Y, times=T - 1, quantities=("f", "Phi", "G", "A", "B"))
+    n, delta = T * P, Y - found.f.values
+    q = {name: [found[name].values[i].reshape(n, n) for i in range(3)] for name in ("Phi", "G", "A", "B")}
+    earlier = np.kron(np.tril(np.ones((T, T)), -1), np.ones((P, P))) * delta.reshape(-1)
+    arrays = {"gamma_0": gamma, "Phi[ell-1]": q["Phi"][0], "G[ell+1]": q["G"][2]}
+    arrays["C[ell]"] = gamma * (1.3 * q["A"][0] + 0.8 * eta * earlier * q["Phi"][0])
+    arrays["D[ell]"] = gamma * (1.3 * q["B"][1] + 0.8 * eta * earlier * q["G"][2])
+    expected = {"Phi[ell]": q["Phi"][1], "G[ell]": q["G"][1], "A[ell]": q["A"][1], "B[ell-1]": q["B"][0]}
+    equations = [eq for eq in dynamics(subject).closed if eq.lhs.name in expected]
+    assert len(equations) == 4
+    for eq in equations:
+        rhs = eq.rhs.subs(gamma_0, gamma)
+        assert_allclose(value_of(rhs, arrays), expected[eq.lhs.name], atol=1e-11)
 
 
 def test_published_deep_linear_numbers():

@@ -104,6 +104,16 @@ def test_latex_is_what_a_paper_prints():
     assert r"\int" not in discrete
 
 
+def test_linear_networks_close_algebraically():
+    """Phi = (1 - CD)^-1 [Phi + C G C^T] (1 - CD)^-T and so on (Bordelon & Pehlevan, deep linear networks)."""
+    text = str(dynamics(Training(MLP("linear", depth=3))))
+    assert "A[ell] = 1/gamma_0*(I - C[ell]*D[ell])**(-1)*C[ell]" in text
+    assert "B[ell-1] = 1/gamma_0*(I - D[ell]*C[ell])**(-1)*D[ell]" in text
+    assert "(I - C[ell]*D[ell])**(-1)*Phi[ell-1]*(I - D[ell].T*C[ell].T)**(-1)" in text
+    assert dynamics(flow()).closed == ()
+    assert r"\left(\mathbb{I} - C^{\ell} D^{\ell}\right)^{-1}" in dynamics(Training(MLP("linear", depth=3))).latex()
+
+
 def test_steps_lead_from_the_network_to_the_equations():
     steps = dynamics(flow()).steps
     assert [s.title for s in steps][:4] == ["Forward pass", "Backward pass", "Update", "Cavity rule"]

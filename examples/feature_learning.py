@@ -1,0 +1,98 @@
+"""Ten digit images, 0 against 1: kernels before and after training, lazy against rich, theory beside literal networks.
+
+Three strengths of feature learning; for each the equations are derived and solved, networks of three widths are trained, and the
+extrapolation of the networks is judged. With one hidden layer the scatter over initialisations is predicted and measured, too.
+
+    python examples/feature_learning.py [picture.png] [--steps 30] [--networks 24]
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import matplotlib as mpl
+
+mpl.use("Agg")
+import matplotlib.pyplot as plt
+import numpy as np
+from sklearn.datasets import load_digits
+
+import widthwise as ww
+
+GAMMAS = (0.1, 1.0, 2.0)
+WIDTHS = (256, 512, 1024)
+
+
+def images() -> tuple[np.ndarray, np.ndarray]:
+    """Five zeros and five ones, of squared length 64 features, and labels of -1 and 1."""
+    digits = load_digits()
+    chosen = np.concatenate([np.flatnonzero(digits.target == k)[:5] for k in (0, 1)])
+    X = digits.data[chosen] - digits.data[digits.target < 2].mean(axis=0)
+    return X / np.linalg.norm(X, axis=1, keepdims=True) * 8, np.repeat([-1.0, 1.0], 5)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("picture", nargs="?", default="feature_learning.png")
+    parser.add_argument("--steps", type=int, default=30)
+    parser.add_argument("--networks", type=int, default=24)
+    given = parser.parse_args()
+    X, y = images()
+    times = np.linspace(0, given.steps, 6).astype(int)
+    reports = {}
+    for gamma in GAMMAS:
+        flow = ww.Training(ww.MLP("tanh", depth=3), gamma=gamma, learning_rate=0.03)
+        reports[gamma] = ww.validate(flow, X, y, times=times, widths=WIDTHS, networks=given.networks, replicas=16)
+        print(f"gamma = {gamma:g}: {reports[gamma].verdict}")
+    print(ww.derive(flow))
+    scatter(X, y, times)
+    picture(reports, given.picture)
+    print(f"wrote {given.picture}")
+
+
+def scatter(X: np.ndarray, y: np.ndarray, times: np.ndarray) -> None:
+    """N Var f of one hidden layer, predicted and measured."""
+    flow = ww.Training(ww.MLP("tanh", depth=2), gamma=1.0, learning_rate=0.03)
+    theory = ww.fluctuations(flow, X, y, times=times[:3], replicas=4)
+    networks = ww.simulate(flow, X, y, times=times[:3], width=256, networks=400, quantities="f")
+    off = (networks.f_variance - theory.f_variance) / np.hypot(networks.f_variance_stderr, theory.f_variance_stderr)
+    print(
+        f"N Var f of one hidden layer: networks / theory = {float((networks.f_variance / theory.f_variance)[1:].mean()):.3f}, "
+        f"root mean square deviation {float(np.sqrt((off[1:] ** 2).mean())):.2f} standard errors"
+    )
+
+
+def picture(reports: dict[float, ww.TrainingReport], path: str) -> None:
+    """Losses, and the last hidden layer's kernel before and after, theory above networks."""
+    figure = plt.figure(figsize=(12, 5.6), layout="constrained")
+    axes = figure.subplot_mosaic(
+        [["loss", "s", "a", "b", "c"], ["loss", "t", "d", "e", "f"]], width_ratios=[2.2, 1, 1, 1, 1]
+    )
+    for (gamma, report), colour in zip(reports.items(), ("C0", "C1", "C3"), strict=True):
+        data = report.data
+        axes["loss"].plot(data.time, data.loss, color=colour, label=rf"$\gamma_0$ = {gamma:g}")
+        axes["loss"].errorbar(
+            data.time, data.loss_extrapolated, data.loss_extrapolated_stderr, fmt="o", ms=4, color=colour
+        )
+    axes["loss"].set_yscale("log")
+    axes["loss"].set_xlabel(r"time $\eta\times$ steps")
+    axes["loss"].set_title("loss: theory, and networks extrapolated in 1/N")
+    axes["loss"].legend(frameon=False)
+    last = next(iter(reports.values())).data.layer.values[-1]
+    scale = max(float(r.data.Phi.isel(layer=-1, time=-1, time2=-1).max()) for r in reports.values())
+    columns = [("st", 0, GAMMAS[0]), *(((up, down), -1, g) for up, down, g in zip("abc", "def", GAMMAS, strict=True))]
+    for (up, down), time, gamma in columns:
+        data = reports[gamma].data.isel(layer=-1, time=time, time2=time)
+        for place, kernel in ((up, data.Phi), (down, data.Phi_measured.isel(width=-1))):
+            image = axes[place].imshow(kernel, vmin=-scale, vmax=scale, cmap="RdBu_r")
+            axes[place].set_xticks([])
+            axes[place].set_yticks([])
+        axes[up].set_title("start" if time == 0 else rf"end, $\gamma_0$ = {gamma:g}")
+    axes["s"].set_ylabel(rf"$\Phi^{{{last}}}$, theory")
+    axes["t"].set_ylabel(rf"$\Phi^{{{last}}}$, N = {WIDTHS[-1]}")
+    figure.colorbar(image, ax=[axes[k] for k in "cf"], shrink=0.6)
+    figure.savefig(path, dpi=110)
+
+
+if __name__ == "__main__":
+    main()
