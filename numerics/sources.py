@@ -80,20 +80,29 @@ class Embedding:
         rows = sent.reshape(-1, sent.shape[-1])
         if not self.basis.shape[1]:
             self.basis = np.zeros((len(self.basis), rows.shape[1]))
+        known, rest, found = self.basis[: self.used], rows, np.zeros((len(rows), self.used))
+        for _ in range(2):  # twice is enough (Kahan and Parlett)
+            part = rest @ known.T
+            rest, found = rest - part @ known, found + part
         out = np.zeros((len(rows), self.sites))
-        for row, result in zip(rows, out, strict=True):
-            known = self.basis[: self.used]
-            rest, found = row, np.zeros(self.used)
-            for _ in range(2):  # twice is enough (Kahan and Parlett)
-                part = known @ rest
-                rest, found = rest - part @ known, found + part
-            size = float(np.linalg.norm(rest))
-            result[self.offset : self.offset + self.used] = found
-            if size > self.TOLERANCE * max(1e-300, float(np.linalg.norm(row))) and self.used < len(self.basis):
-                self.basis[self.used] = rest / size
-                result[self.offset + self.used] = size
-                self.used += 1
+        out[:, self.offset : self.offset + self.used] = found
+        self._grow(rest, np.linalg.norm(rows, axis=1), out)
         return out.reshape(*sent.shape[:-1], self.sites)
+
+    def _grow(self, rest: Array, sizes: Array, out: Array) -> None:
+        """New directions from what the basis does not hold of a few rows, one after the other."""
+        before = self.used
+        for row, size, result in zip(rest, sizes, out, strict=True):
+            new = self.basis[before : self.used]
+            for _ in range(2):
+                part = new @ row
+                row = row - part @ new
+                result[self.offset + before : self.offset + self.used] += part
+            left = float(np.linalg.norm(row))
+            if left > self.TOLERANCE * max(1e-300, size) and self.used < len(self.basis):
+                self.basis[self.used] = row / left
+                result[self.offset + self.used] = left
+                self.used += 1
 
 
 def standard_normal(sites: int, count: int, rng: np.random.Generator) -> Array:
