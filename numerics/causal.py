@@ -40,6 +40,7 @@ class Problem:
     samples: int  #: sites of each layer
     tangents: int  #: of these, those whose responses are followed
     exact: bool  #: sites linear in their sources: coefficients instead of samples
+    kept: frozenset[int]  #: times at which all order parameters are wanted
 
     @property
     def layers(self) -> int:
@@ -59,6 +60,37 @@ class Tangent:
     phi: Array
     g: Array
     dh: Array = field(default_factory=lambda: np.zeros(0))
+
+
+class MemorySum:
+    """The sum of a memory over the past, for a layer's sites and for their responses.
+
+    Where the kernel of earlier times is what it was one step before, as below the first layer and above the last one in plain
+    gradient descent, only the newest time is added.
+    """
+
+    def __init__(self) -> None:
+        self.kernel: Array = np.zeros((0, 0))
+        self.sums: dict[str, Array] = {}
+        self.grows, self.before = False, 0
+
+    def renew(self, kernel: Array) -> None:
+        """The kernel of a new time, (rows, times x indices)."""
+        old = self.kernel.shape[1]
+        same = self.kernel.shape[0] == len(kernel) and 0 < old <= kernel.shape[1]
+        self.grows = same and np.array_equal(kernel[:, :old], self.kernel)
+        self.before, self.kernel = old, kernel
+
+    def over(self, key: str, history: Array, indices: int) -> Array:
+        """The sum over the history of a vector, (times, indices ..., sites ...), as (rows, sites ...)."""
+        rest = history.shape[indices:]
+        flat = history.reshape(self.kernel.shape[1], int(np.prod(rest)))
+        if self.grows and key in self.sums:
+            total = self.sums[key] + self.kernel[:, self.before :] @ flat[self.before :]
+        else:
+            total = self.kernel @ flat
+        self.sums[key] = total
+        return np.asarray(total).reshape(len(self.kernel), *rest)
 
 
 class Layer:
@@ -84,6 +116,7 @@ class Layer:
         self.readout = self.scales[1] * w if top else None
         self.from_below: Source | None = None if first else self._source(0, sizes, rng)
         self.from_above: Source | None = None if top else self._source(2, sizes, rng)
+        self.sums = {name: [MemorySum() for _ in problem.sites.memories[name]] for name in ("h", "z")}
         self.by_r = None if top else self._tangent(T * K * P)
         self.by_u = None if first else self._tangent(T * P)
 
@@ -163,17 +196,22 @@ class Run:
                 rows[order] = row[(slice(None),) * past + (slice(upto),)]
         return rows
 
-    def _memories(self, name: str, layer: Layer, t: int) -> tuple[list[Array], list[tuple[str, int]]]:
-        """The kernels of the memories of h or z, as matrices, with the vector and the number of times that each is for."""
+    def _renew(self, name: str, layer: Layer, t: int) -> None:
+        """The kernels of the memories of h or z at a new time, as matrices."""
         whole = self._call(f"{name}_kernels", **self._orders(f"{name}_kernels", layer.number, t, t + 1))
-        matrices, vectors = [], []
-        for kernel, (vector, strict) in zip(whole, self.problem.sites.memories[name], strict=True):
-            rows = 1 if name == "h" else 2
-            upto = t if strict else t + 1
-            cut = kernel[(slice(None),) * rows + (slice(upto),)]
-            matrices.append(np.ascontiguousarray(cut).reshape(int(np.prod(cut.shape[:rows])), -1))
-            vectors.append((vector, upto))
-        return matrices, vectors
+        rows = 1 if name == "h" else 2
+        for kernel, (_, strict), memory in zip(whole, self.problem.sites.memories[name], layer.sums[name], strict=True):
+            cut = kernel[(slice(None),) * rows + (slice(t if strict else t + 1),)]
+            memory.renew(np.ascontiguousarray(cut).reshape(int(np.prod(cut.shape[:rows])), -1))
+
+    def _remembered(self, name: str, layer: Layer, t: int, whose: Layer | Tangent, key: str) -> list[Array]:
+        """The memories of h or z, for the sites of a layer or their responses."""
+        found = []
+        for (vector, strict), memory in zip(self.problem.sites.memories[name], layer.sums[name], strict=True):
+            history = getattr(whose, vector)[: t if strict else t + 1]
+            total = memory.over(key, history, {"phi": 2, "g": 3}[vector])
+            found.append(total if name == "h" else total.reshape(*self.problem.shape[1:], *total.shape[1:]))
+        return found
 
     def _field(self, name: str, source: Array | float, t: int, memories: list[Array]) -> Array:
         own = {"a": self.a[t]} if self.problem.sites.takes[name] else {}
@@ -183,9 +221,8 @@ class Run:
     def _forward(self, layer: Layer, t: int) -> None:
         _, _, P = self.problem.shape
         u = self._source_u(layer, t)
-        kernels_, vectors = self._memories("h", layer, t)
-        past = [_apply(k, v, getattr(layer, v)[:n]).reshape(P, -1) for k, (v, n) in zip(kernels_, vectors, strict=True)]
-        layer.h = self._field("h", u, t, past)
+        self._renew("h", layer, t)
+        layer.h = self._field("h", u, t, self._remembered("h", layer, t, layer, "sites"))
         layer.phi[t] = self.problem.phi[layer.number - 1](layer.h, 0)[0]
         if t == 0:
             layer.start = layer.phi[0].copy()
@@ -195,11 +232,7 @@ class Run:
         Phi[: t + 1, :, t] = row.transpose(1, 2, 0)
         slope = self._slopes(layer, 1)[1] if layer.tangents else None
         for name, tangent in layer.tangents:
-            S = tangent.phi.shape[2]
-            varied = [
-                _apply(k, v, getattr(tangent, v)[:n]).reshape(P, S, -1)
-                for k, (v, n) in zip(kernels_, vectors, strict=True)
-            ]
+            varied = self._remembered("h", layer, t, tangent, name)
             tangent.dh = self._field("h", _direction(tangent.phi[t], t, P) if name == "u" else 0.0, t, varied)
             assert slope is not None
             tangent.phi[t] = slope[:, :, None] * tangent.dh
@@ -224,25 +257,23 @@ class Run:
     def _backward(self, layer: Layer, t: int) -> None:
         _, K, P = self.problem.shape
         r = self._source_r(layer, t)
-        kernels_, vectors = self._memories("z", layer, t)
-        past = [
-            _apply(k, v, getattr(layer, v)[:n]).reshape(K, P, -1) for k, (v, n) in zip(kernels_, vectors, strict=True)
-        ]
-        layer.z = self._field("z", r, t, past)
+        self._renew("z", layer, t)
+        layer.z = self._field("z", r, t, self._remembered("z", layer, t, layer, "sites"))
         slopes = self.problem.phi[layer.number - 1](layer.h, 1)
         layer.g[t] = self._call("g", slopes[1], layer.z)
         G = self.q["G"][layer.number]
-        row = layer.weight * _gram(layer.g[t].reshape(K * P, -1), layer.g[: t + 1].reshape(t + 1, K * P, -1))
-        row = row.reshape(K, P, t + 1, K, P)
-        G[t, :, :, : t + 1] = row
-        G[: t + 1, :, :, t] = row.transpose(2, 3, 4, 0, 1)
+        # No other layer needs G of the first: at times that are not kept, only the tangent kernel does.
+        since = t if layer.number == 1 and t not in self.problem.kept else 0
+        row = layer.weight * _gram(
+            layer.g[t].reshape(K * P, -1), layer.g[since : t + 1].reshape(t + 1 - since, K * P, -1)
+        )
+        row = row.reshape(K, P, t + 1 - since, K, P)
+        G[t, :, :, since : t + 1] = row
+        G[since : t + 1, :, :, t] = row.transpose(2, 3, 4, 0, 1)
         local = self._slopes(layer, 2) if layer.tangents else []
         for name, tangent in layer.tangents:
             S = tangent.phi.shape[2]
-            varied = [
-                _apply(k, v, getattr(tangent, v)[:n]).reshape(K, P, S, -1)
-                for k, (v, n) in zip(kernels_, vectors, strict=True)
-            ]
+            varied = self._remembered("z", layer, t, tangent, name)
             own = _direction(tangent.g[t].reshape(K * P, S, -1), t, K * P).reshape(K, P, S, -1) if name == "r" else 0.0
             dz = self._field("z", own, t, varied)
             z = layer.z[:, :, :S, None]
@@ -267,12 +298,6 @@ class Run:
         for number in range(self.problem.layers + 1):
             G, Phi = self.q["G"][number + 1][t, :, :, t], self.q["Phi"][number][t, :, t]
             self.ntk[t] += self._call("NTK", **{"G": G, "Phi": Phi})
-
-
-def _apply(kernel: Array, name: str, history: Array) -> Array:
-    """(rows, times x indices) by the history of phi or g, (times, indices ..., sites ...)."""
-    indices = {"phi": 2, "g": 3}[name]
-    return np.asarray(kernel @ history.reshape(kernel.shape[1], int(np.prod(history.shape[indices:]))))
 
 
 def _gram(now: Array, upto: Array) -> Array:

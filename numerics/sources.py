@@ -69,7 +69,8 @@ class Embedding:
     coordinates of what is sent.
     """
 
-    TOLERANCE = 1e-13
+    #: What is left of a row is a new direction if it is larger than this; smaller remains are lost, with their squares.
+    TOLERANCE = 1e-10
 
     def __init__(self, sites: int, dimensions: int, offset: int) -> None:
         self.sites, self.offset, self.used = sites, offset, 0
@@ -100,7 +101,10 @@ class Embedding:
                 result[self.offset + before : self.offset + self.used] += part
             left = float(np.linalg.norm(row))
             if left > self.TOLERANCE * max(1e-300, size) and self.used < len(self.basis):
-                self.basis[self.used] = row / left
+                # A small remainder is rounded in the directions that were taken out of it: take them out once more.
+                direction = row / left
+                direction = direction - self.basis[: self.used].T @ (self.basis[: self.used] @ direction)
+                self.basis[self.used] = direction / np.linalg.norm(direction)
                 result[self.offset + self.used] = left
                 self.used += 1
 

@@ -172,7 +172,8 @@ def _solve(
 ) -> dict[str, Array]:
     """What is asked for of one solution, at the times that are kept."""
     parameters = problem.parameters | {"eta": grid.rate}
-    run = Run(replace(problem, steps=grid.steps, parameters=parameters), rng)
+    kept = frozenset(map(int, grid.kept))
+    run = Run(replace(problem, steps=grid.steps, parameters=parameters, kept=kept), rng)
     losses = loss_function(flow)
     history: list[float] = []
 
@@ -220,6 +221,7 @@ def problem_of(
         samples=samples,
         tangents=1 if linear else responses or _tangents(L, grid.steps, flow.outputs, len(data.inputs)),
         exact=linear,
+        kept=frozenset(map(int, grid.kept)),
     )
 
 

@@ -69,7 +69,7 @@ def test_two_layer_linear_flow_on_white_data(gamma, y):
 @pytest.mark.parametrize("depth", [2, 3, 5])
 def test_deep_linear_solution_satisfies_the_closed_equations(depth):
     """Bordelon & Pehlevan (2205.09653): H = (1 - CD)^-1 [H + C G C^T] (1 - CD)^-T and so on, transcribed, at the solution found."""
-    gamma, eta, T, L = 1.5, 0.05, 12, depth - 1
+    gamma, eta, T, L = 1.5, 0.03, 60, depth - 1
     names = ("f", "Phi", "G", "A", "B")
     found = predict_training(flow("linear", depth, gamma=gamma, learning_rate=eta), X, Y, times=T - 1, quantities=names)
     P = len(Y)
