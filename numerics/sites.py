@@ -10,8 +10,9 @@ from __future__ import annotations
 import builtins
 import linecache
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,14 +31,34 @@ PARAMETERS = (gamma_0, eta, symbols.C_W, symbols.C_b, symbols.lambda_W, symbols.
 
 @dataclass(frozen=True)
 class Sites:
-    """The generated functions of a derived system, and which layer's order parameters each of them takes."""
+    r"""The generated functions of a derived system, and which layer's order parameters each of them takes.
+
+    Equation
+        Each function carries its own in the docstring.
+    Shapes
+        See the module.
+    Units
+        Those of the equations.
+    Valid
+        For any activation: its values enter as ``phi_0``, ``phi_1``, ``phi_2``.
+    Errors
+        None.
+    Source
+        The derived system.
+    """
 
     source: str
-    functions: dict[str, Callable[..., Any]]
-    takes: dict[str, tuple[tuple[str, int], ...]]  #: order parameters by name, with the layer relative to the site's
-    memories: dict[
-        str, tuple[tuple[str, bool], ...]
-    ]  #: of h and z: the vector that each multiplies, whether strictly past
+    functions: dict[str, Callable[..., Any]] = field(repr=False, compare=False)
+    #: order parameters by name, with the layer relative to the site's
+    takes: dict[str, tuple[tuple[str, int], ...]] = field(repr=False, compare=False)
+    #: of h and z: the vector that each memory multiplies, and whether it is strictly past
+    memories: dict[str, tuple[tuple[str, bool], ...]] = field(repr=False, compare=False)
+
+    def save(self, path: str | Path) -> Path:
+        """Write the source to a file that runs with NumPy alone."""
+        path = Path(path)
+        path.write_text(self.source, encoding="utf-8")
+        return path
 
 
 @lru_cache(maxsize=16)

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from numbers import Integral, Real
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -468,10 +468,3 @@ def _dataset(
         "responses": problem.tangents, "step": grid.rate, "gamma": flow.gamma,
     }  # fmt: skip
     return xr.Dataset(variables, {k: v for k, v in coords.items() if k in used}, attrs)
-
-
-def real(name: str, value: Any) -> float:
-    """A real argument."""
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise InvalidArgument(f"{name}={value!r}; allowed: real numbers")
-    return float(value)

@@ -62,6 +62,9 @@ PUBLIC = [
     "Activation",
     "Derivation",
     "Compiled",
+    "Training",
+    "Dynamics",
+    "fluctuations",
 ]
 
 

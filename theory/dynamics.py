@@ -39,7 +39,8 @@ class Dynamics:
     Units
         Time in steps times the learning rate; sums over samples.
     Valid
-        Width to infinity at fixed depth, samples, time. The activation is smooth between kinks.
+        Width to infinity at fixed depth, samples, time. In continuous time B holds a part at equal times,
+        :math:`\delta(t-s)\,\gamma_0^{-1}\langle\ddot\phi(h)z\rangle` of the layer above; in discrete time its sum includes s = t.
     Errors
         None.
     Source

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import runpy
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from numpy.testing import assert_allclose
 from scipy.integrate import solve_ivp
 
 from widthwise.numerics.optimizer import kernels
+from widthwise.numerics.sites import generate
 from widthwise.numerics.sources import Embedding, Rotation, standard_normal
 from widthwise.numerics.training import predict_training
 from widthwise.theory.architecture import MLP
@@ -203,13 +205,21 @@ def test_a_new_equation_is_what_is_solved():
     system = dynamics(subject)
     slower = predict_training(subject, X, Y, times=5, equations=system.with_(f=system.system["f"].rhs / 2))
     assert_allclose(slower.f.values[1], predict_training(subject, X, Y, times=5).f.values[1] / 2, rtol=1e-9)
-    assert "def h_kernels(A, Delta, Phi" in _source(subject)
+    assert "def h_kernels(A, Delta, Phi" in generate(system).source
 
 
-def _source(subject):
-    from widthwise.numerics.sites import generate
-
-    return generate(dynamics(subject)).source
+def test_generated_code_stands_on_its_own(tmp_path):
+    """The file runs with NumPy alone, and says what the equations say."""
+    path = generate(dynamics(flow("tanh", 3, learning_rate=0.1))).save(tmp_path / "sites.py")
+    space = runpy.run_path(str(path))
+    numbers = {"gamma_0": 2.0, "eta": 0.1, "C_W": 3.0, "C_b": 0.5, "lambda_W": 0.7, "lambda_b": 0.3}
+    rng = np.random.default_rng(0)
+    A, Phi, Delta = rng.normal(size=(2, 3, 1, 2)), rng.normal(size=(2, 3, 2)), rng.normal(size=(3, 1, 2))
+    m = rng.normal(size=3)
+    (kernel,) = space["h_kernels"](A, Delta, Phi, 0.9, m, **numbers)
+    expected = 3.0 * 0.9 * A + 0.1 * np.einsum("sca,msa,s->msca", Delta, 0.7 * Phi + 0.3, m)
+    assert_allclose(kernel, expected, rtol=1e-13)
+    assert space["u_source"](**numbers) == (3.0, 0.5)
 
 
 def test_test_samples_follow_and_do_not_lead():
