@@ -20,10 +20,8 @@ if TYPE_CHECKING:
     from .validation.report import Report
 
 
-def _unknown(verb: str, subject: Any) -> InvalidArgument:
-    return InvalidArgument(
-        f"{verb}({subject!r}): a {type(subject).__name__} is no subject; allowed: an MLP (at initialisation) or a Training"
-    )
+def _unknown(subject: Any) -> InvalidArgument:
+    return InvalidArgument(f"net={subject!r} is a {type(subject).__name__}; allowed: an MLP or a Training")
 
 
 @overload
@@ -57,7 +55,7 @@ def derive(subject: Any, *arguments: Any, **options: Any) -> Any:
         return dynamics(subject, *arguments, **options)
     if isinstance(subject, MLP):
         return derive_recursions(subject, *arguments, **options)
-    raise _unknown("derive", subject)
+    raise _unknown(subject)
 
 
 @overload
@@ -130,7 +128,7 @@ def predict(subject: Any, X: Any, *arguments: Any, **options: Any) -> Any:
         from .numerics.predict import predict as predict_tensors
 
         return predict_tensors(subject, X, *arguments, **options)
-    raise _unknown("predict", subject)
+    raise _unknown(subject)
 
 
 @overload
@@ -167,7 +165,7 @@ def simulate(subject: Any, X: Any, *arguments: Any, **options: Any) -> Any:
         from .validation.simulate import simulate as simulate_tensors
 
         return simulate_tensors(subject, X, *arguments, **options)
-    raise _unknown("simulate", subject)
+    raise _unknown(subject)
 
 
 @overload
@@ -203,4 +201,4 @@ def validate(subject: Any, X: Any, *arguments: Any, **options: Any) -> Any:
         from .validation.validate import validate as validate_tensors
 
         return validate_tensors(subject, X, *arguments, **options)
-    raise _unknown("validate", subject)
+    raise _unknown(subject)
