@@ -29,6 +29,7 @@ from .training import (
     coordinates,
     error_function,
     problem_of,
+    refined,
     variable,
 )
 
@@ -89,6 +90,12 @@ def fluctuations(
     depth = flow.hidden_layers or 1
     if depth > 1:
         return _lazy(flow, data, grid, centred)
+    if flow.gamma == 0 and not centred:
+        raise NotAvailable(
+            "fluctuations: centred=False at gamma=0, where f(0) is infinite; allowed: centred=True, or gamma > 0"
+        )
+    if flow.continuous:
+        grid = refined(flow, data, grid, dynamics(flow))
     kinked = any(a.kinks for a in flow.net.layer_activations)
     samples = 1 << (check_count("samples", samples, len(data.inputs) + flow.outputs + 1) - 1).bit_length()
     grids = (grid, grid.finer()) if flow.continuous else (grid,)

@@ -148,7 +148,7 @@ class Feedback:
                 delta[i] += sign * self.step
                 both.append(average(self.fewer(delta.reshape(*self.delta.shape, 1))))
             columns.append((both[0] - both[1]) / (2 * self.step))
-        height = len(next(c for c in columns if c is not None))
+        height = len(average(self.fewer(self.delta[..., None])))
         return np.stack([np.zeros(height) if c is None else c for c in columns], axis=1)
 
 

@@ -6,12 +6,15 @@ import hashlib
 import os
 import sys
 import time
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ..theory.errors import InvalidArgument
 
 Array = NDArray[np.float64]
 
@@ -49,10 +52,19 @@ def stored(folder: str | Path | None, key: str, compute: Callable[[], dict[str, 
     """A result from the folder, if it lies there; else computed, and laid there."""
     if folder is None:
         return compute()
+    if Path(folder).exists() and not Path(folder).is_dir():
+        raise InvalidArgument(
+            f"checkpoint={str(folder)!r} is a file; allowed: a folder, which is made if it is not there"
+        )
     path = Path(folder) / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.npz"
     if path.exists():
-        with np.load(path) as file:
-            return {name: file[name] for name in file.files}
+        try:
+            with np.load(path) as file:
+                return {name: file[name] for name in file.files}
+        except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+            raise InvalidArgument(
+                f"checkpoint file {path} cannot be read ({error}); allowed: delete it, and it is made anew"
+            ) from None
     values = compute()
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(f".{os.getpid()}.part.npz")

@@ -34,6 +34,9 @@ LAZY = 1e-5
 FRACTION = 0.1
 #: What the responses of sites may take, in bytes, and how many sites follow them at most and at least.
 TANGENT_BYTES, MOST_TANGENTS, FEWEST_TANGENTS = 1 << 31, 128, 16
+#: How far two steps of gradient flow may be apart, beside the largest prediction; how often the step is halved for it; the
+#: sites of the trial that decides.
+APART, HALVINGS, TRIAL = 0.02, 6, 256
 #: Predictions beyond this have diverged.
 DIVERGED = 1e6
 QUANTITIES = ("f", "loss", "Phi", "G", "NTK", "A", "B")
@@ -95,9 +98,9 @@ def predict_training(
         :math:`K^{\mathrm{NTK}}_{\mu\alpha}(t)`, and on request the responses A, B.
     Shapes
         X (P, n_0); y (P,), or (P, K) for K outputs; X_test (any, n_0): samples that are predicted and not trained on, which follow
-        those of X. ``times``: for gradient descent the number of steps, or increasing steps to keep; for gradient flow the last
-        time, or
-        increasing times. f (time, sample), Phi and G (layer, time, sample, time2, sample2), NTK (time, sample, sample2), with
+        those of X. ``times``: for gradient descent the number of *steps*, or increasing steps to keep (the axis of the result is
+        steps times the learning rate); for gradient flow the last time, or increasing times.
+        f (time, sample), Phi and G (layer, time, sample, time2, sample2), NTK (time, sample, sample2), with
         ``output`` axes in front of ``sample`` if there are several; layers 1 ... L.
     Units
         Time is steps times the learning rate. The loss is a sum over the samples of X.
@@ -121,6 +124,11 @@ def predict_training(
     data = check_data(flow, X, y, X_test)
     names = _names(quantities)
     grid = check_times(flow, data, times)
+    for name in {"A", "B"} & set(names):
+        if flow.hidden_layers == 1:
+            raise InvalidArgument(
+                f"quantities={quantities!r}: one hidden layer has no {name}; allowed: {', '.join(QUANTITIES[:5])}"
+            )
     found = equations or dynamics(flow)
     replicas = check_count("replicas", replicas, 2)
     samples = 1 << (check_count("samples", samples, data.overlaps.shape[0] + flow.outputs + 1) - 1).bit_length()
@@ -131,6 +139,12 @@ def predict_training(
     grids = (grid, grid.finer()) if flow.continuous else (grid,)
     _check_memory([problem_of(flow, found, data, g, samples, responses) for g in grids])
     runs = 1 if problem.exact else replicas
+    if flow.continuous:
+        grid = refined(flow, data, grid, found)
+        grids = (grid, grid.finer())
+        problem = problem_of(flow, found, data, grid, samples, responses)
+        solve = partial(_solve, problem=problem, data=data, flow=flow)
+        _check_memory([problem_of(flow, found, data, grids[1], samples, responses)])
     moments = Moments()
     with Progress("predict", runs * sum(g.steps for g in grids), progress) as bar:
         for number in range(runs):
@@ -138,7 +152,9 @@ def predict_training(
             key = (
                 f"predict {flow!r} {names} {seed} {number} {samples} {problem.tangents} {problem.sites.source} {given}"
             )
-            compute = partial(_replica, solve, grids, names, check_seed(seed), number, bar.advance)
+            compute = partial(
+                _replica, solve, grids, names, check_seed(seed), number, losses_of(flow, data), bar.advance
+            )
             moments.add(stored(checkpoint, key, compute))
     return _dataset(flow, data, grid, names, moments, problem)
 
@@ -149,6 +165,7 @@ def _replica(
     names: tuple[str, ...],
     seed: int,
     number: int,
+    losses: Callable[[Array], Array],
     tick: Callable[[], None],
 ) -> dict[str, Array]:
     """One independent solution; for gradient flow of two steps with the same random numbers, extrapolated."""
@@ -157,7 +174,48 @@ def _replica(
         return results[0]
     coarse, fine = results
     values = {name: 2 * fine[name] - coarse[name] for name in fine}
+    values["loss"] = losses(values["f"])  # of the extrapolated predictions: an extrapolated loss may be negative
     return values | {f"{name}_step_error": np.abs(fine[name] - coarse[name]) for name in fine}
+
+
+def losses_of(flow: Training, data: Data) -> Callable[[Array], Array]:
+    """F (T, K, P) -> the losses (T,)."""
+    loss = loss_function(flow)
+    return lambda f: np.array([loss(x[:, : data.trained], data.labels) for x in f])
+
+
+def refined(flow: Training, data: Data, grid: Grid, found: Dynamics) -> Grid:
+    """Steps of gradient flow so small that halving them changes little, and losses fall: the kernel grows in training."""
+    losses, seen = losses_of(flow, data), "it diverges"
+    samples = 1 << (max(TRIAL, len(data.inputs) + flow.outputs + 1) - 1).bit_length()
+
+    def trial(g: Grid) -> Array | None:
+        every = Grid(g.steps, np.arange(g.steps), g.rate)
+        problem = problem_of(flow, found, data, every, samples, 32)
+        _check_memory([problem])
+        try:
+            with np.errstate(all="ignore"):
+                rng = np.random.default_rng(0)
+                return _solve(
+                    problem=problem, data=data, flow=flow, grid=every, names=("f",), rng=rng, tick=lambda: None
+                )["f"]
+        except NotConverged:
+            return None
+
+    coarse = trial(grid)
+    for _ in range(HALVINGS):
+        fine = trial(grid.finer())
+        if coarse is not None and fine is not None:
+            apart = float(np.abs(fine[::2] - coarse).max() / max(float(np.abs(fine).max()), 1e-300))
+            falls = flow.weight_decay > 0 or bool((np.diff(losses(fine)) <= 1e-9 * losses(fine[:1])).all())
+            if apart <= APART and falls:
+                return grid
+            seen = f"two steps differ by {apart:.1%}" + ("" if falls else " and the loss rises")
+        grid, coarse = grid.finer(), fine
+    raise NotConverged(
+        f"gradient flow is too stiff for steps of {grid.rate:.3g}: {seen}; allowed: smaller gamma or labels, or gradient "
+        "descent with learning_rate="
+    )
 
 
 def _solve(
@@ -296,7 +354,7 @@ def loss_function(flow: Training) -> Callable[[Array, Array], Array]:
     function = sp.lambdify([*fs, *ys], expr, "numpy")
 
     def loss(f: Array, labels: Array) -> Array:
-        with np.errstate(over="ignore", invalid="ignore"):
+        with np.errstate(all="ignore"):
             return np.asarray(np.sum(function(*f, *labels), axis=-1))
 
     return loss
@@ -324,6 +382,9 @@ def check_data(flow: Training, X: ArrayLike, y: ArrayLike, X_test: ArrayLike | N
     if not np.isfinite(labels).all():
         raise InvalidInput("y holds entries that are not finite; allowed: finite real numbers")
     labels = np.ascontiguousarray(labels.reshape(len(inputs), K).T)
+    start = float(loss_function(flow)(np.zeros_like(labels), labels))
+    if not np.isfinite(start):
+        raise InvalidArgument(f"loss={flow.loss} is {start} at f = 0, where training starts; allowed: a finite loss")
     if X_test is None:
         return Data(inputs, labels, len(inputs))
     test = check_inputs(X_test)

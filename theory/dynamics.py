@@ -61,6 +61,34 @@ class Dynamics:
         return tuple(_map(eq, self._shown) for eq in _boundaries())
 
     @cached_property
+    def optimizer(self) -> tuple[sp.Eq, ...]:
+        r"""What a(t) and m(t, s) are, with momentum or weight decay: what is left of the initial parameters and of a step.
+
+        From :math:`\theta(t+1)=(1+\beta-\eta\kappa)\theta(t)-\beta\theta(t-1)+\eta\,\mathrm{push}(t)`, which is linear.
+        """
+        flow = self.flow
+        if not (flow.momentum or flow.weight_decay):
+            return ()
+        beta, kappa = (sp.nsimplify(x, rational=True) for x in (flow.momentum, flow.weight_decay))
+        t, s = sp.symbols("t s", real=True)
+        if flow.continuous:
+            return (_equal(initial(), sp.exp(-kappa * t)), _equal(optimizer(), sp.exp(-kappa * (t - s))))
+        keep = 1 + beta - eta * kappa
+
+        def a(time: str) -> Order:
+            return Order("a", None, ((), time))
+
+        def m(time: str) -> Order:
+            return Order("m", None, ((), time), ((), "s"))
+
+        return (
+            _equal(a("0"), sp.S.One),
+            _equal(a("t+1"), keep * a("t") - beta * a("t-1")),
+            _equal(m("s+1"), sp.S.One),
+            _equal(m("t+1"), keep * m("t") - beta * m("t-1")),
+        )
+
+    @cached_property
     def closed(self) -> tuple[sp.Eq, ...]:
         r"""Of a linear network the algebraic equations for Phi, A, G, B, by elimination of the sites; none for others.
 
@@ -113,14 +141,14 @@ class Dynamics:
         return latex.align(self._rows())
 
     def _rows(self) -> list[str]:
-        shown = [*self.equations.values(), *self.boundaries, *self.closed]
+        shown = [*self.equations.values(), *self.boundaries, *self.optimizer, *self.closed]
         return [row for eq in shown for row in latex.equation_lines(eq.lhs, in_order(eq.rhs))]
 
     def _repr_latex_(self) -> str:
         return latex.aligned(self._rows())
 
     def __str__(self) -> str:
-        shown = [*self.equations.values(), *self.boundaries, *self.closed]
+        shown = [*self.equations.values(), *self.boundaries, *self.optimizer, *self.closed]
         return "\n".join(f"{eq.lhs} = {' + '.join(map(str, in_order(eq.rhs)))}" for eq in shown)
 
     __repr__ = __str__
@@ -224,6 +252,10 @@ def _boundaries() -> tuple[sp.Eq, ...]:
     )
 
 
+def _equal(left: sp.Expr, right: sp.Expr) -> sp.Eq:
+    return sp.Eq(left, right, evaluate=False)
+
+
 def _map(eq: sp.Eq, change: Any) -> sp.Eq:
     return sp.Eq(change(eq.lhs), change(eq.rhs), evaluate=False)
 
@@ -278,7 +310,7 @@ def _steps(found: Dynamics) -> tuple[Step, ...]:
             "Update",
             r"A step adds $-\eta\gamma_0^2N\lambda\,\partial\mathcal L/\partial\theta$ with $\Delta=-\partial\ell/\partial f$: "
             "outer products of what comes back and what was sent.",
-            (*of(steps.weights, steps.biases), eq["Delta"]),
+            (*of(steps.weights, steps.biases), eq["Delta"], *found.optimizer),
         ),
         Step(
             "Cavity rule",

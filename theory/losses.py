@@ -2,6 +2,7 @@ r"""Losses of one sample, and the errors :math:`\Delta_k=-\partial\ell/\partial 
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,40 @@ from typing import Any
 import sympy as sp
 
 from .errors import InvalidArgument, unknown_name
+
+#: What the text of a loss may hold.
+NAMES = (
+    "f",
+    "y",
+    "exp",
+    "log",
+    "sqrt",
+    "sin",
+    "cos",
+    "tanh",
+    "sinh",
+    "cosh",
+    "atan",
+    "erf",
+    "abs",
+    "Abs",
+    "Max",
+    "Min",
+    "sign",
+    "pi",
+    "E",
+)
+FORMULA = (
+    ast.Expression,
+    ast.BinOp,
+    ast.UnaryOp,
+    ast.Call,
+    ast.Name,
+    ast.Constant,
+    ast.operator,
+    ast.unaryop,
+    ast.expr_context,
+)
 
 #: Prediction and label of one output, in which a loss is written.
 f, y = sp.symbols("f y", real=True)
@@ -83,7 +118,7 @@ def as_loss(given: Any) -> Loss:
             raise unknown_name("loss", given, LOSSES)
         return LOSSES[given]
     try:
-        expr = sp.sympify(given)
+        expr = sp.sympify(_plain(given) if isinstance(given, str) else given)
     except (sp.SympifyError, TypeError, SyntaxError) as error:
         raise InvalidArgument(f"loss={given!r} is no expression ({error}); allowed: {_allowed()}") from None
     if not isinstance(expr, sp.Expr):
@@ -91,10 +126,28 @@ def as_loss(given: Any) -> Loss:
     expr = expr.xreplace({s: {"f": f, "y": y}[s.name] for s in expr.free_symbols if s.name in ("f", "y")})
     if not expr.free_symbols <= {f, y} or f not in expr.free_symbols:
         raise InvalidArgument(f"loss={expr} is no function of f (prediction) and y (label); allowed: {_allowed()}")
+    if _jumps(expr, expr):
+        raise InvalidArgument(f"loss={expr} jumps, and has no derivative by f everywhere; allowed: {_allowed()}")
     slope = sp.diff(expr.rewrite(sp.Piecewise), f) if expr.has(sp.Abs, sp.Max, sp.Min, sp.sign) else sp.diff(expr, f)
     if slope.has(sp.Derivative, sp.DiracDelta, sp.Subs) or _jumps(expr, slope):
         raise InvalidArgument(f"loss={expr} has no derivative by f everywhere; allowed: {_allowed()}")
     return Loss(str(expr), _separate(expr))
+
+
+def _plain(text: str) -> str:
+    """The text, if it is a formula and nothing else: SymPy evaluates what it reads."""
+    try:
+        tree = ast.parse(text.replace("^", "**"), mode="eval")
+    except SyntaxError as error:
+        raise InvalidArgument(f"loss={text!r} is no expression ({error.msg}); allowed: {_allowed()}") from None
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and node.id not in NAMES:
+            raise InvalidArgument(
+                f"loss={text!r} is no function of f (prediction) and y (label): it holds {node.id!r}; allowed: {', '.join(NAMES)}"
+            )
+        if not isinstance(node, FORMULA) or (isinstance(node, ast.Call) and not isinstance(node.func, ast.Name)):
+            raise InvalidArgument(f"loss={text!r} is no expression; allowed: {_allowed()}")
+    return text
 
 
 def _jumps(expr: sp.Expr, slope: sp.Expr) -> bool:

@@ -24,8 +24,9 @@ class Training:
             \theta(t+1)=(1-\eta\kappa)\,\theta(t)-\eta\,\gamma_0^2N\,\lambda\,\nabla_\theta\mathcal L,\qquad
             \mathcal L=\sum_{\mu=1}^P\ell(f_\mu,y_\mu),
 
-        with the rates :math:`\lambda_W/n` of weights and :math:`\lambda_b` of biases; with momentum the step is
-        :math:`v(t)=\beta v(t-1)+\dots`. Without ``learning_rate``: gradient flow,
+        with the rates :math:`\lambda_W/n` of weights and :math:`\lambda_b` of biases. With momentum
+        :math:`v(t)=\beta v(t-1)-\kappa\theta(t)-\gamma_0^2N\lambda\nabla\mathcal L` and :math:`\theta(t+1)=\theta(t)+\eta v(t)`.
+        Without ``learning_rate``: gradient flow,
         :math:`\dot\theta=-\kappa\theta-\gamma_0^2N\lambda\nabla\mathcal L`.
     Shapes
         ``gamma`` (:math:`\gamma_0`), ``learning_rate``, ``momentum``, ``weight_decay`` are numbers; ``outputs`` the number of
@@ -82,8 +83,8 @@ class Training:
         put("weight_decay", _number("weight_decay", weight_decay, "real numbers from 0"))
         if rate is not None and rate * self.weight_decay >= 1:
             raise InvalidArgument(
-                f"weight_decay={weight_decay!r} times learning_rate={rate} is {rate * self.weight_decay:.3g}, which overshoots; "
-                f"allowed: below {1 / rate:.6g}"
+                f"weight_decay={weight_decay!r} times learning_rate={rate} is {rate * self.weight_decay:.3g}, which leaves "
+                f"nothing or overshoots; allowed: below {1 / rate:.6g}"
             )
         if isinstance(outputs, bool) or not isinstance(outputs, Integral) or outputs < 1:
             raise InvalidArgument(f"outputs={outputs!r}; allowed: integers from 1")

@@ -52,7 +52,12 @@ def derive(subject: Any, *arguments: Any, **options: Any) -> Any:
         Derived; ``.steps`` of what is returned shows how.
     """
     if isinstance(subject, Training):
-        return dynamics(subject, *arguments, **options)
+        if arguments or options:
+            given = ", ".join([*map(repr, arguments), *(f"{k}={v!r}" for k, v in options.items())])
+            raise InvalidArgument(
+                f"derive(flow, {given}): a Training has one system of equations; allowed: derive(flow)"
+            )
+        return dynamics(subject)
     if isinstance(subject, MLP):
         return derive_recursions(subject, *arguments, **options)
     raise _unknown(subject)
@@ -85,7 +90,11 @@ def compile(derivation: Any, **options: Any) -> Any:
     if isinstance(derivation, Dynamics):
         from .numerics.sites import generate
 
-        return generate(derivation, **options)
+        if options:
+            raise InvalidArgument(
+                f"{min(options)}={options[min(options)]!r}: code for training is NumPy; allowed: compile(derive(flow))"
+            )
+        return generate(derivation)
     from .numerics.codegen import compile as compile_recursions
 
     return compile_recursions(derivation, **options)
@@ -108,7 +117,7 @@ def predict(subject: Any, X: Any, *arguments: Any, **options: Any) -> Any:
         ``predict(net, X, quantities=None, *, order=1)``: X (m, n_0); K, Theta: (layer, a, b); V ... U: (layer, a, b, c, d).
         ``predict(flow, X, y, *, times, X_test=None, quantities=..., samples=4096, replicas=8, seed=0, equations=None,
         checkpoint=None, progress=None)``: X (P, n_0), y (P,) or (P, outputs); f (time, sample), Phi, G (layer, time, sample, time2,
-        sample2).
+        sample2), with ``output`` in front of ``sample`` if there are several; ``times`` are steps if there is a learning rate.
     Units
         Tensors of layer l multiply 1/n_(l-1). Time is steps times the learning rate; the loss is a sum over samples.
     Valid

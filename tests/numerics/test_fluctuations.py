@@ -79,6 +79,9 @@ def test_what_is_not_derived_is_said():
         with pytest.raises(NotAvailable, match=text):
             fluctuations(flow("tanh", 3, learning_rate=0.1, **options), X, Y, times=2)
     with pytest.raises(NotAvailable, match="centred=False at gamma=0"):
+        fluctuations(flow("tanh", 2, learning_rate=0.1, gamma=0.0), X, Y, times=2, centred=False)
+    assert not fluctuations(flow("tanh", 2, learning_rate=0.1), X, Y, times=0, samples=64, replicas=2).f_variance.any()
+    with pytest.raises(NotAvailable, match="centred=False at gamma=0"):
         fluctuations(flow("tanh", 3, learning_rate=0.1, gamma=0.0), X, Y, times=2, centred=False)
 
 

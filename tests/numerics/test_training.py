@@ -72,7 +72,7 @@ def test_two_layer_linear_flow_on_white_data(gamma, y):
 def test_deep_linear_solution_satisfies_the_closed_equations(depth):
     """Bordelon & Pehlevan (2205.09653): H = (1 - CD)^-1 [H + C G C^T] (1 - CD)^-T and so on, transcribed, at the solution found."""
     gamma, eta, T, L = 1.5, 0.03, 60, depth - 1
-    names = ("f", "Phi", "G", "A", "B")
+    names = ("f", "Phi", "G", "A", "B")[: 5 if L > 1 else 3]
     found = predict_training(flow("linear", depth, gamma=gamma, learning_rate=eta), X, Y, times=T - 1, quantities=names)
     P = len(Y)
     delta = Y - found.f.values
@@ -169,6 +169,16 @@ def test_lazy_limit_of_nonlinear_networks(activation, depth):
     within(found, exact, "f", limit=6)
 
 
+@pytest.mark.parametrize(("scale", "f"), [(20, (16.7, -16.0, 8.7)), (100, (86.4, -86.4, 50.0))])
+def test_gradient_flow_with_a_kernel_that_grows_is_refined(scale, f):
+    """Large labels: the tangent kernel grows by a factor of ten, and with it what a step may be; against a fine integration."""
+    data, labels = np.random.default_rng(1).standard_normal((3, 4)), scale * np.array([1, -1, 0.5])
+    found = predict_training(flow("tanh", 2), data, labels, times=[0, 0.25, 0.5, 1.0], samples=1024, replicas=4)
+    assert_allclose(found.f.values[-1], f, rtol=0.02)
+    assert (np.diff(found.loss) < 0).all()
+    assert (found.loss > 0).all()
+
+
 def test_momentum_and_decay_of_a_linear_optimizer():
     """Against the recursion of a quadratic, step by step."""
     eta, beta, kappa, T = 0.1, 0.7, 0.3, 9
@@ -247,6 +257,10 @@ def test_solutions_are_reproducible_and_resumed(tmp_path):
     again = predict_training(subject, X, Y, **options, checkpoint=tmp_path)
     assert again.identical(first)
     assert [p.stat().st_mtime_ns for p in files[1:]] == stamps[1:]
+    files[1].write_bytes(b"half a file")
+    with pytest.raises(InvalidArgument, match=r"cannot be read .* allowed: delete it"):
+        predict_training(subject, X, Y, **options, checkpoint=tmp_path)
+    files[1].unlink()
     assert not predict_training(subject, X, Y, **options, seed=1, checkpoint=tmp_path).equals(first)
 
 
@@ -273,6 +287,7 @@ def test_several_outputs_have_axes_of_their_own():
         ({"samples": 2}, InvalidArgument, "samples=2; allowed: integers from 5"),
         ({"replicas": 1}, InvalidArgument, "replicas=1"),
         ({"quantities": "K"}, InvalidArgument, "'K' is not known; allowed: f, loss"),
+        ({"checkpoint": __file__}, InvalidArgument, "is a file; allowed: a folder"),
     ],
 )
 def test_wrong_data(options, error, text):
@@ -290,5 +305,9 @@ def test_wrong_subjects():
         predict_training(Training(MLP("tanh")), X, Y, times=3)
     with pytest.raises(InvalidArgument, match="unspecified"):
         predict_training(Training(MLP(depth=3)), X, Y, times=3)
+    with pytest.raises(InvalidArgument, match="is -inf at f = 0"):
+        predict_training(flow("tanh", 2, learning_rate=0.1, loss="log(f)"), X, Y, times=3)
+    with pytest.raises(InvalidArgument, match="one hidden layer has no A"):
+        predict_training(flow("tanh", 2, learning_rate=0.1), X, Y, times=3, quantities="A")
     with pytest.raises(NotConverged, match=r"training diverges at step \d+: the losses were"):
         predict_training(flow("linear", 2, gamma=8.0, learning_rate=0.5), X, 40 * Y, times=60)

@@ -129,6 +129,26 @@ def test_an_equation_can_be_changed_by_name_only():
         found.with_(x=sp.S.Zero)
 
 
+def test_momentum_and_decay_are_defined_where_they_are_used():
+    """a(t), m(t, s) of the printed recursion are those of the solver."""
+    from widthwise.numerics.optimizer import kernels
+
+    found = dynamics(flow(learning_rate=0.1, momentum=0.7, weight_decay=0.3))
+    keep = (
+        found.optimizer[1]
+        .rhs.coeff(Order("a", None, ((), "t")))
+        .subs("eta", 0.1)
+        .subs(found.optimizer[1].rhs.free_symbols.pop(), 0.1)
+    )
+    a, m = kernels(6, 0.1, 0.7, 0.3)
+    before = 1.0  # a(-1) = a(0): no velocity at the start
+    for t in range(5):
+        assert abs(a[t + 1] - (float(keep) * a[t] - 0.7 * (a[t - 1] if t else before))) < 1e-14
+        assert abs(m[t + 1, 0] - (1 if t == 0 else float(keep) * m[t, 0] - 0.7 * m[t - 1, 0])) < 1e-14
+    assert "m(t+1,s) = " in str(found)
+    assert dynamics(flow(learning_rate=0.1)).optimizer == ()
+
+
 @pytest.mark.parametrize("name", LOSSES)
 def test_errors_are_minus_the_slope_of_the_loss(name):
     value, fs, ys = LOSSES[name].value(2)
@@ -143,6 +163,14 @@ def test_errors_are_minus_the_slope_of_the_loss(name):
 def test_losses_of_a_user():
     assert as_loss("log(1 + exp(-y*f))").errors(1) == LOSSES["logistic"].errors(1)
     assert sp.simplify(as_loss((f - y) ** 4).errors(1)[0] + 4 * (f - y) ** 3) == 0
+    for wrong, text in (
+        ("sign(f - y)", "jumps"),
+        ("__import__('os').getcwd()", "no expression"),
+        ("f.real", "no expression"),
+        ("gamma(f)", "it holds 'gamma'"),
+    ):
+        with pytest.raises(InvalidArgument, match=text):
+            as_loss(wrong)
     for wrong, text in (
         ("abs(f - y)", "no derivative"),
         ("y**2", "no function of f"),
