@@ -1,10 +1,9 @@
 r"""The equations of training, solved by going through time once.
 
 Nothing has to be iterated: what a layer needs at time t is known when the layers are visited as training itself visits them,
-forward
-for h, backward for z, because order parameters of earlier times are known and no activity answers to what comes back at the same
-time.
-So the sites of every layer are carried along as samples, and the order parameters of a new time are averages over them.
+forward for h, backward for z, because order parameters of earlier times are known and no activity answers to what comes back
+at the same time. So the sites of every layer are carried along as samples, and the order parameters of a new time are averages
+over them.
 """
 
 from __future__ import annotations

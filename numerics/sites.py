@@ -1,8 +1,8 @@
 r"""From the equations of training to code: kernels of the memories, sites, their responses, predictions, as NumPy text.
 
 Arrays that a text speaks of: order parameters with the time t of the row that is being computed left out, ``Phi[m, s, a]``,
-``G[k, m, s, c, a]``, ``A[m, s, c, a]``, ``B[k, m, s, a]``, errors ``Delta[s, c, a]``; letters m, a are samples, k, c outputs, s
-the past.
+``G[k, m, s, c, a]``, ``A[m, s, c, a]``, ``B[k, m, s, a]``, errors ``Delta[s, c, a]``; letters m, a are samples, k, c outputs,
+s the past.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ..theory import symbols
 from ..theory.activations import Activation
 from ..theory.dynamics import Dynamics
 from ..theory.errors import InvalidArgument
-from ..theory.fields import Activated, Field, Memory, Order, SiteAverage, ell, eta, gamma_0, last
+from ..theory.fields import Activated, Field, Memory, Order, SiteAverage, ell, eta, gamma_0
 from .printing import numpy_text
 
 _LETTERS = {"mu": "m", "k": "k", "alpha": "a", "k'": "c"}
@@ -125,8 +125,8 @@ class _Writer:
         self._add("g_varied", [*args, "dh", "dz"], f"variation of {equation}", [f"return {text}"])
 
     def prediction(self, expr: sp.Expr) -> None:
-        """F from the readout's average and the memory of the errors."""
-        orders = _orders(expr, last)
+        """The predictions from the readout's average and the memory of the errors."""
+        orders = _orders(expr)
         (average,) = expr.atoms(SiteAverage)
         memories = sorted(expr.atoms(Memory), key=str)
         names: dict[sp.Expr, sp.Expr] = {average: sp.Symbol("readout")}
@@ -163,11 +163,9 @@ def _site_names(expr: sp.Expr) -> tuple[dict[sp.Expr, sp.Expr], list[str]]:
     return names, sorted({str(s) for s in names.values()})
 
 
-def _orders(expr: sp.Expr, base: sp.Expr = ell) -> list[Order]:
+def _orders(expr: sp.Expr) -> list[Order]:
     """The order parameters of a text, one of each name: all are of one layer."""
-    found = {o.name: o for o in sorted(expr.atoms(Order), key=str)}
-    del base
-    return list(found.values())
+    return list({o.name: o for o in sorted(expr.atoms(Order), key=str)}.values())
 
 
 def _shift(order: Order) -> int:

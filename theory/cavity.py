@@ -6,9 +6,8 @@ For the matrix of the initialisation, of variance :math:`C_W/N`, as :math:`N\to\
     W a(t)\to u(t)+C_W\sum_s\Bigl\langle\frac{\delta a(t)}{\delta r(s)}\Bigr\rangle b(s),\qquad
     W^\top b(t)\to r(t)+C_W\sum_s\Bigl\langle\frac{\delta b(t)}{\delta u(s)}\Bigr\rangle a(s),
 
-with independent Gaussian fields of covariance :math:`C_W\langle a(t)a(s)\rangle` and :math:`C_W\langle b(t)b(s)\rangle`. What
-training
-adds to the matrix is a sum of outer products, and multiplies by overlaps of layers, which are order parameters.
+with independent Gaussian fields of covariance :math:`C_W\langle a(t)a(s)\rangle` and :math:`C_W\langle b(t)b(s)\rangle`.
+What training adds to the matrix is a sum of outer products, and multiplies by overlaps of layers, which are order parameters.
 """
 
 from __future__ import annotations
@@ -41,6 +40,13 @@ def at_layer(expr: sp.Expr, layer: sp.Expr) -> sp.Expr:
     """A statement about layer ell for another layer."""
     fields = {x: type(x)(x.name, x.layer.subs(ell, layer), *x.place) for x in expr.atoms(Field)}
     return expr.xreplace(fields)
+
+
+def at_place(vector: sp.Expr, place: Place) -> sp.Expr:
+    """The vector of another sample, output and time; an activity has no output."""
+    (own,) = vector.atoms(Field)
+    indices, time = place
+    return vector.xreplace({own: own.at(indices[-len(own.indices) :], time)})
 
 
 def overlap(left: sp.Expr, right: sp.Expr) -> Order:

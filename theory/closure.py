@@ -1,8 +1,8 @@
 r"""Linear networks: sites that are linear in their Gaussian sources close the equations of training algebraically.
 
-With :math:`\phi(h)=h` the equations of a site are linear, :math:`h=u+C\,g,\ g=r+D\,h`, with operators over samples and times that
-hold the
-memories. They are solved here by elimination, for any such system; averages of products of h and g then are those of u and r.
+With :math:`\phi(h)=h` the equations of a site are linear, :math:`h=u+C\,g,\ g=r+D\,h`, with operators over samples and times
+that hold the memories. They are solved here by elimination, for any such system; averages of products of h and g then are those
+of u and r.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 import sympy as sp
 
-from .errors import NotAvailable
+from . import latex
 from .fields import Activated, Field, Memory
 
 _SIZE = sp.Symbol("n", integer=True, positive=True)
@@ -45,11 +45,11 @@ def operator(name: str, layer: str = "") -> sp.MatrixSymbol:
 
 def closed_equations(system: Mapping[str, sp.Eq], slope: sp.Expr) -> tuple[sp.Eq, ...]:
     """The algebraic equations for Phi, G, A, B of a linear activation of that slope, and what the operators in them are."""
-    names, kernels = {"h": "C", "z": "D"}, []
+    kernels = []
     rows: Rows = {}
-    for field, name in names.items():
-        rows[field], memories = _linear(system[field].rhs, operator(name), slope)
-        kernels += [sp.Eq(operator(name), m, evaluate=False) for m in memories]
+    for field, name in (("h", "C"), ("z", "D")):
+        rows[field], kernel = _linear(system[field].rhs, operator(name), slope)
+        kernels.append(sp.Eq(operator(name), kernel, evaluate=False))
     solved = _eliminated(rows)
     sources = {"u": _source(system["u"].rhs), "r": _source(system["r"].rhs)}
     found = []
@@ -62,24 +62,23 @@ def closed_equations(system: Mapping[str, sp.Eq], slope: sp.Expr) -> tuple[sp.Eq
     return (*kernels, *found)
 
 
-def _linear(expr: sp.Expr, memory: sp.MatrixSymbol, slope: sp.Expr) -> tuple[dict[str, sp.MatrixExpr], list[sp.Expr]]:
-    """An equation of a site as coefficients of fields: a source with the identity, and the other field with an operator."""
+def _linear(expr: sp.Expr, memory: sp.MatrixSymbol, slope: sp.Expr) -> tuple[dict[str, sp.MatrixExpr], sp.Expr]:
+    """An equation of a site as coefficients of fields, and the memory's kernel.
+
+    The source has the identity, or with weight decay the diagonal operator a(t); the other field has the memory.
+    """
     terms: dict[str, sp.MatrixExpr] = {}
-    kernels = []
+    kernel = sp.S.Zero
     for term in sp.Add.make_args(sp.expand(expr)):
         factor, rest = term.as_independent(Memory, Field)
         if isinstance(rest, Memory):
             other = "h" if rest.vector.has(Activated) else "z"
             terms[other] = slope * memory
-            applied = Memory(rest.kernel, sp.S.One, rest.place, strict=rest.strict, continuous=rest.continuous)
-            kernels.append(factor * applied)
-        elif isinstance(rest, Field) and factor == 1:
-            terms[rest.name] = sp.Identity(_SIZE)
+            kernel += factor * rest.func(rest.kernel, sp.S.One)
         else:
-            raise NotAvailable(
-                f"the term {term} with weight decay has no closed equations here; allowed: weight_decay=0"
-            )
-    return terms, [sp.Add(*kernels)]
+            assert isinstance(rest, Field)
+            terms[rest.name] = sp.Identity(_SIZE) if factor == 1 else Operator(str(factor), latex.tex(factor))
+    return terms, kernel
 
 
 def _eliminated(rows: Rows) -> Rows:

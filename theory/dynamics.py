@@ -15,12 +15,12 @@ from typing import Any
 import sympy as sp
 
 from . import latex, symbols
-from .cavity import covariance, definition, gathered, site
+from .cavity import at_layer, at_place, covariance, definition, gathered, overlap, site
 from .closure import closed_equations
 from .errors import InvalidArgument
 from .fields import Field, Memory, Order, SiteAverage, ell, eta, gamma_0, in_order, last, width
 from .narrative import Step
-from .program import HERE, HERE_OUT, PAST, PAST_OUT, Program, activity, error, initial, optimizer, program
+from .program import HERE, HERE_OUT, PAST, PAST_OUT, Outer, Program, activity, error, initial, optimizer, program
 from .training import Training
 
 #: The order parameters that close the system.
@@ -211,7 +211,7 @@ def _prediction(steps: Program) -> sp.Expr:
 
 
 def _own_output(expr: sp.Expr, output: str) -> dict[sp.Expr, sp.Expr]:
-    """K' = k: the readout of an output multiplies its own vector alone."""
+    """The readout of an output multiplies its own vector alone: k for k'."""
     return {
         o: Order(o.name, o.layer, *((tuple(output if i == "k'" else i for i in ix), t) for ix, t in o.places))
         for o in expr.atoms(Order)
@@ -221,12 +221,14 @@ def _own_output(expr: sp.Expr, output: str) -> dict[sp.Expr, sp.Expr]:
 def _tangent_kernel(steps: Program) -> sp.Eq:
     r""":math:`\gamma_0^2N^2\sum_\theta\frac{\lambda}{N}\partial f\,\partial f` layer by layer: gradients are outer products."""
     total, here, there = sp.S.Zero, HERE_OUT, (PAST_OUT[0], HERE_OUT[1])
-    for equation in (steps.weights, steps.biases):
-        for memory in equation.rhs.atoms(Memory):
-            rate = memory.kernel.xreplace(dict.fromkeys(memory.kernel.atoms(Order), sp.S.One)) / (gamma_0 * eta)
-            g = Order("G", ell + 1, here, there)
-            sent = Order("Phi", ell, (here[0][1:], here[1]), (there[0][1:], there[1]))
-            total += rate * g * (sent if equation is steps.weights else 1)
+    for equation, layer in ((steps.weights, ell), (steps.biases, ell + 1)):
+        (memory,) = equation.rhs.atoms(Memory)
+        rate = memory.kernel.xreplace(dict.fromkeys(memory.kernel.atoms(Order), sp.S.One)) / (gamma_0 * eta)
+        vector = at_layer(
+            memory.vector, layer
+        )  # what a parameter's gradient is made of: one vector, or two of an outer product
+        parts = vector.args if isinstance(vector, Outer) else (vector,)
+        total += rate * sp.Mul(*(overlap(at_place(v, here), at_place(v, there)) for v in parts))
     lhs = Order("NTK", None, here, there)
     return sp.Eq(lhs, sp.Sum(sp.factor_terms(total), (ell, 0, last)), evaluate=False)
 

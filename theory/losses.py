@@ -45,6 +45,9 @@ FORMULA = (
     ast.expr_context,
 )
 
+#: Labels at which the two sides of a kink are compared, at this distance from it.
+LABELS, NEAR = (-1.3, -1.0, 0.0, 0.7, 1.0, 2.6), 1e-7
+
 #: Prediction and label of one output, in which a loss is written.
 f, y = sp.symbols("f y", real=True)
 
@@ -126,10 +129,7 @@ def as_loss(given: Any) -> Loss:
     expr = expr.xreplace({s: {"f": f, "y": y}[s.name] for s in expr.free_symbols if s.name in ("f", "y")})
     if not expr.free_symbols <= {f, y} or f not in expr.free_symbols:
         raise InvalidArgument(f"loss={expr} is no function of f (prediction) and y (label); allowed: {_allowed()}")
-    if _jumps(expr, expr):
-        raise InvalidArgument(f"loss={expr} jumps, and has no derivative by f everywhere; allowed: {_allowed()}")
-    slope = sp.diff(expr.rewrite(sp.Piecewise), f) if expr.has(sp.Abs, sp.Max, sp.Min, sp.sign) else sp.diff(expr, f)
-    if slope.has(sp.Derivative, sp.DiracDelta, sp.Subs) or _jumps(expr, slope):
+    if not _smooth(expr):
         raise InvalidArgument(f"loss={expr} has no derivative by f everywhere; allowed: {_allowed()}")
     return Loss(str(expr), _separate(expr))
 
@@ -145,20 +145,33 @@ def _plain(text: str) -> str:
             raise InvalidArgument(
                 f"loss={text!r} is no function of f (prediction) and y (label): it holds {node.id!r}; allowed: {', '.join(NAMES)}"
             )
+        if isinstance(node, ast.Constant) and not isinstance(node.value, int | float):
+            raise InvalidArgument(f"loss={text!r} is no expression: it holds {node.value!r}; allowed: {_allowed()}")
         if not isinstance(node, FORMULA) or (isinstance(node, ast.Call) and not isinstance(node.func, ast.Name)):
             raise InvalidArgument(f"loss={text!r} is no expression; allowed: {_allowed()}")
     return text
 
 
-def _jumps(expr: sp.Expr, slope: sp.Expr) -> bool:
-    """Whether the slope has steps: at kinks of the loss, whose two sides differ."""
-    if not expr.has(sp.Abs, sp.Max, sp.Min, sp.sign, sp.Heaviside, sp.Piecewise):
+def _smooth(expr: sp.Expr) -> bool:
+    """Whether loss and slope go on where the cases of the loss meet."""
+    cases = sp.piecewise_fold(expr.rewrite(sp.Piecewise))
+    slope = sp.diff(cases, f)
+    if slope.has(sp.Derivative, sp.DiracDelta, sp.Subs):
         return False
-    at = sp.lambdify((f, y), slope, "mpmath")
-    points = [sp.Rational(k, 4) for k in range(-8, 9)]
-    with sp.evaluate(True):
-        sides = ((at(p - 1e-9, q), at(p + 1e-9, q)) for p in points for q in points)
-        return any(abs(complex(a) - complex(b)) > 1e-3 for a, b in sides)
+    both = [sp.lambdify((f, y), e, "mpmath") for e in (cases, slope)]
+    for relation in cases.atoms(sp.core.relational.Relational):
+        for kink in sp.solve(relation.lhs - relation.rhs, f):
+            for label in LABELS:
+                at = complex(kink.subs(y, label))
+                if at.imag == 0 and any(_step(function, at.real, label) for function in both):
+                    return False
+    return True
+
+
+def _step(function: Callable[..., Any], at: float, label: float) -> bool:
+    """Whether a function of f jumps at a point."""
+    low, high = (complex(function(at + side * NEAR, label)) for side in (-1, 1))
+    return abs(high - low) > 1e3 * NEAR * (1 + abs(low))
 
 
 def _allowed() -> str:

@@ -105,10 +105,10 @@ class Training:
         return Training(**({f: getattr(self, f) for f in self.__dataclass_fields__} | changes))
 
     def __repr__(self) -> str:
-        given = [f"{self.net!r}", f"gamma={self.gamma:g}", f"loss={self.loss!r}"]
+        given = [f"{self.net!r}", f"gamma={self.gamma}", f"loss={self.loss!r}"]
         if self.learning_rate is not None:
-            given.append(f"learning_rate={self.learning_rate:g}")
-        given += [f"{n}={getattr(self, n):g}" for n in ("momentum", "weight_decay") if getattr(self, n)]
+            given.append(f"learning_rate={self.learning_rate}")
+        given += [f"{n}={getattr(self, n)}" for n in ("momentum", "weight_decay") if getattr(self, n)]
         return f"Training({', '.join(given)}" + (f", outputs={self.outputs})" if self.outputs > 1 else ")")
 
 

@@ -164,15 +164,18 @@ def test_losses_of_a_user():
     assert as_loss("log(1 + exp(-y*f))").errors(1) == LOSSES["logistic"].errors(1)
     assert sp.simplify(as_loss((f - y) ** 4).errors(1)[0] + 4 * (f - y) ** 3) == 0
     for wrong, text in (
-        ("sign(f - y)", "jumps"),
+        ("sign(f - y)", "no derivative"),
+        ("'f'", "holds"),
         ("__import__('os').getcwd()", "no expression"),
         ("f.real", "no expression"),
         ("gamma(f)", "it holds 'gamma'"),
     ):
         with pytest.raises(InvalidArgument, match=text):
             as_loss(wrong)
+    assert as_loss("Max(0, 1 - y*f)**2").separate
     for wrong, text in (
         ("abs(f - y)", "no derivative"),
+        ("abs(f - y - 0.1)", "no derivative"),  # a kink at no round number
         ("y**2", "no function of f"),
         ("f*q", "no function of f"),
         ("f +* y", "no expression"),
