@@ -8,7 +8,7 @@ over them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -110,7 +110,8 @@ class Layer:
         self.scales = np.sqrt(scale_u), np.sqrt(scale_r)
         noise = self._noise(P if first else 0, K if top else 0, sizes, rng)
         x, b, w = noise
-        self.bias = np.sqrt(bias) * b
+        self.bias_scale = float(np.sqrt(bias))
+        self.bias = self.bias_scale * b
         self.inputs = self.scales[0] * (root(problem.overlaps) @ x) if first else None
         self.readout = self.scales[1] * w if top else None
         self.from_below: Source | None = None if first else self._source(0, sizes, rng)
@@ -176,10 +177,11 @@ class Run:
             tick()
         return self
 
-    def _call(self, name: str, *arguments: Any, **more: Any) -> Any:
+    def call(self, name: str, *arguments: Any, **more: Any) -> Any:
+        """A generated function with the parameters of the problem."""
         return self.problem.sites.functions[name](*arguments, **more, **self.problem.parameters)
 
-    def _orders(self, name: str, layer: int, t: int, upto: int) -> dict[str, Any]:
+    def orders(self, name: str, layer: int, t: int, upto: int) -> dict[str, Any]:
         """The rows of time t that a generated function takes."""
         rows: dict[str, Any] = {}
         for order, shift in self.problem.sites.takes[name]:
@@ -197,7 +199,7 @@ class Run:
 
     def _renew(self, name: str, layer: Layer, t: int) -> None:
         """The kernels of the memories of h or z at a new time, as matrices."""
-        whole = self._call(f"{name}_kernels", **self._orders(f"{name}_kernels", layer.number, t, t + 1))
+        whole = self.call(f"{name}_kernels", **self.orders(f"{name}_kernels", layer.number, t, t + 1))
         rows = 1 if name == "h" else 2
         for kernel, (_, strict), memory in zip(whole, self.problem.sites.memories[name], layer.sums[name], strict=True):
             cut = kernel[(slice(None),) * rows + (slice(t if strict else t + 1),)]
@@ -212,16 +214,17 @@ class Run:
             found.append(total if name == "h" else total.reshape(*self.problem.shape[1:], *total.shape[1:]))
         return found
 
-    def _field(self, name: str, source: Array | float, t: int, memories: list[Array]) -> Array:
+    def field(self, name: str, source: Array | float, t: int, memories: Sequence[Array | float]) -> Array:
+        """A field of a site, h or z, from its source and its memories."""
         own = {"a": self.a[t]} if self.problem.sites.takes[name] else {}
         named = {f"memory_{i}": memory for i, memory in enumerate(memories)}
-        return np.asarray(self._call(name, source, **own, **named))
+        return np.asarray(self.call(name, source, **own, **named))
 
     def _forward(self, layer: Layer, t: int) -> None:
         _, _, P = self.problem.shape
         u = self._source_u(layer, t)
         self._renew("h", layer, t)
-        layer.h = self._field("h", u, t, self._remembered("h", layer, t, layer, "sites"))
+        layer.h = self.field("h", u, t, self._remembered("h", layer, t, layer, "sites"))
         layer.phi[t] = self.problem.phi[layer.number - 1](layer.h, 0)[0]
         if t == 0:
             layer.start = layer.phi[0].copy()
@@ -232,7 +235,7 @@ class Run:
         slope = self._slopes(layer, 1)[1] if layer.tangents else None
         for name, tangent in layer.tangents:
             varied = self._remembered("h", layer, t, tangent, name)
-            tangent.dh = self._field("h", _direction(tangent.phi[t], t, P) if name == "u" else 0.0, t, varied)
+            tangent.dh = self.field("h", _direction(tangent.phi[t], t, P) if name == "u" else 0.0, t, varied)
             assert slope is not None
             tangent.phi[t] = slope[:, :, None] * tangent.dh
             if name == "r":
@@ -250,16 +253,16 @@ class Run:
         assert top.readout is not None
         # <r phi(h(0))> = 0, as r is independent of u: without it the noise is no larger than what training has changed.
         readout = top.weight * top.readout @ (top.phi[t] - top.start).T
-        self.f[t] = self._call("f", readout, **self._orders("f", top.number, t, t))
+        self.f[t] = self.call("f", readout, **self.orders("f", top.number, t, t))
         self.delta[t] = self.problem.errors(self.f[t])
 
     def _backward(self, layer: Layer, t: int) -> None:
         _, K, P = self.problem.shape
         r = self._source_r(layer, t)
         self._renew("z", layer, t)
-        layer.z = self._field("z", r, t, self._remembered("z", layer, t, layer, "sites"))
+        layer.z = self.field("z", r, t, self._remembered("z", layer, t, layer, "sites"))
         slopes = self.problem.phi[layer.number - 1](layer.h, 1)
-        layer.g[t] = self._call("g", slopes[1], layer.z)
+        layer.g[t] = self.call("g", slopes[1], layer.z)
         G = self.q["G"][layer.number]
         # No other layer needs G of the first: at times that are not kept, only the tangent kernel does.
         since = t if layer.number == 1 and t not in self.problem.kept else 0
@@ -274,9 +277,9 @@ class Run:
             S = tangent.phi.shape[2]
             varied = self._remembered("z", layer, t, tangent, name)
             own = _direction(tangent.g[t].reshape(K * P, S, -1), t, K * P).reshape(K, P, S, -1) if name == "r" else 0.0
-            dz = self._field("z", own, t, varied)
+            dz = self.field("z", own, t, varied)
             z = layer.z[:, :, :S, None]
-            tangent.g[t] = self._call("g_varied", local[1][:, :, None], local[2][:, :, None], z, tangent.dh, dz)
+            tangent.g[t] = self.call("g_varied", local[1][:, :, None], local[2][:, :, None], z, tangent.dh, dz)
             if name == "u":
                 B = tangent.g[t].mean(axis=2) / self.problem.parameters["gamma_0"]
                 self.q["B"][layer.number - 1][t] = B.reshape(self.q["B"][layer.number - 1][t].shape)
@@ -296,7 +299,7 @@ class Run:
     def _tangent_kernel(self, t: int) -> None:
         for number in range(self.problem.layers + 1):
             G, Phi = self.q["G"][number + 1][t, :, :, t], self.q["Phi"][number][t, :, t]
-            self.ntk[t] += self._call("NTK", **{"G": G, "Phi": Phi})
+            self.ntk[t] += self.call("NTK", **{"G": G, "Phi": Phi})
 
 
 def _gram(now: Array, upto: Array) -> Array:

@@ -39,6 +39,7 @@ class Options:
     kept: NDArray[np.int64]  #: steps
     trained: int  #: samples
     centred: bool
+    kernels: tuple[str, ...]  #: whose variances are wanted
     smooth: bool  #: the activation: then the shifts of the means too
     curvature: Callable[[Array], tuple[Array, Array | None]]  #: second and third derivative of the loss at f
     tick: Callable[[], None]
@@ -77,8 +78,8 @@ class Neurons:
         }
         row |= {"Phi": run.q["Phi"][0][t][:, :t], "G": run.q["G"][2][t][:, :, :t]}
         taken = {n: [row[o] for o, _ in self.problem.sites.takes[f"{n}_kernels"]] for n in "hz"}
-        (h,) = run._call("h_kernels", *taken["h"])
-        z = run._call("z_kernels", *taken["z"])
+        (h,) = run.call("h_kernels", *taken["h"])
+        z = run.call("z_kernels", *taken["z"])
         return h, z
 
     def __call__(self, delta: Array) -> Sites:
@@ -93,14 +94,14 @@ class Neurons:
             own = {"a": run.a[t]} if self.problem.sites.takes["h"] else {}
             kernel, kernels = self.kernels[t]
             memory = kernel.reshape(P, -1) @ driven_g[:t].reshape(t * K * P, S)
-            h = run._call("h", self.u, memory_0=memory, **own)
+            h = run.call("h", self.u, memory_0=memory, **own)
             phi[t], slope = self.problem.phi[0](h, 1)
             memories = {
                 f"memory_{i}": np.stack([c[k].reshape(P, -1) @ driven_phi[k, :t].reshape(t * P, S) for k in range(K)])
                 for i, c in enumerate(kernels)
             }
-            z = run._call("z", np.broadcast_to(self.r[:, None], (K, P, S)), **memories, **own)
-            g[t] = run._call("g", slope, z)
+            z = run.call("z", np.broadcast_to(self.r[:, None], (K, P, S)), **memories, **own)
+            g[t] = run.call("g", slope, z)
             driven_g[t] = g[t] * delta[t]
             driven_phi[:, t] = phi[t] * delta[t]
             f[t] = z * phi[t] / self.problem.parameters["gamma_0"]
@@ -125,8 +126,7 @@ class Feedback:
 
     def pushed(self, f: Array) -> Array:
         """The change of the errors by a change of f, (n, any)."""
-        T, K, P = self.delta.shape
-        return -np.einsum("tkpc,tcpi->tkpi", self.curvature, f.reshape(T, K, P, -1)).reshape(self.size, -1)
+        return pushed(self.curvature, f)
 
     def bias(self) -> Array:
         """What the bias of the output, which is no average over neurons, adds to f by a change of the errors: (n, n)."""
@@ -150,6 +150,12 @@ class Feedback:
             columns.append((both[0] - both[1]) / (2 * self.step))
         height = len(average(self.fewer(self.delta[..., None])))
         return np.stack([np.zeros(height) if c is None else c for c in columns], axis=1)
+
+
+def pushed(curvature: Array, f: Array) -> Array:
+    """The change of the errors by a change of f, (n, any), with the second derivative of the loss (T, K, P, K)."""
+    T, K, P, _ = curvature.shape
+    return np.asarray(-np.einsum("tkpc,tcpi->tkpi", curvature, f.reshape(T, K, P, -1)).reshape(T * K * P, -1))
 
 
 def fluctuate(problem: Problem, rng: np.random.Generator, options: Options) -> dict[str, Array]:
@@ -177,10 +183,9 @@ def fluctuate(problem: Problem, rng: np.random.Generator, options: Options) -> d
     J = np.asarray(R @ feedback.pushed(np.eye(n)))
     o = sites.f.reshape(n, S)
     influence = np.linalg.solve(np.eye(n) - J, o - o.mean(axis=1, keepdims=True))
-    found = {"f_covariance": _kept(np.asarray(influence @ influence.T / S).reshape(T, K, P, T, K, P), kept)}
-    bias = problem.parameters["C_b"]
-    if bias and not options.centred:
-        found["f_covariance"] = found["f_covariance"] + _initial_bias(run, feedback, J, bias, kept)
+    found = {"f_covariance": kept_times(np.asarray(influence @ influence.T / S).reshape(T, K, P, T, K, P), kept)}
+    if problem.parameters["C_b"] and not options.centred:
+        found["f_covariance"] = found["f_covariance"] + initial_bias(run, J, kept)
     found["f_variance"] = np.einsum("tkptkp->tkp", found["f_covariance"]).copy()
     found |= _variances(sites, feedback, influence, whole[n:], kept, problem)
     if options.smooth:
@@ -188,17 +193,18 @@ def fluctuate(problem: Problem, rng: np.random.Generator, options: Options) -> d
     return found
 
 
-def _kept(covariance: Array, kept: NDArray[np.int64]) -> Array:
+def kept_times(covariance: Array, kept: NDArray[np.int64]) -> Array:
+    """Of a covariance (T, K, P, T, K, P)."""
     return np.asarray(covariance[kept][:, :, :, kept])
 
 
-def _initial_bias(run: Run, feedback: Feedback, J: Array, C_b: float, kept: NDArray[np.int64]) -> Array:
+def initial_bias(run: Run, J: Array, kept: NDArray[np.int64]) -> Array:
     """The output's own bias at initialisation adds the same number to all predictions of an output."""
-    T, K, P = feedback.delta.shape
-    gamma = run.problem.parameters["gamma_0"]
-    push = np.einsum("t,kc,p->tkpc", run.a, np.eye(K), np.ones(P)).reshape(-1, K) * np.sqrt(C_b) / gamma
-    answer = np.linalg.solve(np.eye(len(J)) - J, push)
-    return _kept((answer @ answer.T).reshape(T, K, P, T, K, P), kept)
+    T, K, P = run.problem.shape
+    parameters = run.problem.parameters
+    push = np.einsum("t,kc,p->tkpc", run.a, np.eye(K), np.ones(P)).reshape(-1, K)
+    answer = np.linalg.solve(np.eye(len(J)) - J, push * np.sqrt(parameters["C_b"]) / parameters["gamma_0"])
+    return kept_times((answer @ answer.T).reshape(T, K, P, T, K, P), kept)
 
 
 def _kernels(s: Sites, kept: NDArray[np.int64], problem: Problem) -> dict[str, Array]:

@@ -25,6 +25,8 @@ from ..theory.errors import InvalidArgument
 from ..theory.fields import Activated, Field, Memory, Order, SiteAverage, ell, eta, gamma_0
 from .printing import numpy_text
 
+#: Order parameters whose fluctuations act through the memories of what training has added to the weights.
+FLUCTUATING = ("Phi", "G", "Delta")
 _LETTERS = {"mu": "m", "k": "k", "alpha": "a", "k'": "c"}
 PARAMETERS = (gamma_0, eta, symbols.C_W, symbols.C_b, symbols.lambda_W, symbols.lambda_b)
 
@@ -107,6 +109,8 @@ class _Writer:
         self.takes[f"{name}_kernels"] = tuple((o.name, _shift(o)) for o in orders)
         kernels = [_einsum(m.kernel, here, (m.place[1], *m.place[0])) for m in memories]
         self._add(f"{name}_kernels", [o.name for o in orders], equation, [f"return [{', '.join(kernels)}]"])
+        given = [(m.kernel, here, (m.place[1], *m.place[0])) for m in memories]
+        self.push(f"{name}_kernels", orders, equation, given)
         names = {f: sp.Symbol(f.name) for f in fields} | {o: sp.Symbol(o.name) for o in rest.atoms(Order)}
         arguments = [f.name for f in fields] + [o.name for o in sorted(rest.atoms(Order), key=str)]
         arguments += [str(s) for s in letters.values()]
@@ -140,6 +144,9 @@ class _Writer:
         self._add(
             "f", ["readout", *(o.name for o in orders)], expr, [*lines, f"return {numpy_text(expr.xreplace(names))}"]
         )
+        factors = [sp.diff(expr.xreplace({m: sp.Symbol("memory")}), sp.Symbol("memory")) for m in memories]
+        given = [(c * m.kernel, ("k", "mu"), ()) for c, m in zip(factors, memories, strict=True)]
+        self.push("f", orders, expr, given)
 
     def tangent_kernel(self, expr: sp.Sum) -> None:
         """The contribution of one layer of parameters, at equal times."""
@@ -147,6 +154,20 @@ class _Writer:
         orders = _orders(expr.function)
         self.takes["NTK"] = tuple((o.name, _shift(o)) for o in orders)
         self._add("NTK", [o.name for o in orders], expr, [f"return {text}"])
+        self.push("NTK", orders, expr, [(expr.function, ("k", "mu"), ("k'", "alpha"))])
+
+    def push(self, name: str, orders: list[Order], equation: Any, given: list[tuple[sp.Expr, Any, Any]]) -> None:
+        """How a change of order parameters changes a quantity, transposed: from weights of the one to weights of the other.
+
+        Weights have a letter x more, for what is weighed, behind the letters of the rows.
+        """
+        rows: dict[str, list[str]] = {o.name: [] for o in orders if o.name in FLUCTUATING}
+        for i, (kernel, here, there) in enumerate(given):
+            for order, text in _pushes(kernel, here, there, f"push_{i}"):
+                rows[order].append(text)
+        entries = ", ".join(f"{name!r}: {' + '.join(texts)}" for name, texts in rows.items() if texts)
+        arguments = [*(f"push_{i}" for i in range(len(given))), *(o.name for o in orders)]
+        self._add(f"{name}_push", arguments, f"answers of {equation}", [f"return {{{entries}}}"])
 
     def covariance(self, name: str, expr: sp.Expr) -> None:
         """The weights of a source: of what the layer next to it sends, and of a constant (the bias)."""
@@ -189,6 +210,34 @@ def _einsum(expr: sp.Expr, rows: tuple[str, ...], columns: tuple[str, ...]) -> s
             product += "[" + ", ".join(":" if i in kept else "None" for i in letters) + "]"
         texts.append(product if scalar == 1 else f"({numpy_text(scalar)}) * {product}")
     return " + ".join(texts)
+
+
+def _pushes(kernel: sp.Expr, rows: tuple[str, ...], columns: tuple[str, ...], push: str) -> list[tuple[str, str]]:
+    """Of a sum of products: for each factor that fluctuates its name, and what the weights of the sum give it."""
+    letters = [_LETTERS.get(i, i) for i in (*rows, *columns)]
+    texts = []
+    for term in sp.Add.make_args(sp.expand(kernel)):
+        scalar, rest = term.as_independent(Order, as_Add=False)
+        atoms = sorted(rest.atoms(Order), key=str)
+        for order in (o for o in atoms if o.name in FLUCTUATING):
+            others, own = [o for o in atoms if o != order], _axes(order)
+            first = [] if order.name == "Delta" else [i for i in own if i in letters[: len(rows)]]
+            sizes = {i for o in others for i in _axes(o)} | set(letters)
+            missing = [i for i in own if i not in sizes]
+            index = [_behind(letters, len(rows)), *("".join(_axes(o)) for o in others)]
+            out = [*first, "x", *(i for i in own if i not in first)]
+            held = "".join(i for i in out if i not in missing)
+            names = ", ".join([push, *(o.name for o in others)])
+            text = f"np.einsum('{','.join(index)}->{held}', {names}, optimize=True)"
+            if missing:  # an index over which the quantity sums: the same weight for each
+                where = ", ".join("None" if i in missing else ":" for i in out)
+                text += f"[{where}]"
+            texts.append((order.name, text if scalar == 1 else f"({numpy_text(scalar)}) * {text}"))
+    return texts
+
+
+def _behind(letters: list[str], rows: int) -> str:
+    return "".join([*letters[:rows], "x", *letters[rows:]])
 
 
 def _axes(order: Order) -> list[str]:

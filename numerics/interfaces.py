@@ -1,0 +1,116 @@
+r"""A random matrix between two layers, by what it has been multiplied with: the cavity rule in orthonormal coordinates.
+
+Training multiplies one matrix W by activities :math:`a_i` from one side and by gradients :math:`b_j` from the other, in turns.
+With averages over neurons as inner products, let :math:`a=L_ae` and :math:`b=L_bd` with e and d orthonormal (Gram and Schmidt, in
+the order of training). All that is known of W then is the real matrix :math:`M_{ij}=\frac1N d_j\cdot We_i`, and given the
+past
+
+.. math::
+    We_i=y_i+\sum_{j<i}M_{ij}d_j,\qquad W^\top d_j=q_j+\sum_{i\le j}M_{ij}e_i,
+
+where j < i means: b_j came before a_i. The innovations y and q are independent Gaussian numbers of variance :math:`C_W`, but for
+:math:`y_i\perp d_j` (j < i) and :math:`q_j\perp e_i` (i <= j), because the matrix has already answered there. At infinite width
+these are the fields u, r and the memories of the cavity rule,
+
+.. math::
+    u=L_ay,\quad r=L_bq,\quad \gamma_0C_WA=L_aM_{j<i}L_b^{-1},\quad \gamma_0C_WB=L_bM_{i\le j}^\top L_a^{-1}.
+
+At finite width all of it fluctuates: the Gram matrices, and M, each entry of which is measured on the side that comes later. Here
+no entry needs a conjugate field, and where training changes a vector little the new direction is still of length one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import solve_triangular
+
+from .causal import Run
+
+Array = NDArray[np.float64]
+
+#: A vector whose square has no more than this part outside the span of those before is taken to lie in it.
+DEPENDENT = 1e-10
+
+
+@dataclass(frozen=True)
+class Basis:
+    r"""Orthonormal directions of vectors :math:`a_i`, one after the other: :math:`a=Le`.
+
+    A vector that depends on those before has no direction of its own, and its column of L is zero. Its coefficients in the others
+    fluctuate as those of any vector; what is left of it, zero on average but not its answers, stands in the place of its e.
+    """
+
+    L: Array
+    new: NDArray[np.bool_]  #: vectors with a direction of their own
+    to_e: Array  #: the inverse of ``square``
+
+    def upto(self, n: int) -> Basis:
+        """Of the first vectors alone."""
+        return Basis(self.L[:n, :n], self.new[:n], self.to_e[:n, :n])
+
+    @property
+    def square(self) -> Array:
+        """L, with one on the diagonal for vectors without a direction."""
+        return self.L + np.diag(~self.new)
+
+
+@dataclass(frozen=True)
+class Interface:
+    """The initial matrix between a hidden layer and the next, all vectors in the order of time.
+
+    ``M`` (n, m) of n activities and m gradients; ``earlier`` (n, m): whether the gradient came before the activity.
+    """
+
+    below: Basis  #: of the activities
+    above: Basis  #: of the gradients
+    M: Array
+    earlier: NDArray[np.bool_]
+
+    def upto(self, n: int, m: int) -> Interface:
+        """What is known after fewer times: everything here is causal."""
+        return Interface(self.below.upto(n), self.above.upto(m), self.M[:n, :m], self.earlier[:n, :m])
+
+    @property
+    def real(self) -> NDArray[np.bool_]:
+        """Whether an entry of M belongs to two directions that exist."""
+        return self.below.new[:, None] & self.above.new
+
+    @property
+    def forward(self) -> Array:
+        """The part of M in which W a remembers b."""
+        return self.M * self.earlier
+
+    @property
+    def backward(self) -> Array:
+        """The part of M in which the transpose remembers a."""
+        return self.M * ~self.earlier
+
+
+def interface(run: Run, number: int) -> Interface:
+    """Between hidden layers ``number`` and ``number + 1`` of a solution."""
+    T, K, P = run.problem.shape
+    n, m = T * P, T * K * P
+    times_a, times_b = np.repeat(np.arange(T), P), np.repeat(np.arange(T), K * P)
+    earlier = times_b[None, :] < times_a[:, None]
+    below, above = gram_schmidt(run.q["Phi"][number].reshape(n, n)), gram_schmidt(run.q["G"][number + 1].reshape(m, m))
+    scale = run.problem.parameters["gamma_0"] * run.problem.parameters["C_W"]
+    forward = below.to_e @ (scale * run.q["A"][number].reshape(n, m)) @ above.L
+    backward = above.to_e @ (scale * run.q["B"][number].reshape(m, n)) @ below.L
+    real = below.new[:, None] & above.new
+    return Interface(below, above, np.where(real, np.where(earlier, forward, backward.T), 0.0), earlier)
+
+
+def gram_schmidt(gram: Array) -> Basis:
+    """The basis of vectors with these inner products."""
+    n = len(gram)
+    L = np.zeros((n, n))
+    new = np.zeros(n, dtype=bool)
+    for i in range(n):
+        rest = gram[i, i] - L[i, :i] @ L[i, :i]
+        if rest > DEPENDENT * gram[i, i]:
+            new[i], L[i, i] = True, np.sqrt(rest)
+            L[i + 1 :, i] = (gram[i + 1 :, i] - L[i + 1 :, :i] @ L[i, :i]) / L[i, i]
+    return Basis(L, new, solve_triangular(L + np.diag(~new), np.eye(n), lower=True))
