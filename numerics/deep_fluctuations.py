@@ -1,6 +1,6 @@
 r"""Fluctuations of networks with several hidden layers in training, to leading order in 1/N.
 
-With the influence I of each neuron (``influences``) and the feedback of the errors, :math:`\delta\Delta=-\ell''\delta f`,
+With the influence I of a neuron (``influences``) and the feedback of the errors, :math:`\delta\Delta=-\ell''\delta f`,
 
 .. math::
     N\,\mathrm{Cov}(q,q')=\sum_\ell\langle I^\ell_qI^\ell_{q'}\rangle-\langle I^\ell_q\rangle\langle I^\ell_{q'}\rangle,
@@ -32,7 +32,7 @@ MEASURING = 8
 
 @dataclass
 class Shares:
-    """Of one set of weights: each neuron's share of all quantities, layer by layer (x, neurons), and their answers to the errors."""
+    """Of one set of weights: each neuron's share of all quantities (x, neurons) by layer, and how these answer to the errors."""
 
     values: list[Array]
     answers: Array
@@ -68,6 +68,24 @@ def fluctuate_deep(problem: Problem, rng: np.random.Generator, options: Options)
         covariance = covariance + initial_bias(run, J, options.kept)
     found = {"f_covariance": covariance, "f_variance": np.einsum("tkptkp->tkp", covariance).copy()}
     return found | _by_name(squares[size:], saddle, options)
+
+
+def memory(problem: Problem) -> float:
+    """Bytes of one estimate beside those of the solution: neurons with their vectors, and weights with what answers to them."""
+    T, K, P = problem.shape
+    n, L = T * P * (1 + K), problem.layers
+    x = max(TOGETHER, K * P)
+    pushing = problem.samples // MEASURING
+    neurons = 6 * n * (problem.samples + 2 * pushing) * L
+    return 8.0 * (neurons + 4 * x * n * pushing + 12 * L * x * n * n + T * K * P * problem.samples * L)
+
+
+def ticks(problem: Problem, times: int, kernels: tuple[str, ...]) -> int:
+    """How many steps one estimate reports."""
+    T, K, P = problem.shape
+    chunks = {name: -(-len(_pairs(P if name == "Phi" else K * P)) // TOGETHER) for name in kernels}
+    layers = {name: 1 if name == "NTK" else problem.layers for name in kernels}
+    return T + 2 * (T + times * sum(chunks[name] * layers[name] for name in kernels))
 
 
 def _shares(saddle: Saddle, backward: Backward, measuring: list[Neurons], options: Options) -> Shares:

@@ -3,42 +3,38 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import sympy as sp
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from ..theory.dynamics import dynamics
-from ..theory.errors import ExpansionWarning, NotAvailable
+from ..theory.errors import ExpansionWarning, InvalidArgument, NotAvailable
 from ..theory.training import Training
+from . import deep_fluctuations
+from .deep_fluctuations import fluctuate_deep
 from .fluctuations import Options, fluctuate
+from .labels import check_count, check_seed, coordinates, variable
 from .predict import predict as predict_at_initialisation
+from .problems import check_memory, problem_of
 from .replicas import Moments, Progress, stored
-from .training import (
-    Data,
-    Grid,
-    check_count,
-    check_data,
-    check_seed,
-    check_times,
-    coordinates,
-    error_function,
-    problem_of,
-    refined,
-    variable,
-)
+from .samples import Data, check_data, curvature_function, error_function
+from .stepping import Grid, check_times
+from .training import grids_of, power_of_two
 
 Array = NDArray[np.float64]
+QUANTITIES = ("f", "NTK", "Phi", "G")
+#: Sites of a replica with one hidden layer, and with several, where directions of small size are sampled too.
+SITES, DEEP_SITES = 4096, 16384
 MEANING = {
     "f_variance": ("f", "N times the variance of the predictions over initialisations"),
     "f_covariance": ("f_covariance", "N times the covariance of the predictions over initialisations"),
-    "Phi_variance": ("Phi_equal", "N times the variance of the overlap of activities at equal times"),
-    "G_variance": ("NTK", "N times the variance of the overlap of gradients at equal times"),
+    "Phi_variance": ("Phi", "N times the variance of the overlap of activities at equal times"),
+    "G_variance": ("G", "N times the variance of the overlap of gradients at equal times"),
     "NTK_variance": ("NTK", "N times the variance of the tangent kernel"),
     "f1": ("f", "N times the shift of the mean prediction"),
     "loss1": ("loss", "N times the shift of the mean loss"),
@@ -52,8 +48,9 @@ def fluctuations(
     *,
     times: Any,
     X_test: ArrayLike | None = None,
+    quantities: str | Sequence[str] = ("f", "NTK"),
     centred: bool = True,
-    samples: int = 4096,
+    samples: int | None = None,
     replicas: int = 8,
     seed: int = 0,
     checkpoint: str | Path | None = None,
@@ -62,102 +59,95 @@ def fluctuations(
     r"""Fluctuations over initialisations and shifts of the mean, to leading order in 1/N.
 
     Equation
-        .. math:: N\,\mathrm{Cov}(q,q)=(1-J)^{-1}S(1-J)^{-\top},\qquad E f=f_\infty+\tfrac1Nf_1,\qquad E\mathcal L=\mathcal
-        L_\infty+\tfrac1N\mathcal L_1
+        .. math:: N\,\mathrm{Cov}(q,q)=(1-J)^{-1}S(1-J)^{-\top},\qquad
+            E f=f_\infty+\tfrac1Nf_1,\qquad E\mathcal L=\mathcal L_\infty+\tfrac1N\mathcal L_1
 
-        with S the covariance of one neuron's contribution to the averages q, and J how the averages answer to themselves.
+        with S the covariance of one neuron's contribution to the averages q, and J how the averages answer to themselves. Several
+        hidden layers: averages are the Gram matrices of activities and gradients, and what the matrices between layers remember
+        (``numerics.interfaces``), which holds A and B.
         For :math:`\gamma_0=0` and any depth: :math:`\delta f(t+1)=(1-\eta K\ell'')\delta f(t)+\eta\,\delta K\,\Delta(t)` with
         :math:`N\,\mathrm{Cov}(K_{\mu\alpha},K_{\nu\beta})=A_{\mu\alpha\nu\beta}+B_{\mu\alpha\nu\beta}+B_{\mu\alpha\beta\nu}`
         of ``predict(net, X)``.
     Shapes
-        As ``predict``. f_variance (time, sample), f_covariance (time, sample, time2, sample2), Phi_variance, G_variance,
-        NTK_variance
-        (time, sample, sample2) at equal times, f1 (time, sample), loss1 (time); with ``output`` axes if there are several.
+        As ``predict``. f_variance (time, sample), f_covariance (time, sample, time2, sample2), and as asked for NTK_variance (time,
+        sample, sample2), Phi_variance and G_variance (layer, time, sample, sample2) at equal times, f1 (time, sample), loss1
+        (time); with ``output`` axes if there are several.
     Units
         Everything is multiplied by N: divide by the width. ``centred``: predictions are :math:`f-f(0)`.
     Valid
-        Leading order in 1/N; one hidden layer at any :math:`\gamma_0`, any depth at :math:`\gamma_0=0` (f_variance and
-        f_covariance, one
-        output, centred). Shifts need a smooth activation. An ensemble of E networks has 1/E of the variance, and the same shift.
+        Leading order in 1/N. One hidden layer: any :math:`\gamma_0`, kinks too; f1 and loss1 for smooth activations. Several: any
+        :math:`\gamma_0>0` and smooth activations, without f1 and loss1; :math:`\gamma_0=0`: f_variance and f_covariance of
+        one output, centred. ``samples`` sites (4096, or 16384 with several hidden layers) in ``replicas`` independent solutions,
+        whose spread is ``<name>_stderr``. An ensemble of E networks has 1/E of the variance, and the same shift.
     Errors
-        Those of ``predict``; ``NotAvailable`` for several hidden layers with :math:`\gamma_0>0`.
+        Those of ``predict``; ``NotAvailable`` for what is not valid.
     Source
-        Derived; Bordelon & Pehlevan (arXiv:2304.03408).
+        Derived; for one hidden layer Bordelon & Pehlevan (arXiv:2304.03408).
     """
     data = check_data(flow, X, y, X_test)
     grid = check_times(flow, data, times)
-    replicas = check_count("replicas", replicas, 2)
-    depth = flow.hidden_layers or 1
-    if depth > 1:
-        return _lazy(flow, data, grid, centred)
+    replicas, seed = check_count("replicas", replicas, 2), check_seed(seed)
+    kernels = _kernels(quantities)
+    deep = flow.hidden_layers != 1
     if flow.gamma == 0 and not centred:
         raise NotAvailable(
             "fluctuations: centred=False at gamma=0, where f(0) is infinite; allowed: centred=True, or gamma > 0"
         )
-    if flow.continuous:
-        grid = refined(flow, data, grid, dynamics(flow))
-    kinked = any(a.kinks for a in flow.net.layer_activations)
-    samples = 1 << (check_count("samples", samples, len(data.inputs) + flow.outputs + 1) - 1).bit_length()
-    grids = (grid, grid.finer()) if flow.continuous else (grid,)
+    if deep and flow.gamma == 0:
+        return _lazy(flow, data, grid)
+    sites = power_of_two("samples", (DEEP_SITES if deep else SITES) if samples is None else samples, data, flow)
+    found = dynamics(flow)
+    grids = grids_of(flow, data, grid, found)
+    problems = [replace(problem_of(flow, found, data, g, sites), exact=False) for g in grids]
+    check_memory(problems[-1], deep_fluctuations.memory(problems[-1]) if deep else 0.0)
+    smooth = not any(a.kinks for a in flow.net.layer_activations)
+    curvature = curvature_function(flow, data)
+    ticks = [deep_fluctuations.ticks(p, len(grid.kept), kernels) if deep else p.steps for p in problems]
     moments = Moments()
-    with Progress("fluctuations", replicas * sum(g.steps for g in grids), progress) as bar:
+    with Progress("fluctuations", replicas * sum(ticks), progress) as bar:
         for number in range(replicas):
 
             def compute(number: int = number) -> dict[str, Array]:
-                found = []
-                for g in grids:
-                    options = Options(
-                        kept=g.kept,
-                        trained=data.trained,
-                        centred=centred,
-                        smooth=not kinked,
-                        curvature=curvature_function(flow, data),
-                        tick=bar.advance,
-                    )
-                    problem = replace(problem_of(flow, dynamics(flow), data, g, samples), exact=False)
-                    found.append(fluctuate(problem, np.random.default_rng([check_seed(seed), number]), options))
-                return found[0] if len(found) == 1 else {n: 2 * found[1][n] - found[0][n] for n in found[0]}
+                results = []
+                for g, problem in zip(grids, problems, strict=True):
+                    options = Options(g.kept, data.trained, centred, kernels, smooth, curvature, bar.advance)
+                    estimate = fluctuate_deep if deep else fluctuate
+                    results.append(estimate(problem, np.random.default_rng([seed, number]), options))
+                return _extrapolated(results)
 
-            given = f"{data.inputs.tobytes()!r} {data.labels.tobytes()!r} {grid} {centred}"
-            moments.add(stored(checkpoint, f"fluctuations {flow!r} {seed} {number} {samples} {given}", compute))
+            key = ("fluctuations", flow, data, grids, kernels, centred, seed, number, sites, problems[0].sites.source)
+            moments.add(stored(checkpoint, key, compute))
     values = {n: (moments.mean[n], moments.stderr(n)) for n in MEANING if n in moments.mean}
-    return _dataset(flow, data, grid, values, {"replicas": replicas, "samples": samples, "exact": 0})
+    return _dataset(flow, data, grids[0], values, {"replicas": replicas, "samples": sites, "exact": 0})
 
 
-def curvature_function(flow: Training, data: Data) -> Callable[[Array], tuple[Array, Array | None]]:
-    """F (T, K, P) -> the second derivative of the loss (T, K, P, K), and for one output the third (T, K, P)."""
-    expr, fs, ys = flow.loss.value(flow.outputs)
-    second = [[sp.lambdify([*fs, *ys], sp.diff(expr, a, b), "numpy") for b in fs] for a in fs]
-    third = sp.lambdify([*fs, *ys], sp.diff(expr, fs[0], 3), "numpy") if len(fs) == 1 else None
-    n = data.trained
-
-    def curvature(f: Array) -> tuple[Array, Array | None]:
-        arguments = [*f.transpose(1, 0, 2)[:, :, :n], *data.labels]
-        out = np.zeros((*f.shape, f.shape[1]))
-        for k, row in enumerate(second):
-            for c, function in enumerate(row):
-                out[:, k, :n, c] = function(*arguments)
-        if third is None:
-            return out, None
-        skew = np.zeros_like(f)
-        skew[:, 0, :n] = third(*arguments)
-        return out, skew
-
-    return curvature
+def _kernels(quantities: str | Sequence[str]) -> tuple[str, ...]:
+    """The kernels that are asked for beside the predictions."""
+    listed = (quantities,) if isinstance(quantities, str) else tuple(quantities)
+    for name in listed:
+        if name not in QUANTITIES:
+            raise InvalidArgument(f"quantities={quantities!r}: {name!r} is not known; allowed: {', '.join(QUANTITIES)}")
+    return tuple(name for name in QUANTITIES[1:] if name in listed)
 
 
-def _lazy(flow: Training, data: Data, grid: Grid, centred: bool) -> xr.Dataset:
+def _extrapolated(results: Sequence[dict[str, Array]]) -> dict[str, Array]:
+    """Of gradient flow: the second result has half the step."""
+    if len(results) == 1:
+        return results[0]
+    coarse, fine = results
+    return {name: 2 * fine[name] - coarse[name] for name in fine}
+
+
+def _lazy(flow: Training, data: Data, grid: Grid) -> xr.Dataset:
     """The closed form at gamma = 0: the tangent kernel stays, and differs from network to network."""
     reasons = {
-        f"gamma={flow.gamma:g} with {flow.hidden_layers} hidden layers": flow.gamma != 0,
-        "centred=False at gamma=0, where f(0) is infinite": not centred,
         f"outputs={flow.outputs}": flow.outputs > 1,
         "momentum or weight_decay": bool(flow.momentum or flow.weight_decay),
     }
     for reason, holds in reasons.items():
         if holds:
             raise NotAvailable(
-                f"fluctuations: {reason}; allowed: one hidden layer (depth=2), or gamma=0 with one output and plain steps"
+                f"fluctuations: {reason} at gamma=0 with several hidden layers; allowed: one output and plain steps, or gamma > 0"
             )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExpansionWarning)
@@ -165,8 +155,7 @@ def _lazy(flow: Training, data: Data, grid: Grid, centred: bool) -> xr.Dataset:
     K, A, B = (found[name].values[-1] for name in ("Theta", "A", "B"))
     kappa = A + B + B.transpose(0, 1, 3, 2)  # (mu, alpha, nu, beta), of one output neuron
     grids = (grid, grid.finer()) if flow.continuous else (grid,)
-    results = [_lazy_covariance(flow, data, g, K, kappa) for g in grids]
-    covariance = results[0] if len(results) == 1 else 2 * results[1] - results[0]
+    covariance = _extrapolated([{"f": _lazy_covariance(flow, data, g, K, kappa)} for g in grids])["f"]
     values = {"f_covariance": covariance[:, None, :, :, None], "f_variance": np.einsum("tptp->tp", covariance)[:, None]}
     return _dataset(flow, data, grid, {n: (v, np.zeros_like(v)) for n, v in values.items()}, {"exact": 1})
 
@@ -175,9 +164,9 @@ def _lazy_covariance(flow: Training, data: Data, grid: Grid, K: Array, kappa: Ar
     P = len(data.inputs)
     errors, curvature = error_function(flow, data), curvature_function(flow, data)
     f, J = np.zeros(P), np.zeros((P, P * P))
-    kept = []
+    kept, wanted = [], set(map(int, grid.kept))
     for t in range(grid.steps):
-        if t in set(map(int, grid.kept)):
+        if t in wanted:
             kept.append(J)
         delta, second = errors(f[None])[0], curvature(f[None, None])[0].reshape(P)
         # delta f_mu has the memory of every entry (mu', alpha') of delta K
@@ -191,7 +180,8 @@ def _lazy_covariance(flow: Training, data: Data, grid: Grid, K: Array, kappa: Ar
 _FULL = {
     "f": ("time", "output", "sample"),
     "f_covariance": ("time", "output", "sample", "time2", "output2", "sample2"),
-    "Phi_equal": ("time", "sample", "sample2"),
+    "Phi": ("layer", "time", "sample", "sample2"),
+    "G": ("layer", "time", "output", "sample", "output2", "sample2"),
     "NTK": ("time", "output", "sample", "output2", "sample2"),
     "loss": ("time",),
 }

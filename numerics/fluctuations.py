@@ -187,7 +187,7 @@ def fluctuate(problem: Problem, rng: np.random.Generator, options: Options) -> d
     if problem.parameters["C_b"] and not options.centred:
         found["f_covariance"] = found["f_covariance"] + initial_bias(run, J, kept)
     found["f_variance"] = np.einsum("tkptkp->tkp", found["f_covariance"]).copy()
-    found |= _variances(sites, feedback, influence, whole[n:], kept, problem)
+    found |= _variances(sites, feedback, influence, whole[n:], options, problem)
     if options.smooth:
         found |= _shifts(run, feedback, sites, influence, R, J, kept)
     return found
@@ -217,32 +217,30 @@ def _kernels(s: Sites, kept: NDArray[np.int64], problem: Problem) -> dict[str, A
 
 
 def _variances(
-    s: Sites, feedback: Feedback, influence: Array, responses: Array, kept: NDArray[np.int64], problem: Problem
+    s: Sites, feedback: Feedback, influence: Array, responses: Array, options: Options, problem: Problem
 ) -> dict[str, Array]:
     """N Var of Phi and G at equal times, and of the tangent kernel: of one neuron's contribution with all feedback."""
+    kept = options.kept
     means = _kernels(s, kept, problem)
-    shapes = {name: value.shape for name, value in means.items()}
-    sizes = [value.size for value in means.values()]
-    Phi_response, G_response = np.split(responses, [sizes[0]])
+    Phi_response, G_response = np.split(responses, [means["Phi"].size])
     w = feedback.pushed(influence)
-    S = w.shape[1]
-    K = s.g.shape[1]
-    total: dict[str, Array] = {n: np.zeros(shape) for n, shape in shapes.items()} | {"NTK": np.zeros(shapes["G"])}
+    S, K = w.shape[1], s.g.shape[1]
+    total: dict[str, Array] = {n: np.zeros(m.shape) for n, m in means.items()} | {"NTK": np.zeros(means["G"].shape)}
     rates = problem.parameters["lambda_W"], problem.parameters["lambda_b"]
     below = problem.overlaps * rates[0] + rates[1]
-    same = np.eye(K)[:, None, :, None]
-    for low in range(0, S, 256):
+    same = np.eye(K)[:, None, :, None, None]
+    for low in range(0, S if options.kernels else 0, 256):
         part = slice(low, low + 256)
         phi, g = s.phi[kept][..., part], s.g[kept][..., part]
         own_phi = np.einsum("tpi,tqi->tpqi", phi, phi) - means["Phi"][..., None]
         own_g = np.einsum("tkpi,tcqi->tkpcqi", g, g) - means["G"][..., None]
         own_phi += (Phi_response @ w[:, part]).reshape(own_phi.shape)
         own_g += (G_response @ w[:, part]).reshape(own_g.shape)
-        both = below[:, None, :, None] * own_g + rates[0] * same[..., None] * own_phi[:, None, :, None, :]
-        total["Phi"] += (own_phi**2).sum(axis=-1) / S
-        total["G"] += (own_g**2).sum(axis=-1) / S
-        total["NTK"] += (both**2).sum(axis=-1) / S
-    return {f"{name}_variance": value for name, value in total.items()}
+        both = below[:, None, :, None] * own_g + rates[0] * same * own_phi[:, None, :, None, :]
+        for name, own in (("Phi", own_phi), ("G", own_g), ("NTK", both)):
+            total[name] += (own**2).sum(axis=-1) / S
+    layers = {name: total[name] if name == "NTK" else total[name][None] for name in options.kernels}
+    return {f"{name}_variance": value for name, value in layers.items()}
 
 
 def _shifts(

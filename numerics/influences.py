@@ -197,44 +197,35 @@ class Backward:
             into.add(number - 1, ("phi", "phi"), below["Phi"])
             a = np.repeat(decay, n // times)[:, None, None]
             y, d = mean(a * by_h, "y", n), (a * h_g) @ known.above.to_e.T
-            _from_above(known, y, d, into, number - 1)
+            gram_e, gram_d, memory = _answers(known, y, d)
+            _weigh(into, number - 1, gram_e, gram_d, memory, known)
         if neurons.above is not None:
             known = neurons.above.upto(n, m)
             into.add(number + 1, ("g", "g"), above["G"])
             a = np.repeat(decay, m // times)[:, None, None]
             q, e = mean(a * by_z, "q", m), (a * z_phi) @ known.below.to_e.T
-            _from_below(known, q, e, into, number)
+            gram_d, gram_e, memory = _answers(known.transposed, q, e)
+            _weigh(into, number, gram_e, gram_d, memory.transpose(2, 1, 0), known)
 
 
-def _from_above(known: Interface, y: Array, d: Array, into: Pending, below: int) -> None:
-    r"""What neurons above an interface, which receive W a, answer to: weights (rows of W a, x, ...) of y and d.
+def _answers(known: Interface, innovations: Array, memories: Array) -> tuple[Array, Array, Array]:
+    r"""What neurons that receive W a answer to, given how: weights (rows of W a, x, ...) of y and of d.
 
-    They receive :math:`L_a(y+M_{j<i}d)`; a change of the basis e is :math:`\delta L_a=L_a\,\mathrm{low}(\delta\langle ee\rangle)`, with
-    half of the diagonal.
+    They receive :math:`L(y+M_{j<i}d)`. Gives weights of the Gram matrix of e, which changes the basis by
+    :math:`\delta L=L\,\mathrm{low}(\delta\langle ee\rangle)` with half of the diagonal, of that of d, and of M.
     """
-    y, d = _left(known.below.square.T, y), _left(known.below.square.T, d)
+    y, d = (_left(known.below.square.T, w) for w in (innovations, memories))
+    M = known.M * known.earlier
     remembered = d * (known.earlier & known.real)[:, None, :]
-    gram_e = y + d @ known.forward.T  # W e = y + M d
-    gram_e -= remembered @ known.forward.T  # M is measured with e orthogonal to those before
-    gram_d = -_left(known.forward.T, remembered)  # and so are the d, in which it is remembered
-    _weigh(into, below, gram_e, gram_d, remembered, known)
-
-
-def _from_below(known: Interface, q: Array, e: Array, into: Pending, below: int) -> None:
-    """What neurons below an interface, which receive the transpose, answer to."""
-    q, e = _left(known.above.square.T, q), _left(known.above.square.T, e)
-    remembered = e.transpose(2, 1, 0) * (~known.earlier & known.real)[:, None, :]
-    gram_d = q + e @ known.backward
-    gram_d -= (remembered.transpose(2, 1, 0)) @ known.backward
-    gram_e = -_left(known.backward, remembered.transpose(2, 1, 0))
-    _weigh(into, below, gram_e, gram_d, remembered, known)
+    # W e = y + M d; but M is measured with e orthogonal to those before, and so is the d in which it is remembered.
+    return y + (d - remembered) @ M.T, -_left(M.T, remembered), remembered
 
 
 def _weigh(into: Pending, below: int, gram_e: Array, gram_d: Array, memory: Array, known: Interface) -> None:
     """Weights of Gram matrices and of M as weights of averages on both sides.
 
-    An entry of M is the average of e q below if the gradient came before the activity, else that of d y above; on the other side the
-    matrix has answered already, and the innovation is orthogonal to the vector: what is left of their product is taken out.
+    An entry of M is the average of e q below if the gradient came before the activity, else that of d y above. On the other side
+    the matrix has answered already, and the innovation is orthogonal to the vector: what is left of their product is taken out.
     """
     sign = np.where(known.earlier, 1.0, -1.0)[:, None, :]
     into.add(below, ("e", "e"), _low(gram_e) * known.below.new)

@@ -79,14 +79,9 @@ class Interface:
         return self.below.new[:, None] & self.above.new
 
     @property
-    def forward(self) -> Array:
-        """The part of M in which W a remembers b."""
-        return self.M * self.earlier
-
-    @property
-    def backward(self) -> Array:
-        """The part of M in which the transpose remembers a."""
-        return self.M * ~self.earlier
+    def transposed(self) -> Interface:
+        """The transpose, which receives gradients and gives them to the layer below."""
+        return Interface(self.above, self.below, self.M.T, ~self.earlier.T)
 
 
 def interface(run: Run, number: int) -> Interface:

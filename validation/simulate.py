@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import sys
 import threading
-import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -18,6 +16,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from ..numerics.inputs import check_inputs
+from ..numerics.replicas import Progress
 from ..theory.architecture import MLP
 from ..theory.errors import InvalidArgument, NotAvailable
 from ..theory.quantities import quantity
@@ -42,8 +41,6 @@ MAX_BATCH = 64
 #: Networks that are held before they are reduced to means.
 MAX_RECORD = 512
 DEFAULT_NEURONS = 4
-#: Seconds after which a run counts as long and shows its progress.
-LONG = 2.0
 
 
 @dataclass(frozen=True)
@@ -137,13 +134,13 @@ def simulate(
     task = Task(net, X, plan, s, tuple(seeds), tuple(map(int, sizes)), batch)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     threads = cores if workers is None else _count("workers", workers, 1)
-    groups = _run(task, threads, Meter(N, progress))
+    groups = _run(task, threads, Progress("simulate", N, progress, unit="networks"))
     n = np.array((X.shape[1], *widths[:-1]), dtype=np.float64)
     data = _dataset(plan, groups, sizes, n, {} if limits is None else limits)
     return data.assign_attrs(_attributes(net, widths, N, int(seed), len(sizes), s))
 
 
-def _run(task: Task, threads: int, meter: Meter) -> dict[str, Array]:
+def _run(task: Task, threads: int, meter: Progress) -> dict[str, Array]:
     """The means of all groups, stacked, from a pool of threads; NumPy works outside the interpreter's lock."""
     stop, local = threading.Event(), threading.local()
     with threadpool_limits(limits=1, user_api="blas"), meter, ThreadPoolExecutor(threads) as pool:
@@ -152,7 +149,6 @@ def _run(task: Task, threads: int, meter: Meter) -> dict[str, Array]:
             pending = set(futures)
             while pending:
                 done, pending = wait(pending, timeout=0.25, return_when=FIRST_EXCEPTION)
-                meter.show()
                 for future in done:
                     future.result()
         except BaseException:  # Ctrl-C too: let no batch start after it
@@ -163,7 +159,7 @@ def _run(task: Task, threads: int, meter: Meter) -> dict[str, Array]:
     return {name: np.stack([means[name] for means in results]) for name in task.plan.means}
 
 
-def _group(task: Task, g: int, local: Any, stop: threading.Event, meter: Meter) -> dict[str, Array]:
+def _group(task: Task, g: int, local: Any, stop: threading.Event, meter: Progress) -> dict[str, Array]:
     """The means over group g, which has a random stream of its own."""
     rng = np.random.Generator(np.random.SFC64(task.seeds[g]))
     size, total = task.sizes[g], dict[str, Array]()
@@ -303,50 +299,3 @@ def _neurons(neurons: int | None, widths: tuple[int, ...], plan: Plan) -> int:
             f"neurons={neurons!r}: the narrowest layer has {narrowest}; allowed: {least} to {narrowest}"
         )
     return s
-
-
-class Meter:
-    """Counts networks; shows rate and time left on stderr once a run turns out long."""
-
-    def __init__(self, total: int, wanted: bool | None) -> None:
-        self.total, self.done, self.start = total, 0, time.monotonic()
-        self.after = {None: LONG if sys.stderr.isatty() else float("inf"), True: 0.0, False: float("inf")}[wanted]
-        self._lock = threading.Lock()
-        self._bar: Any = None
-
-    def advance(self, networks: int) -> None:
-        """Count; called from the workers."""
-        with self._lock:
-            self.done += networks
-
-    def show(self) -> None:
-        """Draw, if the run is long enough; called from the main thread."""
-        elapsed = time.monotonic() - self.start
-        if elapsed < self.after:
-            return
-        if self._bar is None:
-            self._bar = _bar()
-            self._bar.start()
-            self._task = self._bar.add_task("simulate", total=self.total, rate=0.0)
-        self._bar.update(self._task, completed=self.done, rate=self.done / max(elapsed, 1e-9))
-
-    def __enter__(self) -> Meter:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-
-
-def _bar() -> Any:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]:,.0f} networks/s"),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-    )

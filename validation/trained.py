@@ -19,20 +19,10 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 from threadpoolctl import threadpool_limits
 
+from ..numerics.labels import DIMS, MEANING, check_count, coordinates, variable
 from ..numerics.replicas import Moments, Progress, stored
-from ..numerics.training import (
-    DIMS,
-    MEANING,
-    Data,
-    Grid,
-    check_count,
-    check_data,
-    check_times,
-    coordinates,
-    error_function,
-    loss_function,
-    variable,
-)
+from ..numerics.samples import Data, check_data, error_function, loss_function
+from ..numerics.stepping import Grid, check_times
 from ..theory.errors import InvalidArgument, InvalidNetwork, NotConverged
 from ..theory.training import Training
 from .derivatives import derivatives
@@ -235,19 +225,17 @@ def simulate_training(
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     threads = cores if workers is None else check_count("workers", workers, 1)
     check_count("seed", seed, 0)
-    stop, lock = threading.Event(), threading.Lock()
+    stop = threading.Event()
     moments: dict[int, dict[str, Array]] = {}
     with Progress("simulate", count * sum(g.steps for g in grids), progress) as bar:
 
         def tick() -> None:
             if stop.is_set():
                 raise InterruptedError
-            with lock:
-                bar.advance()
+            bar.advance()
 
         def one(number: int) -> dict[str, Array]:
-            given = f"{data.inputs.tobytes()!r} {data.labels.tobytes()!r} {grid}"
-            key = f"simulate {flow!r} {names} {seed} {number} {N} {centred} {given}"
+            key = ("simulate", flow, data, grids, names, seed, number, N, centred)
 
             def compute() -> dict[str, Array]:
                 found = [train(flow, data, N, g, names, [seed, number, N], centred, tick) for g in grids]

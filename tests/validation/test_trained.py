@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from widthwise.numerics.training import Grid, check_data, predict_training
+from widthwise.numerics.samples import check_data
+from widthwise.numerics.stepping import Grid
+from widthwise.numerics.training import predict_training
 from widthwise.theory.architecture import MLP
 from widthwise.theory.dynamics import dynamics
 from widthwise.theory.errors import InvalidArgument, InvalidNetwork

@@ -1,0 +1,120 @@
+"""Samples and labels, and the loss on them as functions of arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import sympy as sp
+from numpy.typing import ArrayLike, NDArray
+
+from ..theory.errors import InvalidArgument, InvalidInput, InvalidNetwork
+from ..theory.training import Training
+from .inputs import check_inputs
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Data:
+    """Samples: those that are trained on come first."""
+
+    inputs: Array
+    labels: Array  #: (K, P), of those that are trained on
+    trained: int
+
+    @property
+    def overlaps(self) -> Array:
+        """x.x'/n_0."""
+        return np.asarray(self.inputs @ self.inputs.T / self.inputs.shape[1])
+
+
+def check_data(flow: Training, X: ArrayLike, y: ArrayLike, X_test: ArrayLike | None = None) -> Data:
+    """The samples and labels as arrays of the right shapes."""
+    if not isinstance(flow, Training):
+        raise InvalidArgument(f"flow={flow!r} is a {type(flow).__name__}; allowed: a Training")
+    if flow.net.depth is None:
+        raise InvalidNetwork("depth=None: only a network of given depth can be trained; allowed: integers from 2")
+    if not all(a.specified for a in flow.net.distinct_activations):
+        raise InvalidArgument("activation='sigma' is unspecified: numbers need a concrete one, e.g. MLP('tanh')")
+    inputs = check_inputs(X)
+    try:
+        labels = np.asarray(y, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InvalidInput(f"y={y!r} holds no numbers; allowed: shape ({len(inputs)},) of real numbers") from None
+    K = flow.outputs
+    allowed = [(len(inputs),), (len(inputs), 1)] if K == 1 else [(len(inputs), K)]
+    if labels.shape not in allowed:
+        raise InvalidInput(
+            f"y has shape {labels.shape} for {len(inputs)} samples and outputs={K}; allowed: {' or '.join(map(str, allowed))}"
+        )
+    if not np.isfinite(labels).all():
+        raise InvalidInput("y holds entries that are not finite; allowed: finite real numbers")
+    labels = np.ascontiguousarray(labels.reshape(len(inputs), K).T)
+    start = float(loss_function(flow)(np.zeros_like(labels), labels))
+    if not np.isfinite(start):
+        raise InvalidArgument(f"loss={flow.loss} is {start} at f = 0, where training starts; allowed: a finite loss")
+    if X_test is None:
+        return Data(inputs, labels, len(inputs))
+    test = check_inputs(X_test)
+    if test.shape[1] != inputs.shape[1]:
+        raise InvalidInput(f"X_test has {test.shape[1]} features, and X has {inputs.shape[1]}; allowed: as many")
+    return Data(np.vstack([inputs, test]), labels, len(inputs))
+
+
+def error_function(flow: Training, data: Data) -> Callable[[Array], Array]:
+    """F (K, P) -> Delta (K, P); zero for samples that are not trained on."""
+    exprs = flow.loss.errors(flow.outputs)
+    _, fs, ys = flow.loss.value(flow.outputs)
+    functions = [sp.lambdify([*fs, *ys], e, "numpy") for e in exprs]
+
+    def errors(f: Array) -> Array:
+        out = np.zeros_like(f)
+        arguments = [*f[:, : data.trained], *data.labels]
+        with np.errstate(over="ignore", invalid="ignore"):
+            for k, function in enumerate(functions):
+                out[k, : data.trained] = function(*arguments)
+        return out
+
+    return errors
+
+
+def loss_function(flow: Training) -> Callable[[Array, Array], Array]:
+    """F (K, P), y (K, P) -> the loss, summed over samples."""
+    expr, fs, ys = flow.loss.value(flow.outputs)
+    function = sp.lambdify([*fs, *ys], expr, "numpy")
+
+    def loss(f: Array, labels: Array) -> Array:
+        with np.errstate(all="ignore"):
+            return np.asarray(np.sum(function(*f, *labels), axis=-1))
+
+    return loss
+
+
+def losses_of(flow: Training, data: Data) -> Callable[[Array], Array]:
+    """F (T, K, P) -> the losses (T,)."""
+    loss = loss_function(flow)
+    return lambda f: np.array([loss(x[:, : data.trained], data.labels) for x in f])
+
+
+def curvature_function(flow: Training, data: Data) -> Callable[[Array], tuple[Array, Array | None]]:
+    """F (T, K, P) -> the second derivative of the loss (T, K, P, K), and for one output the third (T, K, P)."""
+    expr, fs, ys = flow.loss.value(flow.outputs)
+    second = [[sp.lambdify([*fs, *ys], sp.diff(expr, a, b), "numpy") for b in fs] for a in fs]
+    third = sp.lambdify([*fs, *ys], sp.diff(expr, fs[0], 3), "numpy") if len(fs) == 1 else None
+    n = data.trained
+
+    def curvature(f: Array) -> tuple[Array, Array | None]:
+        arguments = [*f.transpose(1, 0, 2)[:, :, :n], *data.labels]
+        out = np.zeros((*f.shape, f.shape[1]))
+        for k, row in enumerate(second):
+            for c, function in enumerate(row):
+                out[:, k, :n, c] = function(*arguments)
+        if third is None:
+            return out, None
+        skew = np.zeros_like(f)
+        skew[:, 0, :n] = third(*arguments)
+        return out, skew
+
+    return curvature
