@@ -30,6 +30,8 @@ Array = NDArray[np.float64]
 QUANTITIES = ("f", "NTK", "Phi", "G")
 #: Sites of a replica with one hidden layer, and with several, where directions of small size are sampled too.
 SITES, DEEP_SITES = 4096, 16384
+#: Sites whose responses are followed, if memory allows: variances answer to the square of their noise.
+RESPONDING = 512
 MEANING = {
     "f_variance": ("f", "N times the variance of the predictions over initialisations"),
     "f_covariance": ("f_covariance", "N times the covariance of the predictions over initialisations"),
@@ -98,7 +100,7 @@ def fluctuations(
     sites = power_of_two("samples", (DEEP_SITES if deep else SITES) if samples is None else samples, data, flow)
     found = dynamics(flow)
     grids = grids_of(flow, data, grid, found)
-    problems = [replace(problem_of(flow, found, data, g, sites), exact=False) for g in grids]
+    problems = [replace(problem_of(flow, found, data, g, sites, most=RESPONDING), exact=False) for g in grids]
     check_memory(problems[-1], deep_fluctuations.memory(problems[-1]) if deep else 0.0)
     smooth = not any(a.kinks for a in flow.net.layer_activations)
     curvature = curvature_function(flow, data)

@@ -27,9 +27,15 @@ TANGENT_BYTES, MOST_TANGENTS, FEWEST_TANGENTS = 1 << 31, 128, 16
 
 
 def problem_of(
-    flow: Training, found: Dynamics, data: Data, grid: Grid, samples: int, responses: int | None = None
+    flow: Training,
+    found: Dynamics,
+    data: Data,
+    grid: Grid,
+    samples: int,
+    responses: int | None = None,
+    most: int = MOST_TANGENTS,
 ) -> Problem:
-    """What the solver takes."""
+    """What the solver takes; ``most``: of sites whose responses are followed, if no number is given."""
     net, L = flow.net, flow.hidden_layers
     assert L is not None
     linear = is_linear(found)
@@ -48,7 +54,7 @@ def problem_of(
         momentum=flow.momentum,
         decay=flow.weight_decay,
         samples=samples,
-        tangents=1 if linear else responses or _tangents(L, grid.steps, flow.outputs, len(data.inputs)),
+        tangents=1 if linear else responses or _tangents(L, grid.steps, flow.outputs, len(data.inputs), most),
         exact=linear,
         kept=frozenset(map(int, grid.kept)),
     )
@@ -71,10 +77,10 @@ def _tangent_bytes(layers: int, steps: int, outputs: int, samples: int) -> int:
     return 8 * fields * (layers - 1) * (by_r + by_u)
 
 
-def _tangents(layers: int, steps: int, outputs: int, samples: int) -> int:
+def _tangents(layers: int, steps: int, outputs: int, samples: int, most: int) -> int:
     """How many sites of a replica follow their responses."""
     each = max(_tangent_bytes(layers, steps, outputs, samples), 1)
-    return int(np.clip(TANGENT_BYTES // each, FEWEST_TANGENTS, MOST_TANGENTS))
+    return int(np.clip(TANGENT_BYTES // each, FEWEST_TANGENTS, most))
 
 
 def check_memory(problem: Problem, also: float = 0.0) -> None:

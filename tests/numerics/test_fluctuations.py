@@ -6,14 +6,24 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
+from widthwise.numerics import influences
+from widthwise.numerics.causal import Run
+from widthwise.numerics.deep_fluctuations import fluctuate_deep
 from widthwise.numerics.finite_width import fluctuations
+from widthwise.numerics.fluctuations import Options, fluctuate
+from widthwise.numerics.interfaces import interface
 from widthwise.numerics.predict import predict
+from widthwise.numerics.problems import problem_of
+from widthwise.numerics.samples import check_data, curvature_function
+from widthwise.numerics.stepping import check_times
 from widthwise.numerics.training import predict_training
 from widthwise.theory.architecture import MLP
-from widthwise.theory.errors import NotAvailable
+from widthwise.theory.dynamics import dynamics
+from widthwise.theory.errors import InvalidArgument, NotAvailable
 from widthwise.theory.training import Training
-from widthwise.validation.trained import simulate_training
+from widthwise.validation.trained import TrainedNetwork, simulate_training
 
+WEIGH = influences._weigh
 X = np.random.default_rng(0).standard_normal((6, 3)).T
 Y = np.array([1.0, -0.7, 0.5])
 
@@ -72,20 +82,137 @@ def test_deep_lazy_flow_on_one_sample():
 
 
 def test_what_is_not_derived_is_said():
+    lazy = {"gamma": 0.0, "learning_rate": 0.1}
     for options, text in (
-        ({"gamma": 1.0}, "gamma=1 with 2 hidden layers"),
-        ({"gamma": 0.0, "momentum": 0.5}, "momentum or weight_decay"),
+        ({"momentum": 0.5}, "momentum or weight_decay at gamma=0"),
+        ({"outputs": 2}, "outputs=2 at gamma=0"),
     ):
+        labels = np.eye(3)[:, :2] if "outputs" in options else Y
         with pytest.raises(NotAvailable, match=text):
-            fluctuations(flow("tanh", 3, learning_rate=0.1, **options), X, Y, times=2)
-    with pytest.raises(NotAvailable, match="centred=False at gamma=0"):
-        fluctuations(flow("tanh", 2, learning_rate=0.1, gamma=0.0), X, Y, times=2, centred=False)
+            fluctuations(flow("tanh", 3, **lazy, **options), X, labels, times=2)
+    for depth in (2, 3):
+        with pytest.raises(NotAvailable, match="centred=False at gamma=0"):
+            fluctuations(flow("tanh", depth, **lazy), X, Y, times=2, centred=False)
+    with pytest.raises(NotAvailable, match="slope jumps"):
+        fluctuations(flow("relu", 3, learning_rate=0.1), X, Y, times=2)
+    with pytest.raises(InvalidArgument, match="'A' is not known"):
+        fluctuations(flow("tanh", 3, learning_rate=0.1), X, Y, times=2, quantities=("f", "A"))
     assert not fluctuations(flow("tanh", 2, learning_rate=0.1), X, Y, times=0, samples=64, replicas=2).f_variance.any()
-    with pytest.raises(NotAvailable, match="centred=False at gamma=0"):
-        fluctuations(flow("tanh", 3, learning_rate=0.1, gamma=0.0), X, Y, times=2, centred=False)
+
+
+@pytest.mark.parametrize("activation", ["linear", "tanh"])
+def test_several_layers_in_the_lazy_limit(activation):
+    """Influences at a small gamma against the tensors A and B of the tangent kernel at initialisation, up to gamma^2."""
+    options = {"learning_rate": 0.1, "C_W": 1.1, "C_b": 0.1, "lambda_b": 0.3}
+    times = [1, 2, 5]
+    expected = fluctuations(flow(activation, 3, gamma=0.0, **options), X[:2], Y[:2], times=times)
+    found = fluctuations(flow(activation, 3, gamma=0.1, **options), X[:2], Y[:2], times=times, samples=8192)
+    within(found, "f_variance", expected.f_variance.values, limit=5.0, relative=0.03)
+    assert float((found.f_variance_stderr / found.f_variance).max()) < 0.05
+    within(found, "f_covariance", expected.f_covariance.values, limit=5.0, relative=0.05)
+
+
+@pytest.mark.parametrize("outputs", [1, 2])
+def test_both_routes_for_one_hidden_layer(outputs):
+    """Differences of the neurons' own equations, and weights pushed back through them."""
+    subject = flow(
+        "tanh", 2, gamma=1.5, learning_rate=0.1, C_W=1.2, C_b=0.2, lambda_b=0.5, outputs=outputs, momentum=0.3
+    )
+    labels = Y if outputs == 1 else np.eye(3)[:, :2]
+    data = check_data(subject, X, labels, None)
+    grid = check_times(subject, data, [0, 2, 6])
+    problem = problem_of(subject, dynamics(subject), data, grid, 4096)
+    options = Options(grid.kept, 3, False, ("NTK", "Phi", "G"), True, curvature_function(subject, data), lambda: None)
+    one, other = (
+        [estimate(problem, np.random.default_rng([5, number]), options) for number in range(4)]
+        for estimate in (fluctuate, fluctuate_deep)
+    )
+    for name in one[0].keys() & other[0].keys():
+        a, b = (np.stack([found[name] for found in results]) for results in (one, other))
+        error = np.sqrt((a.var(axis=0, ddof=1) + b.var(axis=0, ddof=1)) / 4)
+        off = np.abs(a.mean(axis=0) - b.mean(axis=0))
+        size = np.abs(a.mean(axis=0)).max()
+        assert (off <= 8 * error + 0.02 * size).all()  # 6 degrees of freedom
+        assert np.sqrt((off**2).mean()) < 0.05 * size
+
+
+def literal_memory(subject, N, number, steps):
+    """M of one network: its own initial matrix between orthonormal vectors of its own activities and gradients."""
+    data = check_data(subject, X[:2], Y[:2], None)
+    net = TrainedNetwork(subject, data, N, np.random.default_rng([3, number]), centred=True)
+    W = net.theta.W[1].copy()
+    a, b = [], []
+    for step in range(steps):
+        if step:
+            net.step(0.2)
+        a.append(net.phi[1].copy())
+        b.append(net.gradients[1][0].copy())
+    e, d = (np.linalg.solve(np.linalg.cholesky(v @ v.T / N), v) for v in (np.concatenate(a), np.concatenate(b)))
+    return d @ (W @ e.T) / N
+
+
+def test_what_a_matrix_remembers_in_literal_networks():
+    """All entries of M, measured with the matrices of networks that are trained: their mean, up to terms of order 1/N."""
+    subject, N, steps = flow("tanh", 3, gamma=1.5, learning_rate=0.2, C_W=1.3), 300, 3
+    data = check_data(subject, X[:2], Y[:2], None)
+    grid = check_times(subject, data, steps - 1)
+    problem = problem_of(subject, dynamics(subject), data, grid, 1 << 15, responses=4096)
+    M = np.mean([interface(Run(problem, np.random.default_rng(i)).solve(), 1).M for i in range(4)], axis=0)
+    networks = np.stack([literal_memory(subject, N, number, steps) for number in range(60)])
+    error = networks.std(axis=0, ddof=1) / np.sqrt(60)
+    assert (np.abs(networks.mean(axis=0).T - M) <= 5 * error.T + 0.05).all()
+    assert np.abs(M).max() > 0.5  # there is something to remember
+
+
+def _without_gram(into, below, gram_e, gram_d, memory, known):
+    """As if the covariance of what a layer receives did not fluctuate: wrong."""
+    WEIGH(into, below, 0 * gram_e, gram_d, memory, known)
+
+
+def _without_orthogonality(into, below, gram_e, gram_d, memory, known):
+    """As if a matrix could answer anew where it has answered: wrong."""
+    into.add(below, ("e", "e"), influences._low(gram_e) * known.below.new)
+    into.add(below, ("e", "q"), known.earlier[:, None, :] * memory)
+    into.add(below + 1, ("d", "d"), influences._low(gram_d) * known.above.new)
+    into.add(below + 1, ("y", "d"), ~known.earlier[:, None, :] * memory)
+
+
+@pytest.mark.parametrize("weigh", [WEIGH, _without_gram])
+def test_fluctuations_of_the_layer_below_are_needed(weigh, monkeypatch):
+    """A negative control of the lazy limit."""
+    monkeypatch.setattr(influences, "_weigh", weigh)
+    options = {"learning_rate": 0.2, "C_W": 1.3}
+    expected = fluctuations(flow("linear", 3, gamma=0.0, **options), X[:1], Y[:1], times=[1, 3]).f_variance.values
+    found = fluctuations(flow("linear", 3, gamma=0.1, **options), X[:1], Y[:1], times=[1, 3], samples=8192)
+    error = found.f_variance_stderr.values + 0.01 * expected
+    assert (np.abs(found.f_variance.values - expected) <= 5 * error).all() == (weigh is WEIGH)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("weigh", [WEIGH, _without_orthogonality])
+def test_a_matrix_that_has_answered_answers_the_same(weigh, monkeypatch):
+    """4000 networks of two hidden layers; with innovations that are not orthogonal to what came before the variance is another."""
+    monkeypatch.setattr(influences, "_weigh", weigh)
+    subject = flow("tanh", 3, gamma=3.0, learning_rate=0.1, C_W=1.3)
+    found = fluctuations(subject, X[:1], Y[:1], times=[1, 2])
+    networks = simulate_training(subject, X[:1], Y[:1], times=[1, 2], networks=4000, width=96, quantities="f")
+    error = np.hypot(networks.f_variance_stderr, found.f_variance_stderr) + found.f_variance / 96
+    assert (np.abs(networks.f_variance - found.f_variance) <= 4 * error).values.all() == (weigh is WEIGH)
 
 
 CASES = {
+    "two hidden layers": (flow("tanh", 3, gamma=1.0, learning_rate=0.1, C_W=1.2, C_b=0.3, lambda_b=0.5), Y, 192),
+    "three hidden layers": (flow("tanh", 4, gamma=1.5, learning_rate=0.1, C_W=1.2, C_b=0.2, lambda_b=0.5), Y, 192),
+    "deep, decay": (
+        flow("tanh", 3, gamma=1.5, learning_rate=0.1, C_W=1.2, momentum=0.3, weight_decay=0.2, loss="logistic"),
+        np.sign(Y),
+        128,
+    ),
+    "deep, outputs": (
+        flow("gelu", 3, gamma=1.2, learning_rate=0.1, outputs=2, loss="cross_entropy", C_W=1.5),
+        np.array([[1, 0], [0, 1], [1, 0]]),
+        192,
+    ),
     "tanh": (flow("tanh", 2, gamma=1.5, learning_rate=0.1, C_W=1.2, C_b=0.2, lambda_b=0.5), Y, 96),
     "relu": (flow("relu", 2, gamma=1.5, learning_rate=0.1), Y, 192),
     "logistic": (
