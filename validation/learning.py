@@ -12,6 +12,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
+from ..numerics.finite_width import fluctuations
 from ..numerics.training import predict_training
 from ..theory.dynamics import Dynamics
 from ..theory.errors import InvalidArgument
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Array = NDArray[np.float64]
+#: What is confronted with the theory of fluctuations.
+VARIANCES = ("f_variance", "NTK_variance")
 DEFAULT_WIDTHS = (128, 256, 512)
 #: With this many widths two orders are left free instead of one.
 ENOUGH_FOR_TWO = 4
@@ -56,7 +59,7 @@ class TrainingReport:
     @property
     def quantities(self) -> tuple[str, ...]:
         """The quantities compared."""
-        return tuple(name for name in MEASURED if f"{name}_sigmas" in self.data)
+        return tuple(name for name in (*MEASURED, *VARIANCES) if f"{name}_sigmas" in self.data)
 
     @property
     def ranked(self) -> pd.DataFrame:
@@ -124,11 +127,13 @@ def validate_training(
         Numbers are measured at several widths N and extrapolated, :math:`y(N)=c_0+c_1/N` (and :math:`c_2/N^2` from four on);
         :math:`(c_0-\mathrm{theory})/\mathrm{stderr}` is judged, with the errors of both.
     Shapes
-        As ``predict`` and ``simulate``; ``networks`` at each width, or one number for each.
+        As ``predict`` and ``simulate``; ``networks`` at each width, or one number for each. ``quantities`` beside theirs:
+        "f_variance", "NTK_variance", N times the variance over initialisations, confronted with ``fluctuations``.
     Units
         Those of ``predict``.
     Valid
-        A true theory fails with probability at most ``alpha``. ``equations`` puts another system in its place: a negative control.
+        A true theory fails with probability at most ``alpha``; for variances, whose estimates are skewed, about that from some
+        hundred networks on. ``equations`` puts another system in its place: a negative control.
     Errors
         Those of ``predict`` and ``simulate``; ``InvalidArgument`` for fewer than two widths.
     Source
@@ -141,11 +146,25 @@ def validate_training(
             f"widths={tuple(widths)!r}, networks={networks!r}; allowed: at least two different widths, and one number of "
             "networks or one for each"
         )
-    common: dict[str, Any] = {"times": times, "X_test": X_test, "quantities": quantities, "seed": seed}
+    names = (quantities,) if isinstance(quantities, str) else tuple(quantities)
+    for name in names:
+        if name not in (*MEASURED, *VARIANCES):
+            allowed = ", ".join((*MEASURED, *VARIANCES))
+            raise InvalidArgument(f"quantities={quantities!r}: {name!r} cannot be measured; allowed: {allowed}")
+    scattered = tuple(n.removesuffix("_variance") for n in names if n in VARIANCES)
+    means = tuple(n for n in names if n not in VARIANCES)
+    common: dict[str, Any] = {"times": times, "X_test": X_test, "seed": seed}
     common |= {"checkpoint": checkpoint, "progress": progress}
-    theory = predict_training(flow, X, y, samples=samples, replicas=replicas, equations=equations, **common)
+    measured = tuple(dict.fromkeys((*means, *scattered)))
+    theory = predict_training(
+        flow, X, y, quantities=means, samples=samples, replicas=replicas, equations=equations, **common
+    )
+    if scattered:
+        found = fluctuations(flow, X, y, quantities=scattered, centred=centred, replicas=replicas, **common)
+        wanted = [key for n in scattered for key in (f"{n}_variance", f"{n}_variance_stderr")]
+        theory = theory.assign(found[wanted].data_vars)
     simulations = [
-        simulate_training(flow, X, y, width=n, networks=c, centred=centred, workers=workers, **common)
+        simulate_training(flow, X, y, quantities=measured, width=n, networks=c, centred=centred, workers=workers, **common)
         for n, c in zip(widths, counts, strict=True)
     ]
     return compare(flow, theory, simulations, alpha=alpha)
@@ -157,7 +176,7 @@ def compare(flow: Training, theory: xr.Dataset, simulations: Sequence[xr.Dataset
     groups = np.array([s.attrs["groups"] for s in simulations], dtype=float)
     powers = (0, -1) if len(widths) < ENOUGH_FOR_TWO else (0, -1, -2)
     tables, arrays = [], dict[str, Any]()
-    for name in (n for n in MEASURED if n in theory and n in simulations[0]):
+    for name in (n for n in (*MEASURED, *VARIANCES) if n in theory and n in simulations[0]):
         predicted, noise = theory[name].values, theory[f"{name}_stderr"].values.ravel()
         measured = np.stack([s[name].values for s in simulations])
         errors = np.stack([s[f"{name}_stderr"].values for s in simulations])
