@@ -22,7 +22,8 @@ from ..theory import symbols
 from ..theory.activations import Activation
 from ..theory.dynamics import Dynamics
 from ..theory.errors import InvalidArgument
-from ..theory.fields import Activated, Field, Memory, Order, SiteAverage, ell, eta, gamma_0
+from ..theory.fields import Activated, Field, Memory, Order, ell, eta, gamma_0
+from ..theory.symbols import SiteAverage
 from .printing import numpy_text
 
 #: Order parameters whose fluctuations act through the memories of what training has added to the weights.

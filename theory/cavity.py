@@ -16,9 +16,9 @@ from collections.abc import Sequence
 
 import sympy as sp
 
-from .fields import Activated, Field, Memory, Order, Place, SiteAverage, Variation, ell, gamma_0
+from .fields import Activated, Field, Memory, Order, Place, Variation, ell, gamma_0
 from .program import PAST, PAST_OUT, Product, Program
-from .symbols import C_W, C_b
+from .symbols import C_W, C_b, SiteAverage
 
 
 def trained(product: Product, weights: sp.Eq) -> sp.Expr:

@@ -18,9 +18,10 @@ from . import latex, symbols
 from .cavity import at_layer, at_place, covariance, definition, gathered, overlap, site
 from .closure import closed_equations
 from .errors import InvalidArgument
-from .fields import Field, Memory, Order, SiteAverage, ell, eta, gamma_0, in_order, last, width
+from .fields import Field, Memory, Order, ell, eta, gamma_0, in_order, last, width
 from .narrative import Step
 from .program import HERE, HERE_OUT, PAST, PAST_OUT, Outer, Program, activity, error, initial, optimizer, program
+from .symbols import SiteAverage
 from .training import Training
 
 #: The order parameters that close the system.

@@ -13,7 +13,7 @@ from typing import Any
 import sympy as sp
 from sympy.printing.precedence import PRECEDENCE, PRECEDENCE_TRADITIONAL
 
-from .symbols import Atom, label_latex
+from .symbols import Atom, SiteAverage, label_latex
 
 gamma_0 = sp.Symbol("gamma_0", nonnegative=True)
 #: The step of gradient descent; ``width`` is what goes to infinity.
@@ -138,19 +138,6 @@ class Activated(sp.Function):
         head = accent[self.order] if self.order < len(accent) else rf"\phi^{{({self.order})}}"
         power = "" if exp is None else f"^{{{exp}}}"
         return rf"{head}{power}({printer._print(self.args[0])})"
-
-
-class SiteAverage(sp.Expr):
-    r"""The average :math:`\langle\cdot\rangle` over the neurons of a layer, which the single site takes the place of."""
-
-    is_commutative = True
-    is_real = True
-
-    def _sympystr(self, printer: Any) -> str:
-        return f"<{printer._print(self.args[0])}>"
-
-    def _latex(self, printer: Any) -> str:
-        return rf"\left\langle {printer._print(self.args[0])} \right\rangle"
 
 
 class Variation(sp.Expr):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import sympy as sp
 
@@ -17,7 +16,7 @@ from .expansion import Recursion
 from .gaussian import expectation
 from .meanfield import MeanFieldSystem
 from .quantities import Kind, Pair, Quantity
-from .symbols import Jet, Named, label_latex
+from .symbols import Jet, Named, SiteAverage, label_latex
 
 
 @dataclass(frozen=True)
@@ -44,18 +43,6 @@ class Step:
     def __str__(self) -> str:
         lines = [f"    {eq.lhs} = {eq.rhs}" for eq in self.equations]
         return "\n".join([f"{self.title}: {_plain(self.reason)}", *lines])
-
-
-class Bracket(sp.Expr):
-    """A site average over jets that is not yet evaluated."""
-
-    is_commutative = True
-
-    def _sympystr(self, printer: Any) -> str:
-        return f"<{printer._print(self.args[0])}>"
-
-    def _latex(self, printer: Any) -> str:
-        return rf"\left\langle {printer._print(self.args[0])} \right\rangle"
 
 
 def steps_of(system: MeanFieldSystem, row: Quantity, labels: tuple[str, ...], law: Recursion) -> tuple[Step, ...]:
@@ -197,7 +184,9 @@ def _price(system: MeanFieldSystem, pairs: tuple[Pair, ...]) -> Step:
         total = system.observable(pair).total
         for (x, y), _ in system.jacobian(pair).items():
             half = sp.Rational(1, 2 if x == y else 1)
-            equations.append(sp.Eq(_jacobian_name(pair, (x, y)), half * Bracket(sp.diff(total, x, y)), evaluate=False))
+            equations.append(
+                sp.Eq(_jacobian_name(pair, (x, y)), half * SiteAverage(sp.diff(total, x, y)), evaluate=False)
+            )
     reason = (
         r"Price's theorem, $\partial\langle f\rangle_q/\partial q_{xy}=\langle\partial_x\partial_y f\rangle$, half of it for "
         "$x=y$: no inverse of $q$ appears. Derivatives that average to zero are left out; $H$ is the same with four derivatives."
@@ -210,10 +199,10 @@ def _isserlis(system: MeanFieldSystem, row: Quantity, pairs: tuple[Pair, ...]) -
     observables = [system.observable(pair) for pair in pairs]
     if row.kind is Kind.MEAN:
         f = observables[0].total
-        equations.append(sp.Eq(Bracket(f), expectation(f), evaluate=False))
+        equations.append(sp.Eq(SiteAverage(f), expectation(f), evaluate=False))
     elif row.kind is Kind.COVARIANCE:
         product = sp.expand(observables[0].total * observables[1].total)
-        equations.append(sp.Eq(Bracket(product), expectation(product), evaluate=False))
+        equations.append(sp.Eq(SiteAverage(product), expectation(product), evaluate=False))
     reason = (
         "Isserlis' theorem: at infinite width jets are correlated only when their directions agree, so that products of jets "
         r"become products of $\Theta$, and only averages of the preactivations remain."

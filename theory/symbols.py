@@ -240,3 +240,16 @@ class Entry(Atom):
         head = head.replace("LAYER", layer) if "LAYER" in head else rf"{head}^{{{layer}}}"
         index = "".join(label_latex(self.labels[int(c)]) + " " if c.isdigit() else c for c in pattern).strip()
         return rf"{head}_{{{index}}}" if any(self.labels) else head
+
+
+class SiteAverage(sp.Expr):
+    r"""The average :math:`\langle\cdot\rangle` over the neurons of a layer, which the single site takes the place of."""
+
+    is_commutative = True
+    is_real = True
+
+    def _sympystr(self, printer: Any) -> str:
+        return f"<{printer._print(self.args[0])}>"
+
+    def _latex(self, printer: Any) -> str:
+        return rf"\left\langle {printer._print(self.args[0])} \right\rangle"

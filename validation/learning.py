@@ -17,8 +17,9 @@ from ..numerics.training import predict_training
 from ..theory.dynamics import Dynamics
 from ..theory.errors import InvalidArgument
 from ..theory.training import Training
+from .judged import Judged
 from .trained import MEASURED, simulate_training
-from .verdict import Verdict, check_alpha, extrapolate, judge, p_values, sigmas
+from .verdict import check_alpha, extrapolate, judge, p_values, sigmas
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -29,12 +30,10 @@ VARIANCES = ("f_variance", "NTK_variance")
 DEFAULT_WIDTHS = (128, 256, 512)
 #: With this many widths two orders are left free instead of one.
 ENOUGH_FOR_TWO = 4
-#: Rows of the table that a notebook shows.
-SHOWN = 20
 
 
 @dataclass(frozen=True)
-class TrainingReport:
+class TrainingReport(Judged):
     """What ``validate`` found for a network in training.
 
     Shapes
@@ -47,25 +46,11 @@ class TrainingReport:
     """
 
     flow: Training
-    table: pd.DataFrame
-    verdict: Verdict
-    data: xr.Dataset
-
-    @property
-    def passed(self) -> bool:
-        """Whether theory and simulation agree within the stated false-alarm rate."""
-        return self.verdict.passed
 
     @property
     def quantities(self) -> tuple[str, ...]:
         """The quantities compared."""
         return tuple(name for name in (*MEASURED, *VARIANCES) if f"{name}_sigmas" in self.data)
-
-    @property
-    def ranked(self) -> pd.DataFrame:
-        """The table with failures first, then by the size of the deviation."""
-        order = np.lexsort([-self.table["sigmas"].abs(), self.table["passed"]])
-        return self.table.iloc[order]
 
     def plot(self, name: str | None = None) -> Figure:
         """Loss, predictions and kernels, theory beside networks; ``"kernels"``: heat maps; ``"sigmas"``: their histogram."""
@@ -76,13 +61,6 @@ class TrainingReport:
             raise InvalidArgument(f"name={name!r}; allowed: None, 'kernels', 'sigmas'")
         return drawings[name](self)
 
-    def to_netcdf(self, path: str | Path) -> Path:
-        """All arrays."""
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self.data.to_netcdf(path, engine="h5netcdf")
-        return path
-
     def to_html(self, path: str | Path) -> Path:
         """One self-contained page: verdict, figures, derived equations and the table."""
         from . import learning_figures as figures
@@ -91,14 +69,6 @@ class TrainingReport:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(figures.page(self), encoding="utf-8")
         return path
-
-    def __str__(self) -> str:
-        return f"{self.verdict}\n{self.ranked.head(5).to_string(index=False)}"
-
-    def _repr_html_(self) -> str:
-        colour = "#1B7F4B" if self.passed else "#B00020"
-        table = self.ranked.head(SHOWN).to_html(index=False, border=0, float_format=lambda x: f"{x:.4g}")
-        return f'<p style="border-left:6px solid {colour};padding:4px 10px"><b>{self.verdict}</b></p>{table}'
 
 
 def validate_training(
@@ -164,7 +134,9 @@ def validate_training(
         wanted = [key for n in scattered for key in (f"{n}_variance", f"{n}_variance_stderr")]
         theory = theory.assign(found[wanted].data_vars)
     simulations = [
-        simulate_training(flow, X, y, quantities=measured, width=n, networks=c, centred=centred, workers=workers, **common)
+        simulate_training(
+            flow, X, y, quantities=measured, width=n, networks=c, centred=centred, workers=workers, **common
+        )
         for n, c in zip(widths, counts, strict=True)
     ]
     return compare(flow, theory, simulations, alpha=alpha)
@@ -203,7 +175,7 @@ def compare(flow: Training, theory: xr.Dataset, simulations: Sequence[xr.Dataset
     table["passed"] = table["p_value"] >= verdict.threshold
     data = xr.Dataset(arrays, {"width": widths.astype(int)}).assign_attrs(theory.attrs)
     data.attrs |= {"alpha": alpha, "networks": [int(s.attrs["networks"]) for s in simulations]}
-    return TrainingReport(flow, table, verdict, data)
+    return TrainingReport(table, verdict, data, flow)
 
 
 def _rows(name: str, theory: xr.DataArray, columns: dict[str, Array]) -> pd.DataFrame:

@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import jinja2
 import numpy as np
-import pandas as pd
-import xarray as xr
 from numpy.typing import NDArray
 
 from ..theory import latex
@@ -23,13 +21,11 @@ from ..theory.architecture import HYPERPARAMETERS, MLP
 from ..theory.errors import InvalidArgument
 from ..theory.quantities import QUANTITIES, quantity
 from . import mathml
-from .verdict import Verdict
+from .judged import Judged
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-#: Rows of the table that a notebook shows; the others are in ``table``.
-SHOWN = 20
 #: A LaTeX table with more rows than this is set with the package longtable.
 ONE_PAGE = 42
 #: Numbers outside of these powers of ten are written with a power of ten.
@@ -39,7 +35,7 @@ ZERO = 1e-12
 
 
 @dataclass(frozen=True)
-class Report:
+class Report(Judged):
     """What ``validate`` found.
 
     Shapes
@@ -53,28 +49,11 @@ class Report:
 
     net: MLP
     X: NDArray[np.float64]
-    table: pd.DataFrame
-    verdict: Verdict
-    data: xr.Dataset
-
-    @property
-    def passed(self) -> bool:
-        """Whether theory and simulation agree within the stated false-alarm rate."""
-        return self.verdict.passed
 
     @property
     def quantities(self) -> tuple[str, ...]:
         """The quantities compared."""
         return tuple(q.name for q in QUANTITIES if q.name in self.data)
-
-    @property
-    def ranked(self) -> pd.DataFrame:
-        """The table with failures first, then by the size of the deviation."""
-        key = self.table["sigmas"].abs().rename("size")
-        order = pd.concat([self.table["passed"], key], axis=1).sort_values(
-            ["passed", "size"], ascending=[True, False], kind="stable"
-        )
-        return self.table.loc[order.index]
 
     def plot(self, name: str | None = None) -> Figure:
         """Theory and simulation over depth, with residuals in sigmas; ``"sigmas"`` gives their histogram.
@@ -119,23 +98,6 @@ class Report:
         if path is not None:
             _write(path, text)
         return text
-
-    def to_netcdf(self, path: str | Path) -> Path:
-        """All arrays, with dims (width, layer, a, b, ...)."""
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self.data.to_netcdf(path, engine="h5netcdf")
-        return path
-
-    def __str__(self) -> str:
-        return f"{self.verdict}\n{self.ranked.head(5).to_string(index=False)}"
-
-    def _repr_html_(self) -> str:
-        colour = "#1B7F4B" if self.passed else "#B00020"
-        more = len(self.table) - SHOWN
-        note = f"<p>{more} more rows, with smaller deviations, are in <code>.table</code>.</p>" if more > 0 else ""
-        table = self.ranked.head(SHOWN).to_html(index=False, border=0, float_format=lambda x: f"{x:.4g}")
-        return f'<p style="border-left:6px solid {colour};padding:4px 10px"><b>{self.verdict}</b></p>{table}{note}'
 
 
 def _write(path: str | Path, text: str) -> Path:

@@ -156,7 +156,7 @@ def compare(
     data = xr.Dataset(
         arrays, {"width": widths, "layer": theory["layer"].values}, _attributes(theory, simulations, alpha)
     )
-    return Report(net, np.asarray(X, dtype=float), table, verdict, data)
+    return Report(table, verdict, data, net, np.asarray(X, dtype=float))
 
 
 def _natural_scale(row: Quantity, theory: xr.Dataset) -> float:

@@ -8,8 +8,9 @@ import sympy as sp
 from widthwise.theory.architecture import MLP
 from widthwise.theory.dynamics import dynamics
 from widthwise.theory.errors import InvalidArgument, NotAvailable, UnknownName
-from widthwise.theory.fields import Activated, Field, Memory, Order, SiteAverage, ell, gamma_0, last
+from widthwise.theory.fields import Activated, Field, Memory, Order, ell, gamma_0, last
 from widthwise.theory.losses import LOSSES, as_loss, f, y
+from widthwise.theory.symbols import SiteAverage
 from widthwise.theory.training import Training
 
 HERE, PAST = (("mu",), "t"), (("alpha",), "s")
