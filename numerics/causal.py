@@ -16,10 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .optimizer import kernels
+from .received import Received
 from .sites import Sites
-from .sources import Embedding, Rotation, Source, root, standard_normal
+from .sources import Embedding, Rotation, root, standard_normal
 
 Array = NDArray[np.float64]
+
 Tick = Callable[[], None]
 
 
@@ -37,7 +39,6 @@ class Problem:
     momentum: float
     decay: float
     samples: int  #: sites of each layer
-    tangents: int  #: of these, those whose responses are followed
     exact: bool  #: sites linear in their sources: coefficients instead of samples
     kept: frozenset[int]  #: times at which all order parameters are wanted
 
@@ -54,7 +55,7 @@ class Problem:
 
 @dataclass
 class Tangent:
-    """How a layer's fields answer to one of its sources, at all times, for some of its sites: (time, ..., site, direction)."""
+    """How a linear layer's fields answer to one of its sources, all sites in the same way: (time, ..., 1, direction)."""
 
     phi: Array
     g: Array
@@ -114,11 +115,16 @@ class Layer:
         self.bias = self.bias_scale * b
         self.inputs = self.scales[0] * (root(problem.overlaps) @ x) if first else None
         self.readout = self.scales[1] * w if top else None
-        self.from_below: Source | None = None if first else self._source(0, sizes, rng)
-        self.from_above: Source | None = None if top else self._source(2, sizes, rng)
+        starts = [int(sum(sizes[:i])) for i in range(3)]
+        self.from_below = Embedding(S, sizes[0], starts[0]) if problem.exact and not first else None
+        self.from_above = Embedding(S, sizes[2], starts[2]) if problem.exact and not top else None
         self.sums = {name: [MemorySum() for _ in problem.sites.memories[name]] for name in ("h", "z")}
-        self.by_r = None if top else self._tangent(T * K * P)
-        self.by_u = None if first else self._tangent(T * P)
+        self.by_r = self._tangent(T * K * P) if problem.exact and not top else None
+        self.by_u = self._tangent(T * P) if problem.exact and not first else None
+        self.below, self.above = None, None
+        if not problem.exact:
+            self.below = None if first else Received(Rotation(S, rng), self.scales[0], (T, P, S))
+            self.above = None if top else Received(Rotation(S, rng), self.scales[1], (T, K, P, S))
 
     def _noise(self, inputs: int, outputs: int, sizes: tuple[int, ...], rng: np.random.Generator) -> tuple[Array, ...]:
         """Standard normal variables that stay the same in training: of inputs, bias, readout."""
@@ -128,19 +134,13 @@ class Layer:
             return unit[:inputs], unit[starts[1] : starts[2]], unit[starts[2] : starts[2] + outputs]
         return tuple(np.split(standard_normal(self.sites, inputs + 1 + outputs, rng), (inputs, inputs + 1)))
 
-    def _source(self, block: int, sizes: tuple[int, ...], rng: np.random.Generator) -> Source:
-        if self.problem.exact:
-            return Embedding(self.sites, sizes[block], int(sum(sizes[:block])))
-        return Rotation(self.sites, rng)
-
     def _tangent(self, directions: int) -> Tangent:
         T, K, P = self.problem.shape
-        S = min(self.problem.tangents, self.sites)
-        return Tangent(np.zeros((T, P, S, directions)), np.zeros((T, K, P, S, directions)))
+        return Tangent(np.zeros((T, P, 1, directions)), np.zeros((T, K, P, 1, directions)))
 
     @property
     def tangents(self) -> tuple[tuple[str, Tangent], ...]:
-        """The responses of this layer, by their sources."""
+        """The responses of this layer, by their sources, if it is linear."""
         return tuple((n, t) for n, t in (("r", self.by_r), ("u", self.by_u)) if t is not None)
 
 
@@ -239,14 +239,27 @@ class Run:
             assert slope is not None
             tangent.phi[t] = slope[:, :, None] * tangent.dh
             if name == "r":
-                A = tangent.phi[t].mean(axis=1) / self.problem.parameters["gamma_0"]
-                self.q["A"][layer.number][t] = A.reshape(self.q["A"][layer.number][t].shape)
+                self._respond("A", layer.number, t, tangent.phi[t].mean(axis=1))
+        if layer.above is not None:
+            self._respond("A", layer.number, t, layer.above.response(t, layer.phi[t]))
 
     def _source_u(self, layer: Layer, t: int) -> Array:
         if layer.inputs is not None:
             return np.asarray(layer.inputs + layer.bias)
-        assert layer.from_below is not None
-        return np.asarray(layer.scales[0] * layer.from_below(self.layers[layer.number - 2].phi[t]) + layer.bias)
+        sent = self.layers[layer.number - 2].phi[: t + 1]
+        if layer.below is None:
+            assert layer.from_below is not None
+            return np.asarray(layer.scales[0] * layer.from_below(sent[t]) + layer.bias)
+        grams = self._gram("Phi", layer.number - 1, t + 1), self._gram("G", layer.number, t)
+        return np.asarray(layer.below.take(t, sent, grams[0], layer.g[:t], grams[1]) + layer.bias)
+
+    def _gram(self, name: str, number: int, times: int) -> Array:
+        """Inner products of all vectors of a layer up to a time."""
+        past = 1 if name == "Phi" else 2
+        q = self.q[name][number][:times]
+        q = q[(slice(None),) * (1 + past) + (slice(times),)]
+        rows = int(np.prod(q.shape[: 1 + past]))
+        return q.reshape(rows, rows)
 
     def _predict(self, t: int) -> None:
         top = self.layers[-1]
@@ -281,20 +294,33 @@ class Run:
             z = layer.z[:, :, :S, None]
             tangent.g[t] = self.call("g_varied", local[1][:, :, None], local[2][:, :, None], z, tangent.dh, dz)
             if name == "u":
-                B = tangent.g[t].mean(axis=2) / self.problem.parameters["gamma_0"]
-                self.q["B"][layer.number - 1][t] = B.reshape(self.q["B"][layer.number - 1][t].shape)
+                self._respond("B", layer.number - 1, t, tangent.g[t].mean(axis=2))
+        if layer.below is not None:
+            self._respond("B", layer.number - 1, t, layer.below.response(t + 1, layer.g[t]))
 
     def _source_r(self, layer: Layer, t: int) -> Array:
         _, K, P = self.problem.shape
         if layer.readout is not None:
             return np.broadcast_to(layer.readout[:, None, :], (K, P, layer.sites))
-        assert layer.from_above is not None
-        return np.asarray(layer.scales[1] * layer.from_above(self.layers[layer.number].g[t]))
+        sent = self.layers[layer.number].g[: t + 1]
+        if layer.above is None:
+            assert layer.from_above is not None
+            return np.asarray(layer.scales[1] * layer.from_above(sent[t]))
+        grams = self._gram("G", layer.number + 1, t + 1), self._gram("Phi", layer.number, t + 1)
+        return layer.above.take(t, sent, grams[0], layer.phi[: t + 1], grams[1])
+
+    def _respond(self, name: str, number: int, t: int, response: Array) -> None:
+        """A row of A or B, (rows, answered): of the past alone where the present does not count."""
+        row = self.q[name][number][t]
+        past = 1 if name == "A" else 2
+        flat = row.reshape(int(np.prod(row.shape[:past])), -1)
+        flat[:, : response.reshape(len(flat), -1).shape[1]] = (
+            response.reshape(len(flat), -1) / self.problem.parameters["gamma_0"]
+        )
 
     def _slopes(self, layer: Layer, order: int) -> list[Array]:
-        """The activation and its derivatives at the sites whose responses are followed."""
-        S = min(self.problem.tangents, layer.sites)
-        return self.problem.phi[layer.number - 1](layer.h[:, :S], order)
+        """The activation and its derivatives at a site, to follow its responses."""
+        return self.problem.phi[layer.number - 1](layer.h[:, :1], order)
 
     def _tangent_kernel(self, t: int) -> None:
         for number in range(self.problem.layers + 1):

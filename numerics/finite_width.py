@@ -20,7 +20,7 @@ from .deep_fluctuations import fluctuate_deep
 from .fluctuations import Options, fluctuate
 from .labels import check_count, check_seed, coordinates, variable
 from .predict import predict as predict_at_initialisation
-from .problems import check_memory, problem_of
+from .problems import check_memory, problem_of, smooth
 from .replicas import Moments, Progress, stored
 from .samples import Data, check_data, curvature_function, error_function
 from .stepping import Grid, check_times
@@ -30,8 +30,6 @@ Array = NDArray[np.float64]
 QUANTITIES = ("f", "NTK", "Phi", "G")
 #: Sites of a replica with one hidden layer, and with several, where directions of small size are sampled too.
 SITES, DEEP_SITES = 4096, 16384
-#: Sites whose responses are followed, if memory allows: variances answer to the square of their noise.
-RESPONDING = 512
 MEANING = {
     "f_variance": ("f", "N times the variance of the predictions over initialisations"),
     "f_covariance": ("f_covariance", "N times the covariance of the predictions over initialisations"),
@@ -97,12 +95,17 @@ def fluctuations(
         )
     if deep and flow.gamma == 0:
         return _lazy(flow, data, grid)
+    if deep and not smooth(flow.net):
+        raise NotAvailable(
+            f"fluctuations: {flow.net!r}: the slope of an activation jumps, and what neurons of several hidden layers answer to "
+            "holds its second derivative; allowed: one hidden layer (depth=2), or smooth activations such as 'gelu'"
+        )
     sites = power_of_two("samples", (DEEP_SITES if deep else SITES) if samples is None else samples, data, flow)
     found = dynamics(flow)
     grids = grids_of(flow, data, grid, found)
-    problems = [replace(problem_of(flow, found, data, g, sites, most=RESPONDING), exact=False) for g in grids]
+    problems = [replace(problem_of(flow, found, data, g, sites), exact=False) for g in grids]
     check_memory(problems[-1], deep_fluctuations.memory(problems[-1]) if deep else 0.0)
-    smooth = not any(a.kinks for a in flow.net.layer_activations)
+    no_kinks = not any(a.kinks for a in flow.net.layer_activations)
     curvature = curvature_function(flow, data)
     ticks = [deep_fluctuations.ticks(p, len(grid.kept), kernels) if deep else p.steps for p in problems]
     moments = Moments()
@@ -112,7 +115,7 @@ def fluctuations(
             def compute(number: int = number) -> dict[str, Array]:
                 results = []
                 for g, problem in zip(grids, problems, strict=True):
-                    options = Options(g.kept, data.trained, centred, kernels, smooth, curvature, bar.advance)
+                    options = Options(g.kept, data.trained, centred, kernels, no_kinks, curvature, bar.advance)
                     estimate = fluctuate_deep if deep else fluctuate
                     results.append(estimate(problem, np.random.default_rng([seed, number]), options))
                 return _extrapolated(results)

@@ -16,9 +16,11 @@ from ..theory.dynamics import Dynamics, dynamics
 from ..theory.errors import InvalidArgument, NotConverged
 from ..theory.training import Training
 from .causal import Problem, Run
+from .influences import response_functions
 from .labels import DIMS, MEANING, QUANTITIES, check_count, check_seed, coordinates, variable
-from .problems import check_memory, problem_of
+from .problems import check_memory, problem_of, smooth
 from .replicas import Moments, Progress, stored
+from .saddle import Saddle
 from .samples import Data, check_data, loss_function, losses_of
 from .stepping import Grid, check_times
 
@@ -40,7 +42,6 @@ def predict_training(
     X_test: ArrayLike | None = None,
     quantities: str | Sequence[str] = QUANTITIES[:5],
     samples: int = 4096,
-    responses: int | None = None,
     replicas: int = 8,
     seed: int = 0,
     equations: Dynamics | None = None,
@@ -63,14 +64,12 @@ def predict_training(
     Valid
         Infinite width. Linear networks: to rounding (``attrs["exact"]``). Others: averages over ``samples`` sites (rounded up to
         a power of two) of each layer in ``replicas`` independent solutions, whose spread is ``<name>_stderr``; Student's t with
-        replicas - 1 degrees of freedom. A replica has a bias of order 1/samples. ``responses`` of the sites follow how they answer
-        to their sources (by default up to 128, as memory allows): with several hidden layers this takes most of the time, and much
-        of the noise is theirs. Gradient flow is extrapolated from two steps, whose difference is ``<name>_step_error``.
+        replicas - 1 degrees of freedom. A replica has a bias of order 1/samples, as a network of that width has. Gradient flow is
+        extrapolated from two steps, whose difference is ``<name>_step_error``.
         gamma = 0 is solved as gamma = 1e-5.
     Errors
         ``InvalidInput`` for X and y; ``InvalidArgument`` for times, step sizes beyond stability, memory that is not there;
-        ``NotAvailable`` for several hidden layers whose activation's slope jumps; ``NotConverged`` with the losses if training
-        diverges.
+        ``NotConverged`` with the losses if training diverges.
     Source
         Derived; Bordelon & Pehlevan (arXiv:2205.09653).
     """
@@ -85,16 +84,14 @@ def predict_training(
     found = equations or dynamics(flow)
     replicas, seed = check_count("replicas", replicas, 2), check_seed(seed)
     samples = power_of_two("samples", samples, data, flow)
-    if responses is not None:
-        check_count("responses", responses, 1)
     grids = grids_of(flow, data, grid, found)
-    problem = problem_of(flow, found, data, grids[0], samples, responses)
-    check_memory(problem_of(flow, found, data, grids[-1], samples, responses))
+    problem = problem_of(flow, found, data, grids[0], samples)
+    check_memory(problem_of(flow, found, data, grids[-1], samples))
     solve = partial(_solve, problem=problem, data=data, flow=flow)
     runs, moments = 1 if problem.exact else replicas, Moments()
     with Progress("predict", runs * sum(g.steps for g in grids), progress) as bar:
         for number in range(runs):
-            key = ("predict", flow, data, grids, names, seed, number, samples, problem.tangents, problem.sites.source)
+            key = ("predict", flow, data, grids, names, seed, number, samples, problem.sites.source)
             compute = partial(_replica, solve, grids, names, seed, number, losses_of(flow, data), bar.advance)
             moments.add(stored(checkpoint, key, compute))
     return _dataset(flow, data, grids[0], names, moments, problem)
@@ -155,7 +152,7 @@ def _trial(flow: Training, data: Data, grid: Grid, found: Dynamics) -> Array | N
     """Predictions at all steps from a few sites; none if they diverge."""
     every = Grid(grid.steps, np.arange(grid.steps), grid.rate)
     problem = problem_of(
-        flow, found, data, every, power_of_two("samples", max(TRIAL, len(data.inputs) + 20), data, flow), 32
+        flow, found, data, every, power_of_two("samples", max(TRIAL, len(data.inputs) + 20), data, flow)
     )
     check_memory(problem)
     rng = np.random.default_rng(0)
@@ -197,10 +194,12 @@ def _solve(
     k, L = grid.kept, problem.layers
     layers = {"Phi": range(1, L + 1), "G": range(1, L + 1), "A": range(1, L), "B": range(1, L)}
     found: dict[str, Array] = {"f": run.f[k], "loss": np.array(history)[k], "NTK": run.ntk[k]}
-    for name, numbers in layers.items():
-        if name in names and len(numbers):
-            second = 2 if name in ("Phi", "A") else 3
-            found[name] = np.stack([np.take(run.q[name][i][k], k, axis=second) for i in numbers])
+    q = {name: [run.q[name][i] for i in numbers] for name, numbers in layers.items() if name in names and len(numbers)}
+    if q.keys() & {"A", "B"} and not problem.exact and smooth(flow.net):
+        q |= {name: value for name, value in response_functions(Saddle(run), rng).items() if name in q}
+    for name, values in q.items():
+        second = 2 if name in ("Phi", "A") else 3
+        found[name] = np.stack([np.take(value[k], k, axis=second) for value in values])
     return {name: found[name] for name in names if name in found}
 
 
@@ -235,6 +234,6 @@ def _dataset(
     used = {d for v in variables.values() for d in v[0]} | {"set"}
     attrs = {
         "flow": repr(flow), "exact": int(problem.exact), "replicas": moments.count, "samples": problem.samples,
-        "responses": problem.tangents, "step": grid.rate, "gamma": flow.gamma,
+        "step": grid.rate, "gamma": flow.gamma,
     }  # fmt: skip
     return xr.Dataset(variables, {k: v for k, v in coords.items() if k in used}, attrs)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import runpy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,13 +12,20 @@ import sympy as sp
 from numpy.testing import assert_allclose
 from scipy.integrate import solve_ivp
 
+from widthwise.numerics.causal import Run
+from widthwise.numerics.influences import response_functions
 from widthwise.numerics.optimizer import kernels
+from widthwise.numerics.problems import problem_of
+from widthwise.numerics.received import regression
+from widthwise.numerics.saddle import Saddle
+from widthwise.numerics.samples import check_data
 from widthwise.numerics.sites import generate
 from widthwise.numerics.sources import Embedding, Rotation, standard_normal
+from widthwise.numerics.stepping import check_times
 from widthwise.numerics.training import predict_training
 from widthwise.theory.architecture import MLP
 from widthwise.theory.dynamics import dynamics
-from widthwise.theory.errors import InvalidArgument, InvalidInput, InvalidNetwork, NotAvailable, NotConverged
+from widthwise.theory.errors import InvalidArgument, InvalidInput, InvalidNetwork, NotConverged
 from widthwise.theory.fields import gamma_0
 from widthwise.theory.training import Training
 
@@ -296,11 +304,39 @@ def test_wrong_data(options, error, text):
         predict_training(flow("tanh", 3, learning_rate=0.1), **arguments)
 
 
+@pytest.mark.parametrize("options", [{}, {"outputs": 2, "C_b": 0.2, "lambda_b": 0.5}])
+def test_samples_of_linear_networks_against_their_exact_solution(options):
+    """Fields received in part as before, and responses by regression: what all other networks are solved with."""
+    subject = flow("linear", 4, gamma=2.0, learning_rate=0.05, C_W=1.3, **options)
+    labels = Y if "outputs" not in options else np.eye(3)[:, :2]
+    data = check_data(subject, X, labels)
+    exact = problem_of(subject, dynamics(subject), data, check_times(subject, data, 5), 4096)
+    expected = Run(exact, np.random.default_rng(0)).solve()
+    runs = [Run(replace(exact, exact=False), np.random.default_rng(i)).solve() for i in range(8)]
+    for run in runs:
+        run.q |= {k: [np.zeros(0), *v] for k, v in response_functions(Saddle(run), np.random.default_rng(0)).items()}
+    for name in ("f", "Phi", "G", "A", "B"):
+        found = np.stack([r.f if name == "f" else np.stack(r.q[name][1:3]) for r in runs])
+        truth = expected.f if name == "f" else np.stack(expected.q[name][1:3])
+        error = found.std(axis=0, ddof=1) / np.sqrt(8)
+        off = np.abs(found.mean(axis=0) - truth)
+        assert (off <= 9 * error + 2e-3 * np.abs(truth).max()).all()  # 7 degrees of freedom, some hundred numbers
+        assert np.sqrt((off**2).mean()) < 0.02 * np.abs(truth).max()
+
+
+def test_regressions_are_responses():
+    """Stein: of a function with a kink, whose slope is known, to sources that are correlated and repeated."""
+    rng = np.random.default_rng(1)
+    white = rng.standard_normal((2, 1 << 16))
+    r = np.stack([white[0], 0.6 * white[0] + 0.8 * white[1], white[0]])
+    values = np.maximum(r[0], 0.0) + 0.5 * r[1]
+    found = regression(values[None] @ r.T / r.shape[1], r @ r.T / r.shape[1])[0]
+    assert_allclose([found[0] + found[2], found[1]], [0.5, 0.5], atol=0.02)
+
+
 def test_wrong_subjects():
     with pytest.raises(InvalidArgument, match=r"learning_rate=5 is beyond stability: .* allowed: below 0.558"):
         predict_training(flow("linear", 2, learning_rate=5.0), X, Y, times=3)
-    with pytest.raises(NotAvailable, match="its slope jumps at 0"):
-        predict_training(flow("relu", 3, learning_rate=0.1), X, Y, times=3)
     with pytest.raises(InvalidNetwork, match="depth=None"):
         predict_training(Training(MLP("tanh")), X, Y, times=3)
     with pytest.raises(InvalidArgument, match="unspecified"):

@@ -99,6 +99,7 @@ WIDTHS = (64, 128, 256)
 CASES = {
     "tanh": (flow(gamma=1.5, learning_rate=0.1), Y),
     "relu": (flow("relu", 2, gamma=1.5, learning_rate=0.1), Y),
+    "deep relu": (flow("relu", 4, gamma=1.0, learning_rate=0.05, C_W=1.6, C_b=0.1, lambda_b=0.5), Y),
     "linear": (flow("linear", 4, gamma=1.5, learning_rate=0.05), Y),
     "everything": (
         flow(
@@ -115,7 +116,8 @@ CASES = {
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=pytest.mark.slow) if n in ("tanh", "outputs", "flow") else n for n in CASES]
+    "name",
+    [pytest.param(n, marks=pytest.mark.slow) if n in ("tanh", "linear", "outputs", "flow") else n for n in CASES],
 )
 def test_theory_is_the_limit_of_literal_networks(name):
     """Kernels, predictions and losses extrapolated in 1/N; a true theory fails with probability 1 % at most."""
