@@ -1,10 +1,8 @@
 """What does the theory of a network in training cost, beside training networks of width 2000 to the same accuracy?
 
 For each case: seconds of ``predict``, the standard error that it reaches for Phi (relative to its mean size), how many networks
-of width
-2000 would reach it, and what they would take, from a few that are trained here; both in one run. Then how both grow with the
-number of
-steps T and of samples P.
+of width 2000 would reach it, and what they would take, from a few that are trained here; both in one run. Then how both grow with
+the number of steps T and of samples P.
 
     python benchmarks/training.py [--width 2000] [--networks 4] [--quick]
 """

@@ -1,17 +1,15 @@
 r"""Fluctuations of a network in training around its infinite-width limit, to leading order in 1/N.
 
 Order parameters are averages over N neurons that obey the same equations, driven by the errors :math:`\Delta(t)`, which these
-averages decide.
-So a finite network is a fluctuation of the averages, :math:`\epsilon/\sqrt N` with the covariance S of one neuron's contribution,
-that the
-errors feed back: :math:`\delta f=\epsilon/\sqrt N+R\,\delta\Delta,\ \delta\Delta=-\ell''\delta f`, and with :math:`J=-R\,\ell''`
+averages decide. So a finite network is a fluctuation of the averages, :math:`\epsilon/\sqrt N` with the covariance S of one
+neuron's contribution, that the errors feed back:
+:math:`\delta f=\epsilon/\sqrt N+R\,\delta\Delta,\ \delta\Delta=-\ell''\delta f`, and with :math:`J=-R\,\ell''`
 
 .. math::
     N\,\mathrm{Cov}(f,f)=(1-J)^{-1}S\,(1-J)^{-\top}=\mathrm{Cov}(I,I),\qquad I=(1-J)^{-1}(o-\langle o\rangle),
 
 where o is what one neuron adds to f, and I its *influence* on f with all feedback. The same influences give the fluctuations of
-every
-other average, and, to second order, the shift of the means.
+every other average, and, to second order, the shift of the means.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 r"""Linear optimizers: what is left of the initial parameters, and how much of each step.
 
 Whatever the gradients are, :math:`\theta(t)=a(t)\,\theta(0)+\eta\sum_{s<t}m(t,s)\,(\text{step at }s)`, because gradient descent
-with momentum
-and decay is a linear recursion driven by them.
+with momentum and decay is a linear recursion driven by them.
 """
 
 from __future__ import annotations

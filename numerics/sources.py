@@ -1,10 +1,9 @@
 r"""Gaussian fields with the covariance of what another layer sends, as the sites of both layers go through time.
 
 The fields :math:`u(t)` of a layer have the covariance :math:`\langle\phi(t)\phi(s)\rangle` of the layer below. Given S sites of
-that layer as rows of
-S numbers, a random rotation of each row by one and the same orthogonal matrix has exactly this covariance, at all times, and is
-nearly
-Gaussian: neither a covariance matrix nor its root is ever formed, and fields at later times need no conditioning.
+that layer as rows of S numbers, a random rotation of each row by one and the same orthogonal matrix has exactly this covariance,
+at all times, and is nearly Gaussian: neither a covariance matrix nor its root is ever formed, and fields at later times need no
+conditioning.
 """
 
 from __future__ import annotations
@@ -36,8 +35,7 @@ class Rotation:
 
     Equation
         :math:`u=R\,x`, R orthogonal, :math:`u\cdot u'=x\cdot x'` exactly; every component is a sum over all S numbers with random
-        signs,
-        Gaussian up to cumulants of order 1/S.
+        signs, Gaussian up to cumulants of order 1/S.
     Shapes
         (..., S) -> (..., S).
     Units

@@ -54,19 +54,18 @@ def predict_training(
         The system of ``derive(flow)``: :math:`f_\mu(t)`, :math:`\mathcal L(t)`, :math:`\Phi^\ell_{\mu\alpha}(t,s)`,
         :math:`G^\ell_{\mu\alpha}(t,s)`, :math:`K^{\mathrm{NTK}}_{\mu\alpha}(t)`, and on request the responses A, B.
     Shapes
-        X (P, n_0); y (P,), or (P, K) for K outputs; X_test (any, n_0): samples that are predicted and not trained on, which follow
-        those of X. ``times``: for gradient descent the number of *steps*, or increasing steps to keep (the axis of the result is
-        steps times the learning rate); for gradient flow the last time, or increasing times.
-        f (time, sample), Phi and G (layer, time, sample, time2, sample2), NTK (time, sample, sample2), with
-        ``output`` axes in front of ``sample`` if there are several; layers 1 ... L.
+        X (P, n_0); y (P,), or (P, K) for K outputs; X_test (any, n_0): samples that are predicted and not trained on, which
+        follow those of X. ``times``: for gradient descent the number of *steps*, or increasing steps to keep (the axis of the
+        result is steps times the learning rate); for gradient flow the last time, or increasing times. f (time, sample), Phi and
+        G (layer, time, sample, time2, sample2), NTK (time, sample, sample2), with ``output`` axes in front of ``sample`` if there
+        are several; layers 1 ... L.
     Units
         Time is steps times the learning rate. The loss is a sum over the samples of X.
     Valid
         Infinite width. Linear networks: to rounding (``attrs["exact"]``). Others: averages over ``samples`` sites (rounded up to
         a power of two) of each layer in ``replicas`` independent solutions, whose spread is ``<name>_stderr``; Student's t with
         replicas - 1 degrees of freedom. A replica has a bias of order 1/samples, as a network of that width has. Gradient flow is
-        extrapolated from two steps, whose difference is ``<name>_step_error``.
-        gamma = 0 is solved as gamma = 1e-5.
+        extrapolated from two steps, whose difference is ``<name>_step_error``. gamma = 0 is solved as gamma = 1e-5.
     Errors
         ``InvalidInput`` for X and y; ``InvalidArgument`` for times, step sizes beyond stability, memory that is not there;
         ``NotConverged`` with the losses if training diverges.

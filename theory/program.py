@@ -1,8 +1,8 @@
 r"""The training of a network as a program: forward pass, backward pass and update, as products with the weight matrices.
 
 Each statement is an equation for one neuron; a product :math:`W a` stands for the component :math:`\sum_jW_{ij}a_j` that this
-neuron
-receives. The backward pass and the update are derivatives of the forward statement, taken here; nothing of them is written down.
+neuron receives. The backward pass and the update are derivatives of the forward statement, taken here; nothing of them is written
+down.
 """
 
 from __future__ import annotations
@@ -113,10 +113,9 @@ def program() -> Program:
     r"""Forward pass; backward pass and update by the chain rule.
 
     With :math:`g^\ell=\gamma_0N\,\partial f/\partial h^\ell` the chain rule gives :math:`g^\ell=\gamma_0N\,(\partial
-    h^{\ell+1}/\partial h^\ell)^\top
-    \partial f/\partial h^{\ell+1}`, and the gradient of the loss is :math:`\partial\mathcal L/\partial W=-\sum\Delta\,\partial
-    f/\partial W
-    =-\frac1{\gamma_0N}\sum\Delta\,g\,a^\top`, of which a step takes :math:`-\gamma_0^2N^2\cdot\frac{\lambda_W}N`.
+    h^{\ell+1}/\partial h^\ell)^\top \partial f/\partial h^{\ell+1}`, and the gradient of the loss is :math:`\partial\mathcal
+    L/\partial W=-\sum\Delta\,\partial f/\partial W =-\frac1{\gamma_0N}\sum\Delta\,g\,a^\top`, of which a step takes
+    :math:`-\gamma_0^2N^2\cdot\frac{\lambda_W}N`.
     """
     h = preactivation(ell)
     forward = _forward(ell)

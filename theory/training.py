@@ -30,12 +30,10 @@ class Training:
         :math:`\dot\theta=-\kappa\theta-\gamma_0^2N\lambda\nabla\mathcal L`.
     Shapes
         ``gamma`` (:math:`\gamma_0`), ``learning_rate``, ``momentum``, ``weight_decay`` are numbers; ``outputs`` the number of
-        outputs.
-        ``loss``: "mse" (:math:`\tfrac12(f-y)^2`), "logistic", "exponential", "cross_entropy", or an expression in f and y.
+        outputs. ``loss``: "mse" (:math:`\tfrac12(f-y)^2`), "logistic", "exponential", "cross_entropy", or an expression in f and y.
     Units
         Time is :math:`\eta\times` steps. The loss is a sum over samples, never a mean: for a mean divide ``learning_rate`` by P.
-        What
-        ``net`` does not say is 1 (C_W, lambda_W) or 0 (C_b, lambda_b), which is the network of Bordelon and Pehlevan.
+        What ``net`` does not say is 1 (C_W, lambda_W) or 0 (C_b, lambda_b), which is the network of Bordelon and Pehlevan.
     Valid
         Any :math:`\gamma_0`; small ones are lazy (:math:`\gamma_0\to0`: the tangent kernel stays as it is).
     Errors
