@@ -17,6 +17,7 @@ from widthwise.numerics.influences import response_functions
 from widthwise.numerics.optimizer import kernels
 from widthwise.numerics.problems import problem_of
 from widthwise.numerics.received import regression
+from widthwise.numerics.replicas import fingerprint
 from widthwise.numerics.saddle import Saddle
 from widthwise.numerics.samples import check_data
 from widthwise.numerics.sites import generate
@@ -126,17 +127,20 @@ def value_of(expr, arrays):
     raise TypeError(expr)
 
 
-def test_the_derived_algebraic_equations_hold_at_the_solution():
+@pytest.mark.parametrize("decay", [0.0, 0.7])
+def test_the_derived_algebraic_equations_hold_at_the_solution(decay):
     """What derive(flow).closed prints, evaluated; a hidden layer between two others."""
     gamma, eta, T, P = 1.5, 0.05, 8, 3
-    subject = flow("linear", 4, gamma=gamma, learning_rate=eta, C_W=1.3, lambda_W=0.8)
+    subject = flow("linear", 4, gamma=gamma, learning_rate=eta, C_W=1.3, lambda_W=0.8, weight_decay=decay)
     found = predict_training(subject, X, Y, times=T - 1, quantities=("f", "Phi", "G", "A", "B"))
     n, delta = T * P, Y - found.f.values
     q = {name: [found[name].values[i].reshape(n, n) for i in range(3)] for name in ("Phi", "G", "A", "B")}
     earlier = np.kron(np.tril(np.ones((T, T)), -1), np.ones((P, P))) * delta.reshape(-1)
-    arrays = {"gamma_0": gamma, "Phi[ell-1]": q["Phi"][0], "G[ell+1]": q["G"][2]}
-    arrays["C[ell]"] = gamma * (1.3 * q["A"][0] + 0.8 * eta * earlier * q["Phi"][0])
-    arrays["D[ell]"] = gamma * (1.3 * q["B"][1] + 0.8 * eta * earlier * q["G"][2])
+    a, m = kernels(T, eta, 0.0, decay)
+    left, earlier = np.diag(np.repeat(a, P)), earlier * np.kron(m, np.ones((P, P)))
+    arrays = {"gamma_0": gamma, "Phi[ell-1]": q["Phi"][0], "G[ell+1]": q["G"][2], "a(t)": left}
+    arrays["C[ell]"] = gamma * (1.3 * left @ q["A"][0] + 0.8 * eta * earlier * q["Phi"][0])
+    arrays["D[ell]"] = gamma * (1.3 * left @ q["B"][1] + 0.8 * eta * earlier * q["G"][2])
     expected = {"Phi[ell]": q["Phi"][1], "G[ell]": q["G"][1], "A[ell]": q["A"][1], "B[ell-1]": q["B"][0]}
     equations = [eq for eq in dynamics(subject).closed if eq.lhs.name in expected]
     assert len(equations) == 4
@@ -322,6 +326,14 @@ def test_samples_of_linear_networks_against_their_exact_solution(options):
         off = np.abs(found.mean(axis=0) - truth)
         assert (off <= 9 * error + 2e-3 * np.abs(truth).max()).all()  # 7 degrees of freedom, some hundred numbers
         assert np.sqrt((off**2).mean()) < 0.02 * np.abs(truth).max()
+
+
+def test_names_of_results_hold_all_that_they_depend_on():
+    names = [fingerprint(flow("tanh", 2, gamma=g), Y) for g in (1.0, 1.0 + 1e-9)]
+    names += [fingerprint(flow("tanh", 2), a) for a in (Y, Y[None], Y.astype(np.float32), [*Y])]
+    names += [fingerprint(flow(a, 2), Y) for a in ("relu", "gelu")]
+    names += [fingerprint(flow("tanh", 2, loss=text), Y) for text in ("logistic", "(f - y)**4")]
+    assert len(set(names)) == len(names) - 1  # gamma = 1 is the default
 
 
 def test_regressions_are_responses():
