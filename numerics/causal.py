@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from .optimizer import kernels
 from .received import Received
 from .sites import Sites
-from .sources import Embedding, Rotation, root, standard_normal
+from .sources import Embedding, Rotation, Source, root, standard_normal
 
 Array = NDArray[np.float64]
 
@@ -41,6 +41,7 @@ class Problem:
     samples: int  #: sites of each layer
     exact: bool  #: sites linear in their sources: coefficients instead of samples
     kept: frozenset[int]  #: times at which all order parameters are wanted
+    followed: int = 0  #: sites whose responses are followed as derivatives; 0: regressions of all sites
 
     @property
     def layers(self) -> int:
@@ -55,7 +56,7 @@ class Problem:
 
 @dataclass
 class Tangent:
-    """How a linear layer's fields answer to one of its sources, all sites in the same way: (time, ..., 1, direction)."""
+    """How a layer's fields answer to one of its sources, at some of its sites: (time, ..., site, direction)."""
 
     phi: Array
     g: Array
@@ -116,13 +117,18 @@ class Layer:
         self.inputs = self.scales[0] * (root(problem.overlaps) @ x) if first else None
         self.readout = self.scales[1] * w if top else None
         starts = [int(sum(sizes[:i])) for i in range(3)]
-        self.from_below = Embedding(S, sizes[0], starts[0]) if problem.exact and not first else None
-        self.from_above = Embedding(S, sizes[2], starts[2]) if problem.exact and not top else None
+        derivatives = problem.exact or problem.followed > 0
+
+        def source(block: int) -> Source:
+            return Embedding(S, sizes[block], starts[block]) if problem.exact else Rotation(S, rng)
+
+        self.from_below = source(0) if derivatives and not first else None
+        self.from_above = source(2) if derivatives and not top else None
         self.sums = {name: [MemorySum() for _ in problem.sites.memories[name]] for name in ("h", "z")}
-        self.by_r = self._tangent(T * K * P) if problem.exact and not top else None
-        self.by_u = self._tangent(T * P) if problem.exact and not first else None
+        self.by_r = self._tangent(T * K * P) if derivatives and not top else None
+        self.by_u = self._tangent(T * P) if derivatives and not first else None
         self.below, self.above = None, None
-        if not problem.exact:
+        if not derivatives:
             self.below = None if first else Received(Rotation(S, rng), self.scales[0], (T, P, S))
             self.above = None if top else Received(Rotation(S, rng), self.scales[1], (T, K, P, S))
 
@@ -136,11 +142,12 @@ class Layer:
 
     def _tangent(self, directions: int) -> Tangent:
         T, K, P = self.problem.shape
-        return Tangent(np.zeros((T, P, 1, directions)), np.zeros((T, K, P, 1, directions)))
+        S = 1 if self.problem.exact else min(self.problem.followed, self.sites)
+        return Tangent(np.zeros((T, P, S, directions)), np.zeros((T, K, P, S, directions)))
 
     @property
     def tangents(self) -> tuple[tuple[str, Tangent], ...]:
-        """The responses of this layer, by their sources, if it is linear."""
+        """The responses of this layer, by their sources, if they are followed."""
         return tuple((n, t) for n, t in (("r", self.by_r), ("u", self.by_u)) if t is not None)
 
 
@@ -319,8 +326,9 @@ class Run:
         )
 
     def _slopes(self, layer: Layer, order: int) -> list[Array]:
-        """The activation and its derivatives at a site, to follow its responses."""
-        return self.problem.phi[layer.number - 1](layer.h[:, :1], order)
+        """The activation and its derivatives at the sites whose responses are followed."""
+        _, tangent = layer.tangents[0]
+        return self.problem.phi[layer.number - 1](layer.h[:, : tangent.phi.shape[2]], order)
 
     def _tangent_kernel(self, t: int) -> None:
         for number in range(self.problem.layers + 1):

@@ -104,6 +104,8 @@ def fluctuations(
     found = dynamics(flow)
     grids = grids_of(flow, data, grid, found)
     problems = [replace(problem_of(flow, found, data, g, sites), exact=False) for g in grids]
+    if deep:  # variations leave the span of the fields, in which alone regressions are responses
+        problems = [replace(p, followed=deep_fluctuations.followed(p)) for p in problems]
     check_memory(problems[-1], deep_fluctuations.memory(problems[-1]) if deep else 0.0)
     no_kinks = not any(a.kinks for a in flow.net.layer_activations)
     curvature = curvature_function(flow, data)
