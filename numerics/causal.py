@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .optimizer import kernels
-from .received import Received
+from .received import Fresh, Neighbour, Received
 from .sites import Sites
-from .sources import Embedding, Rotation, Source, root, standard_normal
+from .sources import Embedding, Rotation, root, standard_normal
 
 Array = NDArray[np.float64]
 
@@ -117,20 +117,21 @@ class Layer:
         self.inputs = self.scales[0] * (root(problem.overlaps) @ x) if first else None
         self.readout = self.scales[1] * w if top else None
         starts = [int(sum(sizes[:i])) for i in range(3)]
-        derivatives = problem.exact or problem.followed > 0
-
-        def source(block: int) -> Source:
-            return Embedding(S, sizes[block], starts[block]) if problem.exact else Rotation(S, rng)
-
-        self.from_below = source(0) if derivatives and not first else None
-        self.from_above = source(2) if derivatives and not top else None
         self.sums = {name: [MemorySum() for _ in problem.sites.memories[name]] for name in ("h", "z")}
-        self.by_r = self._tangent(T * K * P) if derivatives and not top else None
-        self.by_u = self._tangent(T * P) if derivatives and not first else None
-        self.below, self.above = None, None
-        if not derivatives:
-            self.below = None if first else Received(Rotation(S, rng), self.scales[0], (T, P, S))
-            self.above = None if top else Received(Rotation(S, rng), self.scales[1], (T, K, P, S))
+        self.below = None if first else self._neighbour((T, P, S), sizes[0], starts[0], self.scales[0], rng)
+        self.above = None if top else self._neighbour((T, K, P, S), sizes[2], starts[2], self.scales[1], rng)
+        follows = problem.exact or problem.followed > 0
+        self.by_r = self._tangent(T * K * P) if follows and not top else None
+        self.by_u = self._tangent(T * P) if follows and not first else None
+
+    def _neighbour(
+        self, shape: tuple[int, ...], size: int, start: int, scale: float, rng: np.random.Generator
+    ) -> Neighbour:
+        """What a field is received from: exactly, with derivatives as its responses, or with regressions."""
+        if self.problem.exact:
+            return Fresh(Embedding(self.sites, size, start), scale)
+        source = Rotation(self.sites, rng)
+        return Fresh(source, scale) if self.problem.followed else Received(source, scale, shape)
 
     def _noise(self, inputs: int, outputs: int, sizes: tuple[int, ...], rng: np.random.Generator) -> tuple[Array, ...]:
         """Standard normal variables that stay the same in training: of inputs, bias, readout."""
@@ -247,26 +248,21 @@ class Run:
             tangent.phi[t] = slope[:, :, None] * tangent.dh
             if name == "r":
                 self._respond("A", layer.number, t, tangent.phi[t].mean(axis=1))
-        if layer.above is not None:
+        if isinstance(layer.above, Received):
             self._respond("A", layer.number, t, layer.above.response(t, layer.phi[t]))
 
     def _source_u(self, layer: Layer, t: int) -> Array:
         if layer.inputs is not None:
             return np.asarray(layer.inputs + layer.bias)
+        assert layer.below is not None
         sent = self.layers[layer.number - 2].phi[: t + 1]
-        if layer.below is None:
-            assert layer.from_below is not None
-            return np.asarray(layer.scales[0] * layer.from_below(sent[t]) + layer.bias)
-        grams = self._gram("Phi", layer.number - 1, t + 1), self._gram("G", layer.number, t)
+        grams = self._gram("Phi", layer.number - 1), self._gram("G", layer.number)
         return np.asarray(layer.below.take(t, sent, grams[0], layer.g[:t], grams[1]) + layer.bias)
 
-    def _gram(self, name: str, number: int, times: int) -> Array:
-        """Inner products of all vectors of a layer up to a time."""
-        past = 1 if name == "Phi" else 2
-        q = self.q[name][number][:times]
-        q = q[(slice(None),) * (1 + past) + (slice(times),)]
-        rows = int(np.prod(q.shape[: 1 + past]))
-        return q.reshape(rows, rows)
+    def _gram(self, name: str, number: int) -> Array:
+        """Inner products of all vectors of a layer, as a matrix."""
+        q = self.q[name][number]
+        return q.reshape(int(np.sqrt(q.size)), -1)
 
     def _predict(self, t: int) -> None:
         top = self.layers[-1]
@@ -302,18 +298,16 @@ class Run:
             tangent.g[t] = self.call("g_varied", local[1][:, :, None], local[2][:, :, None], z, tangent.dh, dz)
             if name == "u":
                 self._respond("B", layer.number - 1, t, tangent.g[t].mean(axis=2))
-        if layer.below is not None:
+        if isinstance(layer.below, Received):
             self._respond("B", layer.number - 1, t, layer.below.response(t + 1, layer.g[t]))
 
     def _source_r(self, layer: Layer, t: int) -> Array:
         _, K, P = self.problem.shape
         if layer.readout is not None:
             return np.broadcast_to(layer.readout[:, None, :], (K, P, layer.sites))
+        assert layer.above is not None
         sent = self.layers[layer.number].g[: t + 1]
-        if layer.above is None:
-            assert layer.from_above is not None
-            return np.asarray(layer.scales[1] * layer.from_above(sent[t]))
-        grams = self._gram("G", layer.number + 1, t + 1), self._gram("Phi", layer.number, t + 1)
+        grams = self._gram("G", layer.number + 1), self._gram("Phi", layer.number)
         return layer.above.take(t, sent, grams[0], layer.phi[: t + 1], grams[1])
 
     def _respond(self, name: str, number: int, t: int, response: Array) -> None:
@@ -321,9 +315,8 @@ class Run:
         row = self.q[name][number][t]
         past = 1 if name == "A" else 2
         flat = row.reshape(int(np.prod(row.shape[:past])), -1)
-        flat[:, : response.reshape(len(flat), -1).shape[1]] = (
-            response.reshape(len(flat), -1) / self.problem.parameters["gamma_0"]
-        )
+        response = response.reshape(len(flat), -1) / self.problem.parameters["gamma_0"]
+        flat[:, : response.shape[1]] = response
 
     def _slopes(self, layer: Layer, order: int) -> list[Array]:
         """The activation and its derivatives at the sites whose responses are followed."""

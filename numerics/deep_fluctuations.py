@@ -28,8 +28,6 @@ Array = NDArray[np.float64]
 TOGETHER = 64
 #: Neurons that measure influences, for each that pushes weights back.
 MEASURING = 8
-#: What responses may take, in bytes, and how many sites follow them at least and at most.
-BYTES, FEWEST, MOST = 1 << 31, 16, 512
 
 
 @dataclass
@@ -72,13 +70,6 @@ def fluctuate_deep(problem: Problem, rng: np.random.Generator, options: Options)
     return found | _by_name(squares[size:], saddle, options)
 
 
-def followed(problem: Problem) -> int:
-    """How many sites of a solution follow their responses."""
-    T, K, P = problem.shape
-    each = 8 * (T * P) ** 2 * (1 + K) ** 2 * max(1, problem.layers - 1)
-    return int(np.clip(BYTES // each, FEWEST, MOST))
-
-
 def memory(problem: Problem) -> float:
     """Bytes of one estimate beside those of the solution: neurons with their vectors, and weights with what answers to them."""
     T, K, P = problem.shape
@@ -86,8 +77,7 @@ def memory(problem: Problem) -> float:
     x = max(TOGETHER, K * P)
     pushing = problem.samples // MEASURING
     neurons = 6 * n * (problem.samples + 2 * pushing) * L
-    following = followed(problem) * (T * P) ** 2 * (1 + K) ** 2 * max(1, L - 1)
-    return 8.0 * (following + neurons + 4 * x * n * pushing + 12 * L * x * n * n + T * K * P * problem.samples * L)
+    return 8.0 * (neurons + 4 * x * n * pushing + 12 * L * x * n * n + T * K * P * problem.samples * L)
 
 
 def ticks(problem: Problem, times: int, kernels: tuple[str, ...]) -> int:

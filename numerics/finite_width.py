@@ -20,7 +20,7 @@ from .deep_fluctuations import fluctuate_deep
 from .fluctuations import Options, fluctuate
 from .labels import check_count, check_seed, coordinates, variable
 from .predict import predict as predict_at_initialisation
-from .problems import check_memory, problem_of, smooth
+from .problems import check_memory, following, problem_of, smooth
 from .replicas import Moments, Progress, stored
 from .samples import Data, check_data, curvature_function, error_function
 from .stepping import Grid, check_times
@@ -105,7 +105,7 @@ def fluctuations(
     grids = grids_of(flow, data, grid, found)
     problems = [replace(problem_of(flow, found, data, g, sites), exact=False) for g in grids]
     if deep:  # variations leave the span of the fields, in which alone regressions are responses
-        problems = [replace(p, followed=deep_fluctuations.followed(p)) for p in problems]
+        problems = [following(p) for p in problems]
     check_memory(problems[-1], deep_fluctuations.memory(problems[-1]) if deep else 0.0)
     no_kinks = not any(a.kinks for a in flow.net.layer_activations)
     curvature = curvature_function(flow, data)

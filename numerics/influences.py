@@ -24,12 +24,8 @@ Weights = dict[tuple[str, str], Array]
 
 #: Vectors that are made of a layer's activities and gradients, and of which.
 MADE_OF = {"phi": "phi", "e": "phi", "g": "g", "d": "g"}
-#: Increments of the weights below this fraction are dropped.
+#: Increments of the weights below this fraction are pushed no further.
 SMALL = 1e-4
-#: Relative changes of response functions below which they have settled.
-SETTLED = 1e-8
-#: What variations may take, in bytes, and how many neurons are varied at least and at most.
-BYTES, FEWEST, MOST = 1 << 30, 16, 512
 #: Neurons that measure how large weights are.
 GAUGE = 64
 
@@ -112,24 +108,6 @@ class Neurons:
             by_h[rows] += (self.g_by_h[out][:, None] * by_g).reshape(K, P, x, -1).sum(axis=0)
         return by_h, by_z
 
-    def variations(self, source: str) -> tuple[Array, Array]:
-        """How phi and g answer to this layer's source u or r, on average over the neurons: (rows, all of the source)."""
-        K_h, K_z = self.saddle.kernels["h", self.number], self.saddle.kernels["z", self.number]
-        T, K, P = self.saddle.problem.shape
-        count = T * P * (1 if source == "u" else K)
-        phi, g = np.zeros((T * P, self.count, count)), np.zeros((T * K * P, self.count, count))
-        wide = self.count * count
-        for t in range(T):
-            rows, out = slice(t * P, (t + 1) * P), slice(t * K * P, (t + 1) * K * P)
-            own = self.saddle.decay[t] * np.eye(count)[:, None]
-            h = (K_h[rows, : out.start] @ g[: out.start].reshape(-1, wide)).reshape(P, self.count, count)
-            h += own[rows] if source == "u" else 0.0
-            phi[rows] = self.slope[rows][:, :, None] * h
-            z = (K_z[out, : rows.stop] @ phi[: rows.stop].reshape(-1, wide)).reshape(K * P, self.count, count)
-            z += own[out] if source == "r" else 0.0
-            g[out] = self.g_by_h[out][:, :, None] * np.tile(h, (K, 1, 1)) + self.g_by_z[out][:, :, None] * z
-        return phi.mean(axis=1), g.mean(axis=1)
-
     def _slopes(self, weights: Weights, x: int, n: int, m: int) -> dict[str, Array]:
         """The derivative of weighted products by phi and g, innovations held."""
         found = {"phi": np.zeros((n, x, self.count)), "g": np.zeros((m, x, self.count))}
@@ -154,31 +132,6 @@ def _times(matrix: Array, wide: Array, x: int) -> Array:
     return (matrix @ wide).reshape(len(matrix), x, -1)
 
 
-def response_functions(saddle: Saddle, rng: np.random.Generator) -> dict[str, list[Array]]:
-    """A and B of the interfaces as averages of derivatives, by the variations of a few neurons; needs smooth activations.
-
-    Those of the solution act in the same way on all that there is, but are not unique where fields depend on each other. The
-    derivatives hold each other in their memories, of earlier times: repeated, they settle.
-    """
-    T, K, P = saddle.problem.shape
-    L, q = saddle.problem.layers, saddle.run.q
-    count = int(np.clip(BYTES // (8 * (T * P) ** 2 * (1 + K) * K), FEWEST, MOST))
-    layers = [Neurons(saddle, i + 1, count, rng) for i in range(L)]
-    for _ in range(2 * T * L):
-        change = 0.0
-        for number in range(1, L):
-            phi, _ = layers[number - 1].variations("r")
-            _, g = layers[number].variations("u")
-            for name, new in (("A", phi), ("B", g)):
-                new = new.reshape(q[name][number].shape) / saddle.problem.parameters["gamma_0"]
-                change = max(change, float(np.abs(new - q[name][number]).max()) / (float(np.abs(new).max()) or 1.0))
-                q[name][number] = new
-        saddle.renew()
-        if change < SETTLED:
-            break
-    return {name: q[name][1:L] for name in ("A", "B")}
-
-
 @dataclass
 class Pending:
     """Weights of the layers that have not been pushed back yet, and of the errors."""
@@ -200,28 +153,25 @@ class Backward:
         self.saddle = saddle
         self.layers = [Neurons(saddle, i + 1, count, rng) for i in range(saddle.problem.layers)]
 
-    def __call__(self, start: Pending) -> tuple[dict[int, Weights], Array]:
+    def __call__(self, pending: Pending) -> tuple[dict[int, Weights], Array]:
         """All weights of each layer, and those of the errors (x, K P times)."""
-        total = Pending(start.times, {}, start.errors)
+        total = Pending(pending.times)
         L = len(self.layers)
-        pending, sizes = start, dict.fromkeys(range(1, L + 1), 0.0)
+        sizes = dict.fromkeys(range(1, L + 1), 0.0)
         # Down and up through the layers, each time by all that has gathered at a layer.
         sweep = [*range(L, 0, -1), *range(2, L)]
         while pending.layers:
             for number in sweep:
-                weights = pending.layers.pop(number, None)
-                if weights is None:
-                    continue
-                size = float(self.layers[number - 1].values(weights, GAUGE).std(axis=1).max())
-                sizes[number] = max(sizes[number], size)
-                if size <= SMALL * max(sizes.values()):
+                weights = pending.layers.pop(number, {})
+                if not weights:
                     continue
                 for name, w in weights.items():
                     total.add(number, name, w)
-                pending.errors = 0.0
-                self._push(number, weights, pending)
-                total.errors = total.errors + pending.errors
-        return total.layers, np.asarray(total.errors)
+                size = float(self.layers[number - 1].values(weights, GAUGE).std(axis=1).max())
+                sizes[number] = max(sizes[number], size)
+                if size > SMALL * max(sizes.values()):
+                    self._push(number, weights, pending)
+        return total.layers, np.asarray(pending.errors)
 
     def _push(self, number: int, weights: Weights, into: Pending) -> None:
         """From a layer's averages to what its neurons answer to."""

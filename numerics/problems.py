@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 import numpy as np
 import sympy as sp
@@ -22,6 +23,8 @@ Array = NDArray[np.float64]
 
 #: gamma_0 = 0 is solved as this: results differ by its square.
 LAZY = 1e-5
+#: What responses as derivatives may take, in bytes, and how many sites follow them at least and at most.
+TANGENT_BYTES, FEWEST, MOST = 1 << 31, 16, 512
 
 
 def problem_of(flow: Training, found: Dynamics, data: Data, grid: Grid, samples: int) -> Problem:
@@ -55,6 +58,22 @@ def smooth(net: MLP) -> bool:
     return True
 
 
+def following(problem: Problem) -> Problem:
+    """The problem, with responses as derivatives at as many sites as memory allows; those of regressions are not unique.
+
+    Where fields of different times depend on each other, regressions act as derivatives do only on what there is.
+    """
+    if problem.exact or problem.layers == 1:
+        return problem
+    return replace(problem, followed=int(np.clip(TANGENT_BYTES // _tangent_bytes(problem), FEWEST, MOST)))
+
+
+def _tangent_bytes(problem: Problem) -> int:
+    """Of one site: fields by directions, for each layer and source."""
+    T, K, P = problem.shape
+    return 8 * (problem.layers - 1) * (T * P * (1 + K)) ** 2
+
+
 def check_memory(problem: Problem, also: float = 0.0) -> None:
     """Say what a solution takes before it is taken; ``also``: bytes beside it."""
     p = problem
@@ -63,7 +82,7 @@ def check_memory(problem: Problem, also: float = 0.0) -> None:
     orders = 8 * (T * P) ** 2 * ((L + 1) * (1 + 2 * K) + (L + 2) * K**2)
     fields = 8 * L * T * P * (1 + K) * sites
     fields *= 2 if L > 1 else 1  # what is received is kept beside what is sent
-    responses = 8 * (L - 1) * (T * P) ** 2 * K * (2 + K)
+    responses = _tangent_bytes(p) * max(1, p.followed)
     total, available = orders + fields + responses + also, _available()
     if total > available:
         gib = 1 << 30

@@ -13,6 +13,8 @@ The samples are a network of as many neurons as there are samples, without its m
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
@@ -25,6 +27,25 @@ Array = NDArray[np.float64]
 RIDGE = 1e-9
 
 
+class Neighbour(Protocol):
+    """What a layer receives from one of its two neighbours."""
+
+    def take(self, t: int, sent: Array, sent_gram: Array, answered: Array, answered_gram: Array) -> Array:
+        """The field of time t, (rows, sites)."""
+        ...
+
+
+class Fresh:
+    """A field with the covariance of what is sent, each time anew from one and the same source; its responses are derivatives."""
+
+    def __init__(self, source: Source, scale: float) -> None:
+        self.source, self.scale = source, scale
+
+    def take(self, t: int, sent: Array, sent_gram: Array, answered: Array, answered_gram: Array) -> Array:
+        """The field of time t; only what is sent now counts."""
+        return np.asarray(self.scale * self.source(sent[t]))
+
+
 class Received:
     """The Gaussian field of one layer from one neighbour, of all times so far."""
 
@@ -35,14 +56,15 @@ class Received:
         self.each, self.sites, self.gram = rows // shape[0], shape[-1], np.zeros((rows, rows))
 
     def take(self, t: int, sent: Array, sent_gram: Array, answered: Array, answered_gram: Array) -> Array:
-        """The field of time t: ``sent`` (t + 1, rows, sites) and what was answered, with their Gram matrices."""
+        """The field of time t: ``sent`` (t + 1, rows, sites) and what was answered, with Gram matrices of no fewer times."""
         before = t * self.each
-        sent, answered = sent.reshape(-1, self.sites), answered.reshape(-1, self.sites)
-        known = regression(sent_gram[before:, :before], sent_gram[:before, :before])
-        rest = self.scale * self.source(sent[before:] - known @ sent[:before])
-        rest -= regression(rest @ answered.T / self.sites, answered_gram) @ answered
-        flat = self.values.reshape(-1, self.sites)
         now = slice(before, before + self.each)
+        sent, answered = sent.reshape(-1, self.sites), answered.reshape(-1, self.sites)
+        known = regression(sent_gram[now, :before], sent_gram[:before, :before])
+        rest = self.scale * self.source(sent[now] - known @ sent[:before])
+        past = slice(len(answered))
+        rest -= regression(rest @ answered.T / self.sites, answered_gram[past, past]) @ answered
+        flat = self.values.reshape(-1, self.sites)
         flat[now] = known @ flat[:before] + rest
         self.gram[now, : now.stop] = flat[now] @ flat[: now.stop].T / self.sites
         self.gram[: now.stop, now] = self.gram[now, : now.stop].T

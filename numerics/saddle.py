@@ -22,18 +22,9 @@ class Saddle:
 
     def __init__(self, run: Run) -> None:
         self.run, self.problem = run, run.problem
-        self.kernels: dict[tuple[str, int], Array] = {}
-        self.renew()
-
-    def renew(self) -> None:
-        """The memories' kernels from the order parameters as they are."""
+        self.interfaces: dict[int, Interface] = {i: interface(run, i) for i in range(1, self.problem.layers)}
         numbers = range(1, self.problem.layers + 1)
         self.kernels = {(name, i): self._kernel(name, i) for name in "hz" for i in numbers}
-
-    @cached_property
-    def interfaces(self) -> dict[int, Interface]:
-        """The matrices between hidden layers, by the number of the layer below."""
-        return {i: interface(self.run, i) for i in range(1, self.problem.layers)}
 
     def rows(self, name: str, times: int) -> int:
         """How many numbers an activity (h) or a gradient (z) is up to a time."""

@@ -16,11 +16,9 @@ from ..theory.dynamics import Dynamics, dynamics
 from ..theory.errors import InvalidArgument, NotConverged
 from ..theory.training import Training
 from .causal import Problem, Run
-from .influences import response_functions
 from .labels import DIMS, MEANING, QUANTITIES, check_count, check_seed, coordinates, variable
-from .problems import check_memory, problem_of, smooth
+from .problems import check_memory, following, problem_of, smooth
 from .replicas import Moments, Progress, stored
-from .saddle import Saddle
 from .samples import Data, check_data, loss_function, losses_of
 from .stepping import Grid, check_times
 
@@ -84,13 +82,16 @@ def predict_training(
     replicas, seed = check_count("replicas", replicas, 2), check_seed(seed)
     samples = power_of_two("samples", samples, data, flow)
     grids = grids_of(flow, data, grid, found)
-    problem = problem_of(flow, found, data, grids[0], samples)
-    check_memory(problem_of(flow, found, data, grids[-1], samples))
+    problems = [problem_of(flow, found, data, g, samples) for g in grids]
+    if {"A", "B"} & set(names) and smooth(flow.net):
+        problems = [following(p) for p in problems]
+    check_memory(problems[-1])
+    problem = problems[-1]
     solve = partial(_solve, problem=problem, data=data, flow=flow)
     runs, moments = 1 if problem.exact else replicas, Moments()
     with Progress("predict", runs * sum(g.steps for g in grids), progress) as bar:
         for number in range(runs):
-            key = ("predict", flow, data, grids, names, seed, number, samples, problem.sites.source)
+            key = ("predict", flow, data, grids, names, seed, number, samples, problem.followed, problem.sites.source)
             compute = partial(_replica, solve, grids, names, seed, number, losses_of(flow, data), bar.advance)
             moments.add(stored(checkpoint, key, compute))
     return _dataset(flow, data, grids[0], names, moments, problem)
@@ -193,12 +194,10 @@ def _solve(
     k, L = grid.kept, problem.layers
     layers = {"Phi": range(1, L + 1), "G": range(1, L + 1), "A": range(1, L), "B": range(1, L)}
     found: dict[str, Array] = {"f": run.f[k], "loss": np.array(history)[k], "NTK": run.ntk[k]}
-    q = {name: [run.q[name][i] for i in numbers] for name, numbers in layers.items() if name in names and len(numbers)}
-    if q.keys() & {"A", "B"} and not problem.exact and smooth(flow.net):
-        q |= {name: value for name, value in response_functions(Saddle(run), rng).items() if name in q}
-    for name, values in q.items():
-        second = 2 if name in ("Phi", "A") else 3
-        found[name] = np.stack([np.take(value[k], k, axis=second) for value in values])
+    for name, numbers in layers.items():
+        if name in names and len(numbers):
+            second = 2 if name in ("Phi", "A") else 3
+            found[name] = np.stack([np.take(run.q[name][i][k], k, axis=second) for i in numbers])
     return {name: found[name] for name in names if name in found}
 
 

@@ -13,12 +13,10 @@ from numpy.testing import assert_allclose
 from scipy.integrate import solve_ivp
 
 from widthwise.numerics.causal import Run
-from widthwise.numerics.influences import response_functions
 from widthwise.numerics.optimizer import kernels
-from widthwise.numerics.problems import problem_of
+from widthwise.numerics.problems import following, problem_of
 from widthwise.numerics.received import regression
 from widthwise.numerics.replicas import fingerprint
-from widthwise.numerics.saddle import Saddle
 from widthwise.numerics.samples import check_data
 from widthwise.numerics.sites import generate
 from widthwise.numerics.sources import Embedding, Rotation, standard_normal
@@ -308,18 +306,19 @@ def test_wrong_data(options, error, text):
         predict_training(flow("tanh", 3, learning_rate=0.1), **arguments)
 
 
+@pytest.mark.parametrize("names", [("f", "Phi", "G"), ("f", "Phi", "G", "A", "B")])
 @pytest.mark.parametrize("options", [{}, {"outputs": 2, "C_b": 0.2, "lambda_b": 0.5}])
-def test_samples_of_linear_networks_against_their_exact_solution(options):
-    """Fields received in part as before, and responses by regression: what all other networks are solved with."""
+def test_samples_of_linear_networks_against_their_exact_solution(options, names):
+    """What other networks are solved with: fields received in part as before and regressions, or derivatives for A and B."""
     subject = flow("linear", 4, gamma=2.0, learning_rate=0.05, C_W=1.3, **options)
     labels = Y if "outputs" not in options else np.eye(3)[:, :2]
     data = check_data(subject, X, labels)
     exact = problem_of(subject, dynamics(subject), data, check_times(subject, data, 5), 4096)
     expected = Run(exact, np.random.default_rng(0)).solve()
-    runs = [Run(replace(exact, exact=False), np.random.default_rng(i)).solve() for i in range(8)]
-    for run in runs:
-        run.q |= {k: [np.zeros(0), *v] for k, v in response_functions(Saddle(run), np.random.default_rng(0)).items()}
-    for name in ("f", "Phi", "G", "A", "B"):
+    sampled = replace(exact, exact=False)
+    sampled = following(sampled) if "A" in names else sampled
+    runs = [Run(sampled, np.random.default_rng(i)).solve() for i in range(8)]
+    for name in names:
         found = np.stack([r.f if name == "f" else np.stack(r.q[name][1:3]) for r in runs])
         truth = expected.f if name == "f" else np.stack(expected.q[name][1:3])
         error = found.std(axis=0, ddof=1) / np.sqrt(8)
