@@ -10,15 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .conditioned import Conditioned, Fresh, Neighbour, Side
 from .optimizer import kernels
-from .received import Fresh, Neighbour, Received
 from .sites import Sites
-from .sources import Embedding, Rotation, root, standard_normal
+from .sources import Embedding, Innovations, Rotation, root, standard_normal
 
 Array = NDArray[np.float64]
 
@@ -41,7 +42,9 @@ class Problem:
     samples: int  #: sites of each layer
     exact: bool  #: sites linear in their sources: coefficients instead of samples
     kept: frozenset[int]  #: times at which all order parameters are wanted
-    followed: int = 0  #: sites whose responses are followed as derivatives; 0: regressions of all sites
+    followed: int = (
+        0  #: sites whose responses are followed as derivatives; 0: matrices are conditioned on their answers
+    )
 
     @property
     def layers(self) -> int:
@@ -103,7 +106,8 @@ class Layer:
         first, top = number == 1, number == problem.layers
         sizes = (P if first else T * P, 1, K if top else T * K * P)
         S = sum(sizes) if problem.exact else problem.samples
-        self.sites, self.weight = S, 1.0 if problem.exact else 1.0 / S
+        self.sites, self.sizes = S, sizes
+        self.weight: Array = np.full(1, 1.0 if problem.exact else 1.0 / S)
         self.phi, self.g = np.zeros((T, P, S)), np.zeros((T, K, P, S))
         self.h, self.z = np.zeros((P, S)), np.zeros((K, P, S))
         self.start = np.zeros((P, S))
@@ -116,22 +120,12 @@ class Layer:
         self.bias = self.bias_scale * b
         self.inputs = self.scales[0] * (root(problem.overlaps) @ x) if first else None
         self.readout = self.scales[1] * w if top else None
-        starts = [int(sum(sizes[:i])) for i in range(3)]
         self.sums = {name: [MemorySum() for _ in problem.sites.memories[name]] for name in ("h", "z")}
-        self.below = None if first else self._neighbour((T, P, S), sizes[0], starts[0], self.scales[0], rng)
-        self.above = None if top else self._neighbour((T, K, P, S), sizes[2], starts[2], self.scales[1], rng)
+        self.below: Neighbour | None = None
+        self.above: Neighbour | None = None
         follows = problem.exact or problem.followed > 0
         self.by_r = self._tangent(T * K * P) if follows and not top else None
         self.by_u = self._tangent(T * P) if follows and not first else None
-
-    def _neighbour(
-        self, shape: tuple[int, ...], size: int, start: int, scale: float, rng: np.random.Generator
-    ) -> Neighbour:
-        """What a field is received from: exactly, with derivatives as its responses, or with regressions."""
-        if self.problem.exact:
-            return Fresh(Embedding(self.sites, size, start), scale)
-        source = Rotation(self.sites, rng)
-        return Fresh(source, scale) if self.problem.followed else Received(source, scale, shape)
 
     def _noise(self, inputs: int, outputs: int, sizes: tuple[int, ...], rng: np.random.Generator) -> tuple[Array, ...]:
         """Standard normal variables that stay the same in training: of inputs, bias, readout."""
@@ -160,6 +154,8 @@ class Run:
         L = problem.layers
         self.problem = problem
         self.layers = [Layer(problem, i + 1, rng) for i in range(L)]
+        for lower, upper in pairwise(self.layers):
+            upper.below, lower.above = self._between(lower, upper, rng)
         q: dict[str, list[Array]] = {
             "Phi": [np.zeros((T, P, T, P)) for _ in range(L + 1)],
             "G": [np.zeros((T, K, P, T, K, P)) for _ in range(L + 2)],
@@ -172,6 +168,21 @@ class Run:
         self.f, self.delta = np.zeros((T, K, P)), np.zeros((T, K, P))
         self.ntk = np.zeros((T, K, P, K, P))
         self.a, self.m = kernels(T, problem.parameters["eta"], problem.momentum, problem.decay)
+
+    def _between(self, lower: Layer, upper: Layer, rng: np.random.Generator) -> tuple[Neighbour, Neighbour]:
+        """What the upper layer receives from the lower, and the lower from the upper."""
+        problem, (T, K, P) = self.problem, self.problem.shape
+        if problem.exact:
+            up = Embedding(upper.sites, upper.sizes[0], 0)
+            down = Embedding(lower.sites, lower.sizes[2], sum(lower.sizes[:2]))
+            return Fresh(up, upper.scales[0]), Fresh(down, lower.scales[1])
+        if problem.followed:
+            return Fresh(Rotation(upper.sites, rng), upper.scales[0]), Fresh(
+                Rotation(lower.sites, rng), lower.scales[1]
+            )
+        below = Side(T * P, lower.weight, Innovations(upper.sites, rng))
+        above = Side(T * K * P, upper.weight, Innovations(lower.sites, rng))
+        return Conditioned(below, above, upper.scales[0]), Conditioned(above, below, lower.scales[1])
 
     def solve(self, tick: Tick = lambda: None) -> Run:
         """Go through time."""
@@ -237,7 +248,7 @@ class Run:
         if t == 0:
             layer.start = layer.phi[0].copy()
         Phi = self.q["Phi"][layer.number]
-        row = layer.weight * _gram(layer.phi[t], layer.phi[: t + 1])  # (P, t + 1, P)
+        row = _gram(layer.weight * layer.phi[t], layer.phi[: t + 1])  # (P, t + 1, P)
         Phi[t, :, : t + 1] = row
         Phi[: t + 1, :, t] = row.transpose(1, 2, 0)
         slope = self._slopes(layer, 1)[1] if layer.tangents else None
@@ -248,27 +259,21 @@ class Run:
             tangent.phi[t] = slope[:, :, None] * tangent.dh
             if name == "r":
                 self._respond("A", layer.number, t, tangent.phi[t].mean(axis=1))
-        if isinstance(layer.above, Received):
-            self._respond("A", layer.number, t, layer.above.response(t, layer.phi[t]))
 
     def _source_u(self, layer: Layer, t: int) -> Array:
         if layer.inputs is not None:
             return np.asarray(layer.inputs + layer.bias)
         assert layer.below is not None
-        sent = self.layers[layer.number - 2].phi[: t + 1]
-        grams = self._gram("Phi", layer.number - 1), self._gram("G", layer.number)
-        return np.asarray(layer.below.take(t, sent, grams[0], layer.g[:t], grams[1]) + layer.bias)
-
-    def _gram(self, name: str, number: int) -> Array:
-        """Inner products of all vectors of a layer, as a matrix."""
-        q = self.q[name][number]
-        return q.reshape(int(np.sqrt(q.size)), -1)
+        received, response = layer.below.take(self.layers[layer.number - 2].phi[t])
+        if response is not None:
+            self._respond("A", layer.number - 1, t, response)
+        return np.asarray(received + layer.bias)
 
     def _predict(self, t: int) -> None:
         top = self.layers[-1]
         assert top.readout is not None
         # <r phi(h(0))> = 0, as r is independent of u: without it the noise is no larger than what training has changed.
-        readout = top.weight * top.readout @ (top.phi[t] - top.start).T
+        readout = (top.weight * top.readout) @ (top.phi[t] - top.start).T
         self.f[t] = self.call("f", readout, **self.orders("f", top.number, t, t))
         self.delta[t] = self.problem.errors(self.f[t])
 
@@ -282,9 +287,8 @@ class Run:
         G = self.q["G"][layer.number]
         # No other layer needs G of the first: at times that are not kept, only the tangent kernel does.
         since = t if layer.number == 1 and t not in self.problem.kept else 0
-        row = layer.weight * _gram(
-            layer.g[t].reshape(K * P, -1), layer.g[since : t + 1].reshape(t + 1 - since, K * P, -1)
-        )
+        weighted = (layer.weight * layer.g[t]).reshape(K * P, -1)
+        row = _gram(weighted, layer.g[since : t + 1].reshape(t + 1 - since, K * P, -1))
         row = row.reshape(K, P, t + 1 - since, K, P)
         G[t, :, :, since : t + 1] = row
         G[since : t + 1, :, :, t] = row.transpose(2, 3, 4, 0, 1)
@@ -298,17 +302,16 @@ class Run:
             tangent.g[t] = self.call("g_varied", local[1][:, :, None], local[2][:, :, None], z, tangent.dh, dz)
             if name == "u":
                 self._respond("B", layer.number - 1, t, tangent.g[t].mean(axis=2))
-        if isinstance(layer.below, Received):
-            self._respond("B", layer.number - 1, t, layer.below.response(t + 1, layer.g[t]))
 
     def _source_r(self, layer: Layer, t: int) -> Array:
         _, K, P = self.problem.shape
         if layer.readout is not None:
             return np.broadcast_to(layer.readout[:, None, :], (K, P, layer.sites))
         assert layer.above is not None
-        sent = self.layers[layer.number].g[: t + 1]
-        grams = self._gram("G", layer.number + 1), self._gram("Phi", layer.number)
-        return layer.above.take(t, sent, grams[0], layer.phi[: t + 1], grams[1])
+        received, response = layer.above.take(self.layers[layer.number].g[t])
+        if response is not None:
+            self._respond("B", layer.number, t, response)
+        return received
 
     def _respond(self, name: str, number: int, t: int, response: Array) -> None:
         """A row of A or B, (rows, answered): of the past alone where the present does not count."""

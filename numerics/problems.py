@@ -59,9 +59,10 @@ def smooth(net: MLP) -> bool:
 
 
 def following(problem: Problem) -> Problem:
-    """The problem, with responses as derivatives at as many sites as memory allows; those of regressions are not unique.
+    """The problem, with responses as derivatives at as many sites as memory allows.
 
-    Where fields of different times depend on each other, regressions act as derivatives do only on what there is.
+    Those of matrices that are conditioned on their answers act in the same way on all that there is, but where fields of
+    different times depend on each other they are not unique, and what varies leaves the span of what there is.
     """
     if problem.exact or problem.layers == 1:
         return problem
@@ -81,7 +82,7 @@ def check_memory(problem: Problem, also: float = 0.0) -> None:
     sites = (T * P * (1 + K) + 1) if p.exact else p.samples
     orders = 8 * (T * P) ** 2 * ((L + 1) * (1 + 2 * K) + (L + 2) * K**2)
     fields = 8 * L * T * P * (1 + K) * sites
-    fields *= 2 if L > 1 else 1  # what is received is kept beside what is sent
+    fields *= 4 if L > 1 else 1  # directions, innovations and what is received are kept beside what is sent
     responses = _tangent_bytes(p) * max(1, p.followed)
     total, available = orders + fields + responses + also, _available()
     if total > available:

@@ -206,7 +206,7 @@ def _einsum(expr: sp.Expr, rows: tuple[str, ...], columns: tuple[str, ...]) -> s
             raise InvalidArgument(f"a kernel holds {rest}; allowed: sums of products of order parameters")
         index = ["".join(_axes(o)) for o in atoms]
         kept = [i for i in letters if any(i in ix for ix in index)]
-        product = f"np.einsum('{','.join(index)}->{''.join(kept)}', {', '.join(o.name for o in atoms)}, optimize=True)"
+        product = _product(index, "".join(kept), [o.name for o in atoms])
         if kept != letters:
             product += "[" + ", ".join(":" if i in kept else "None" for i in letters) + "]"
         texts.append(product if scalar == 1 else f"({numpy_text(scalar)}) * {product}")
@@ -228,13 +228,18 @@ def _pushes(kernel: sp.Expr, rows: tuple[str, ...], columns: tuple[str, ...], pu
             index = [_behind(letters, len(rows)), *("".join(_axes(o)) for o in others)]
             out = [*first, "x", *(i for i in own if i not in first)]
             held = "".join(i for i in out if i not in missing)
-            names = ", ".join([push, *(o.name for o in others)])
-            text = f"np.einsum('{','.join(index)}->{held}', {names}, optimize=True)"
+            text = _product(index, held, [push, *(o.name for o in others)])
             if missing:  # an index over which the quantity sums: the same weight for each
                 where = ", ".join("None" if i in missing else ":" for i in out)
                 text += f"[{where}]"
             texts.append((order.name, text if scalar == 1 else f"({numpy_text(scalar)}) * {text}"))
     return texts
+
+
+def _product(index: list[str], out: str, names: list[str]) -> str:
+    # Of two factors there is one order only: to look for it at each call takes longer than small products do.
+    order = "['einsum_path', (0, 1)]" if len(names) == 2 else len(names) > 2
+    return f"np.einsum('{','.join(index)}->{out}', {', '.join(names)}, optimize={order})"
 
 
 def _behind(letters: list[str], rows: int) -> str:

@@ -13,6 +13,7 @@ from typing import Protocol
 import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
+from scipy.linalg import solve_triangular
 from scipy.special import ndtri
 from scipy.stats import qmc
 
@@ -57,6 +58,30 @@ class Rotation:
         x = scipy.fft.dct(sent * self.signs[0], norm="ortho", axis=-1)
         x = x[..., self.order] * self.signs[1]
         return np.asarray(scipy.fft.dct(x, norm="ortho", axis=-1) * self.signs[2])
+
+
+class Innovations:
+    """Independent standard normal numbers, one row (sites) for each direction that a matrix meets, drawn when they are needed.
+
+    As many as fit well, half as many as sites, are orthonormal over the sites: averages of products are then without noise.
+    """
+
+    #: Rows that are drawn at a time, at least.
+    TOGETHER = 32
+
+    def __init__(self, sites: int, rng: np.random.Generator) -> None:
+        self.sites, self.rng = sites, rng
+        self.rows = np.zeros((0, sites))
+
+    def upto(self, count: int) -> Array:
+        """No fewer than so many rows; the same ones each time."""
+        while len(self.rows) < count:
+            new = self.rng.standard_normal((max(self.TOGETHER, count - len(self.rows)), self.sites))
+            if len(self.rows) + len(new) <= self.sites // 2:
+                new -= (new @ self.rows.T / self.sites) @ self.rows
+                new = solve_triangular(np.linalg.cholesky(new @ new.T / self.sites), new, lower=True)
+            self.rows = np.concatenate([self.rows, new])
+        return self.rows
 
 
 class Embedding:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
+from threadpoolctl import threadpool_limits
 
 from ..theory.dynamics import Dynamics, dynamics
 from ..theory.errors import InvalidArgument, NotConverged
@@ -27,6 +28,8 @@ Array = NDArray[np.float64]
 #: How far two steps of gradient flow may be apart, beside the largest prediction; how often the step is halved for it; the
 #: sites of the trial that decides.
 APART, HALVINGS, TRIAL = 0.02, 6, 256
+#: Of linear algebra: products here are small, and threads of two libraries wait for each other.
+THREADS = 1
 #: Predictions beyond this have diverged.
 DIVERGED = 1e6
 
@@ -89,7 +92,8 @@ def predict_training(
     problem = problems[-1]
     solve = partial(_solve, problem=problem, data=data, flow=flow)
     runs, moments = 1 if problem.exact else replicas, Moments()
-    with Progress("predict", runs * sum(g.steps for g in grids), progress) as bar:
+    work = runs * sum(g.steps for g in grids)
+    with Progress("predict", work, progress) as bar, threadpool_limits(THREADS, user_api="blas"):
         for number in range(runs):
             key = ("predict", flow, data, grids, names, seed, number, samples, problem.followed, problem.sites.source)
             compute = partial(_replica, solve, grids, names, seed, number, losses_of(flow, data), bar.advance)

@@ -13,13 +13,13 @@ from numpy.testing import assert_allclose
 from scipy.integrate import solve_ivp
 
 from widthwise.numerics.causal import Run
+from widthwise.numerics.conditioned import Conditioned, Side
 from widthwise.numerics.optimizer import kernels
 from widthwise.numerics.problems import following, problem_of
-from widthwise.numerics.received import regression
 from widthwise.numerics.replicas import fingerprint
 from widthwise.numerics.samples import check_data
 from widthwise.numerics.sites import generate
-from widthwise.numerics.sources import Embedding, Rotation, standard_normal
+from widthwise.numerics.sources import Embedding, Innovations, Rotation, standard_normal
 from widthwise.numerics.stepping import check_times
 from widthwise.numerics.training import predict_training
 from widthwise.theory.architecture import MLP
@@ -309,7 +309,7 @@ def test_wrong_data(options, error, text):
 @pytest.mark.parametrize("names", [("f", "Phi", "G"), ("f", "Phi", "G", "A", "B")])
 @pytest.mark.parametrize("options", [{}, {"outputs": 2, "C_b": 0.2, "lambda_b": 0.5}])
 def test_samples_of_linear_networks_against_their_exact_solution(options, names):
-    """What other networks are solved with: fields received in part as before and regressions, or derivatives for A and B."""
+    """What other networks are solved with: matrices conditioned on their answers, or derivatives for A and B."""
     subject = flow("linear", 4, gamma=2.0, learning_rate=0.05, C_W=1.3, **options)
     labels = Y if "outputs" not in options else np.eye(3)[:, :2]
     data = check_data(subject, X, labels)
@@ -335,14 +335,48 @@ def test_names_of_results_hold_all_that_they_depend_on():
     assert len(set(names)) == len(names) - 1  # gamma = 1 is the default
 
 
-def test_regressions_are_responses():
-    """Stein: of a function with a kink, whose slope is known, to sources that are correlated and repeated."""
+class Literal:
+    """Innovations that are what a literal matrix answers: conditioned on its answers, it must answer what it does."""
+
+    def __init__(self, matrix):
+        self.matrix, self.sites, self.side = matrix, matrix.shape[0], None
+
+    def upto(self, count):
+        return (self.matrix @ self.side.basis[:count].T).T
+
+
+def test_conditioned_matrix_is_the_matrix():
+    """Products of a literal matrix and its transpose in turns, of vectors that answer to them, some of them dependent."""
     rng = np.random.default_rng(1)
-    white = rng.standard_normal((2, 1 << 16))
-    r = np.stack([white[0], 0.6 * white[0] + 0.8 * white[1], white[0]])
-    values = np.maximum(r[0], 0.0) + 0.5 * r[1]
-    found = regression(values[None] @ r.T / r.shape[1], r @ r.T / r.shape[1])[0]
-    assert_allclose([found[0] + found[2], found[1]], [0.5, 0.5], atol=0.02)
+    N, scale, weight = 40, 1.3, np.full(1, 1 / 40)
+    W = rng.standard_normal((N, N)) / np.sqrt(N)
+    up, down = Literal(W), Literal(W.T)
+    below, above = Side(9, weight, up), Side(9, weight, down)
+    up.side, down.side = below, above
+    forward, backward = Conditioned(below, above, scale), Conditioned(above, below, scale)
+    h, z = rng.standard_normal((3, N)), rng.standard_normal((3, N))
+    activities, gradients = [], []
+    for t in range(3):
+        phi = np.maximum(h, 0.0) if t != 1 else np.stack([h[0], h[1], h[0] - 2 * h[1]])
+        activities.append(phi)
+        field, response = forward.take(phi)
+        memory = 0.0 if not t else response * scale**2 @ np.concatenate(gradients)
+        assert_allclose(field + memory, scale * phi @ W.T, atol=1e-12)
+        g = np.tanh(field) * z
+        gradients.append(g)
+        field, response = backward.take(g)
+        z = field + response * scale**2 @ np.concatenate(activities)
+        assert_allclose(z, scale * g @ W, atol=1e-12)
+        h = h + 0.3 * z
+    assert (len(below.origins), len(above.origins)) == (8, 9)
+
+
+def test_innovations_are_drawn_once_and_orthonormal():
+    source = Innovations(256, np.random.default_rng(0))
+    few, many = source.upto(3)[:3], source.upto(100)
+    assert_allclose(many[:3], few)
+    assert_allclose(many @ many.T / 256, np.eye(len(many)), atol=1e-10)
+    assert abs(float((source.upto(300)[-100:] ** 2).mean()) - 1) < 0.1  # more than fit: independent
 
 
 def test_wrong_subjects():
