@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from .conditioned import Conditioned, Fresh, Neighbour, Side
 from .optimizer import kernels
 from .sites import Sites
-from .sources import Embedding, Innovations, Rotation, root, standard_normal
+from .sources import Embedding, Rotation, Source, root, standard_normal
 
 Array = NDArray[np.float64]
 
@@ -171,18 +171,15 @@ class Run:
 
     def _between(self, lower: Layer, upper: Layer, rng: np.random.Generator) -> tuple[Neighbour, Neighbour]:
         """What the upper layer receives from the lower, and the lower from the upper."""
-        problem, (T, K, P) = self.problem, self.problem.shape
+        problem = self.problem
         if problem.exact:
             up = Embedding(upper.sites, upper.sizes[0], 0)
             down = Embedding(lower.sites, lower.sizes[2], sum(lower.sizes[:2]))
             return Fresh(up, upper.scales[0]), Fresh(down, lower.scales[1])
+        up, down = Rotation(upper.sites, rng), Rotation(lower.sites, rng)
         if problem.followed:
-            return Fresh(Rotation(upper.sites, rng), upper.scales[0]), Fresh(
-                Rotation(lower.sites, rng), lower.scales[1]
-            )
-        below = Side(T * P, lower.weight, Innovations(upper.sites, rng))
-        above = Side(T * K * P, upper.weight, Innovations(lower.sites, rng))
-        return Conditioned(below, above, upper.scales[0]), Conditioned(above, below, lower.scales[1])
+            return Fresh(up, upper.scales[0]), Fresh(down, lower.scales[1])
+        return conditioned(problem, lower, upper, up, down)
 
     def solve(self, tick: Tick = lambda: None) -> Run:
         """Go through time."""
@@ -330,6 +327,16 @@ class Run:
         for number in range(self.problem.layers + 1):
             G, Phi = self.q["G"][number + 1][t, :, :, t], self.q["Phi"][number][t, :, t]
             self.ntk[t] += self.call("NTK", **{"G": G, "Phi": Phi})
+
+
+def conditioned(
+    problem: Problem, lower: Layer, upper: Layer, up: Source, down: Source
+) -> tuple[Conditioned, Conditioned]:
+    """The matrix between two layers: what the upper one receives, and what the lower one does."""
+    T, K, P = problem.shape
+    below = Side(T * P, T * K * P, lower.sites, lower.weight)
+    above = Side(T * K * P, T * P, upper.sites, upper.weight)
+    return Conditioned(below, above, up, upper.scales[0]), Conditioned(above, below, down, lower.scales[1])
 
 
 def _gram(now: Array, upto: Array) -> Array:

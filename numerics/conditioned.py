@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import solve_triangular
 
-from .sources import Innovations, Source
+from .sources import Source
 
 Array = NDArray[np.float64]
 
@@ -51,14 +51,14 @@ class Fresh:
 class Side:
     """A layer as one side of a matrix: the vectors that it has sent, as coordinates (vectors, directions) in a basis of its own.
 
-    ``weight``: of each site in averages. ``innovations``: of what the matrix answers to this side.
+    ``others``: how many vectors the other side sends; ``received``: what is new in the answers to their directions; ``weight``: of
+    each site in averages.
     """
 
-    def __init__(self, vectors: int, weight: Array, innovations: Innovations) -> None:
-        most = min(vectors, innovations.sites)
-        self.weight, self.innovations = weight, innovations
-        self.basis = np.zeros((most, innovations.sites))
-        self.coordinates = np.zeros((vectors, most))
+    def __init__(self, vectors: int, others: int, sites: int, weight: Array) -> None:
+        self.weight = weight
+        self.basis, self.received = (np.zeros((min(n, sites), sites)) for n in (vectors, others))
+        self.coordinates = np.zeros((vectors, len(self.basis)))
         self.count, self.origins = 0, np.zeros(0, dtype=np.int64)  #: vectors so far; those that gave a direction
 
     @property
@@ -95,12 +95,13 @@ class Side:
 
 
 class Conditioned:
-    """What one side of a matrix receives from the other."""
+    """What one side of a matrix receives from the other: ``source`` draws the new part for new directions."""
 
-    def __init__(self, sender: Side, receiver: Side, scale: float) -> None:
-        self.sender, self.receiver, self.scale = sender, receiver, scale
-        self.fresh = np.zeros_like(sender.basis)  # of each direction: what is new to the matrix
-        self.memory = np.zeros((len(sender.basis), len(receiver.basis)))  # and what it has answered from the other side
+    def __init__(self, sender: Side, receiver: Side, source: Source, scale: float) -> None:
+        self.sender, self.receiver, self.source, self.scale = sender, receiver, source, scale
+        self.memory = np.zeros(
+            (len(sender.basis), len(receiver.basis))
+        )  # of each direction what it has answered already
 
     def take(self, sent: Array) -> tuple[Array, Array]:
         """The field and the memory of one time, from what is sent then, (..., sites)."""
@@ -108,11 +109,10 @@ class Conditioned:
         before = len(sender.origins)
         coordinates = sender.add(sent.reshape(-1, sent.shape[-1]))
         new, known = slice(before, len(sender.origins)), receiver.directions
-        fresh = sender.innovations.upto(new.stop)[new]
-        self.fresh[new] = fresh - ((receiver.weight * fresh) @ known.T) @ known
-        answered = receiver.innovations.upto(len(known))[: len(known)]
-        self.memory[new, : len(known)] = (sender.weight * sender.basis[new]) @ answered.T
-        field = self.scale * coordinates @ self.fresh[: new.stop]
+        fresh = self.source(sender.basis[new])
+        receiver.received[new] = fresh - ((receiver.weight * fresh) @ known.T) @ known
+        self.memory[new, : len(known)] = (sender.weight * sender.basis[new]) @ sender.received[: len(known)].T
+        field = self.scale * coordinates @ receiver.received[: new.stop]
         return field.reshape(*sent.shape[:-1], -1), self._response(coordinates)
 
     def _response(self, coordinates: Array) -> Array:

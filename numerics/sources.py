@@ -60,8 +60,8 @@ class Rotation:
         return np.asarray(scipy.fft.dct(x, norm="ortho", axis=-1) * self.signs[2])
 
 
-class Innovations:
-    """Independent standard normal numbers, one row (sites) for each direction that a matrix meets, drawn when they are needed.
+class Drawn:
+    """Standard normal numbers (sites) for one direction after the other, whatever it is; to be had again from the first one.
 
     As many as fit well, half as many as sites, are orthonormal over the sites: averages of products are then without noise.
     """
@@ -71,17 +71,23 @@ class Innovations:
 
     def __init__(self, sites: int, rng: np.random.Generator) -> None:
         self.sites, self.rng = sites, rng
-        self.rows = np.zeros((0, sites))
+        self.rows, self.used = np.zeros((0, sites)), 0
 
-    def upto(self, count: int) -> Array:
-        """No fewer than so many rows; the same ones each time."""
-        while len(self.rows) < count:
-            new = self.rng.standard_normal((max(self.TOGETHER, count - len(self.rows)), self.sites))
+    def again(self) -> Drawn:
+        """From the first one."""
+        self.used = 0
+        return self
+
+    def __call__(self, sent: Array) -> Array:
+        """Rows for as many directions (rows, sites)."""
+        since, self.used = self.used, self.used + len(sent)
+        while len(self.rows) < self.used:
+            new = self.rng.standard_normal((max(self.TOGETHER, self.used - len(self.rows)), self.sites))
             if len(self.rows) + len(new) <= self.sites // 2:
                 new -= (new @ self.rows.T / self.sites) @ self.rows
                 new = solve_triangular(np.linalg.cholesky(new @ new.T / self.sites), new, lower=True)
             self.rows = np.concatenate([self.rows, new])
-        return self.rows
+        return self.rows[since : self.used]
 
 
 class Embedding:

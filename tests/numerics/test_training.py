@@ -19,7 +19,7 @@ from widthwise.numerics.problems import following, problem_of
 from widthwise.numerics.replicas import fingerprint
 from widthwise.numerics.samples import check_data
 from widthwise.numerics.sites import generate
-from widthwise.numerics.sources import Embedding, Innovations, Rotation, standard_normal
+from widthwise.numerics.sources import Drawn, Embedding, Rotation, standard_normal
 from widthwise.numerics.stepping import check_times
 from widthwise.numerics.training import predict_training
 from widthwise.theory.architecture import MLP
@@ -335,25 +335,14 @@ def test_names_of_results_hold_all_that_they_depend_on():
     assert len(set(names)) == len(names) - 1  # gamma = 1 is the default
 
 
-class Literal:
-    """Innovations that are what a literal matrix answers: conditioned on its answers, it must answer what it does."""
-
-    def __init__(self, matrix):
-        self.matrix, self.sites, self.side = matrix, matrix.shape[0], None
-
-    def upto(self, count):
-        return (self.matrix @ self.side.basis[:count].T).T
-
-
 def test_conditioned_matrix_is_the_matrix():
-    """Products of a literal matrix and its transpose in turns, of vectors that answer to them, some of them dependent."""
+    """A literal matrix, conditioned on its own answers, must answer what it does: to vectors that depend on these."""
     rng = np.random.default_rng(1)
     N, scale, weight = 40, 1.3, np.full(1, 1 / 40)
     W = rng.standard_normal((N, N)) / np.sqrt(N)
-    up, down = Literal(W), Literal(W.T)
-    below, above = Side(9, weight, up), Side(9, weight, down)
-    up.side, down.side = below, above
-    forward, backward = Conditioned(below, above, scale), Conditioned(above, below, scale)
+    below, above = Side(9, 9, N, weight), Side(9, 9, N, weight)
+    forward = Conditioned(below, above, lambda e: e @ W.T, scale)
+    backward = Conditioned(above, below, lambda d: d @ W, scale)
     h, z = rng.standard_normal((3, N)), rng.standard_normal((3, N))
     activities, gradients = [], []
     for t in range(3):
@@ -371,12 +360,13 @@ def test_conditioned_matrix_is_the_matrix():
     assert (len(below.origins), len(above.origins)) == (8, 9)
 
 
-def test_innovations_are_drawn_once_and_orthonormal():
-    source = Innovations(256, np.random.default_rng(0))
-    few, many = source.upto(3)[:3], source.upto(100)
-    assert_allclose(many[:3], few)
-    assert_allclose(many @ many.T / 256, np.eye(len(many)), atol=1e-10)
-    assert abs(float((source.upto(300)[-100:] ** 2).mean()) - 1) < 0.1  # more than fit: independent
+def test_numbers_are_drawn_once_and_orthonormal():
+    source = Drawn(256, np.random.default_rng(0))
+    few, many = source(np.zeros((3, 256))), source(np.zeros((97, 256)))
+    again = source.again()(np.zeros((100, 256)))
+    assert_allclose(again, np.concatenate([few, many]))
+    assert_allclose(again @ again.T / 256, np.eye(100), atol=1e-10)
+    assert abs(float((source(np.zeros((200, 256)))[-100:] ** 2).mean()) - 1) < 0.1  # more than fit: independent
 
 
 def test_wrong_subjects():
