@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .conditioned import Conditioned, Fresh, Neighbour, Side
+from .conditioned import Conditioned, Fresh, Innovations, Neighbour, Side
 from .optimizer import kernels
 from .sites import Sites
-from .sources import Embedding, Rotation, Source, root, standard_normal
+from .sources import Embedding, Rotation, root, standard_normal
 
 Array = NDArray[np.float64]
 
@@ -107,7 +107,7 @@ class Layer:
         sizes = (P if first else T * P, 1, K if top else T * K * P)
         S = sum(sizes) if problem.exact else problem.samples
         self.sites, self.sizes = S, sizes
-        self.weight: Array = np.full(1, 1.0 if problem.exact else 1.0 / S)
+        self.weight = np.full(S, 1.0 if problem.exact else 1.0 / S)
         self.phi, self.g = np.zeros((T, P, S)), np.zeros((T, K, P, S))
         self.h, self.z = np.zeros((P, S)), np.zeros((K, P, S))
         self.start = np.zeros((P, S))
@@ -173,13 +173,13 @@ class Run:
         """What the upper layer receives from the lower, and the lower from the upper."""
         problem = self.problem
         if problem.exact:
-            up = Embedding(upper.sites, upper.sizes[0], 0)
-            down = Embedding(lower.sites, lower.sizes[2], sum(lower.sizes[:2]))
-            return Fresh(up, upper.scales[0]), Fresh(down, lower.scales[1])
+            ends = sum(lower.sizes[:2])
+            first, last = Embedding(upper.sites, upper.sizes[0], 0), Embedding(lower.sites, lower.sizes[2], ends)
+            return Fresh(first, upper.scales[0]), Fresh(last, lower.scales[1])
         up, down = Rotation(upper.sites, rng), Rotation(lower.sites, rng)
         if problem.followed:
             return Fresh(up, upper.scales[0]), Fresh(down, lower.scales[1])
-        return conditioned(problem, lower, upper, up, down)
+        return conditioned(problem, lower, upper, lambda e, _: up(e), lambda d, _: down(d))
 
     def solve(self, tick: Tick = lambda: None) -> Run:
         """Go through time."""
@@ -268,11 +268,16 @@ class Run:
 
     def _predict(self, t: int) -> None:
         top = self.layers[-1]
-        assert top.readout is not None
         # <r phi(h(0))> = 0, as r is independent of u: without it the noise is no larger than what training has changed.
-        readout = (top.weight * top.readout) @ (top.phi[t] - top.start).T
-        self.f[t] = self.call("f", readout, **self.orders("f", top.number, t, t))
+        self.f[t] = self._output(t, top.phi[t] - top.start)
         self.delta[t] = self.problem.errors(self.f[t])
+
+    def _output(self, t: int, activities: Array) -> Array:
+        """The readout of activities, and what training has added to it."""
+        top = self.layers[-1]
+        assert top.readout is not None
+        readout = (top.weight * top.readout) @ activities.T
+        return np.asarray(self.call("f", readout, **self.orders("f", top.number, t, t)))
 
     def _backward(self, layer: Layer, t: int) -> None:
         _, K, P = self.problem.shape
@@ -330,7 +335,7 @@ class Run:
 
 
 def conditioned(
-    problem: Problem, lower: Layer, upper: Layer, up: Source, down: Source
+    problem: Problem, lower: Layer, upper: Layer, up: Innovations, down: Innovations
 ) -> tuple[Conditioned, Conditioned]:
     """The matrix between two layers: what the upper one receives, and what the lower one does."""
     T, K, P = problem.shape

@@ -15,6 +15,7 @@ without its matrices. The first two terms are the Gaussian fields of the cavity 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
@@ -24,6 +25,7 @@ from scipy.linalg import solve_triangular
 from .sources import Source
 
 Array = NDArray[np.float64]
+Innovations = Callable[[Array, NDArray[np.int64]], Array]
 
 #: What is left of a vector is a new direction if it is larger than this part of it.
 DEPENDENT = 1e-8
@@ -95,9 +97,12 @@ class Side:
 
 
 class Conditioned:
-    """What one side of a matrix receives from the other: ``source`` draws the new part for new directions."""
+    """What one side of a matrix receives from the other.
 
-    def __init__(self, sender: Side, receiver: Side, source: Source, scale: float) -> None:
+    ``source`` gives the new part of the answers to new directions, which come with the numbers of the vectors that they are of.
+    """
+
+    def __init__(self, sender: Side, receiver: Side, source: Innovations, scale: float) -> None:
         self.sender, self.receiver, self.source, self.scale = sender, receiver, source, scale
         self.memory = np.zeros(
             (len(sender.basis), len(receiver.basis))
@@ -109,7 +114,7 @@ class Conditioned:
         before = len(sender.origins)
         coordinates = sender.add(sent.reshape(-1, sent.shape[-1]))
         new, known = slice(before, len(sender.origins)), receiver.directions
-        fresh = self.source(sender.basis[new])
+        fresh = self.source(sender.basis[new], sender.origins[new])
         receiver.received[new] = fresh - ((receiver.weight * fresh) @ known.T) @ known
         self.memory[new, : len(known)] = (sender.weight * sender.basis[new]) @ sender.received[: len(known)].T
         field = self.scale * coordinates @ receiver.received[: new.stop]

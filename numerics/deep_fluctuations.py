@@ -11,14 +11,14 @@ measures their product, so that the noise of the weights has no square in it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .causal import Problem, Run
-from .fluctuations import Options, initial_bias, kept_times, pushed
+from .fluctuations import Options, bias_influence, kept_times, pushed
 from .influences import Backward, Neurons, Pending
 from .saddle import Saddle
 
@@ -37,11 +37,17 @@ class Shares:
     values: list[Array]
     answers: Array
 
-    def influences(self, layer: int, feedback: Array, f: int) -> Array:
-        """With the feedback of the errors; the first f rows are the predictions'."""
-        own = self.values[layer] - self.values[layer].mean(axis=1, keepdims=True)
+    def influences(self, layer: int, feedback: Array) -> Array:
+        """With the feedback of the errors; the first rows are the predictions'."""
+        own, f = self.values[layer] - self.values[layer].mean(axis=1, keepdims=True), len(feedback)
         predictions = np.linalg.solve(np.eye(f) + self.answers[:f] @ feedback, own[:f])
         return np.concatenate([predictions, own[f:] - self.answers[f:] @ (feedback @ predictions)])
+
+    def bias(self, run: Run, feedback: Array, options: Options) -> Array:
+        """The same of the output's bias."""
+        f = len(feedback)
+        predictions = bias_influence(run, -self.answers[:f] @ feedback, options)
+        return np.concatenate([predictions, -self.answers[f:] @ (feedback @ predictions)])
 
 
 def fluctuate_deep(problem: Problem, rng: np.random.Generator, options: Options) -> dict[str, Array]:
@@ -57,20 +63,22 @@ def fluctuate_deep(problem: Problem, rng: np.random.Generator, options: Options)
     measuring = [Neurons(saddle, i + 1, problem.samples, rng) for i in range(L)]
     one, other = (_shares(saddle, weigh, measuring, options) for weigh in backward)
     f_covariance, squares = np.zeros((size, size)), np.zeros(len(one.answers))
-    for layer in range(L):
-        a, b = (shares.influences(layer, feedback, size) for shares in (one, other))
-        product = a[:size] @ b[:size].T / a.shape[1]
+    independent = [
+        [shares.influences(i, feedback) / np.sqrt(problem.samples) for shares in (one, other)] for i in range(L)
+    ]
+    for a, b in (*independent, [shares.bias(run, feedback, options) for shares in (one, other)]):
+        product = a[:size] @ b[:size].T
         f_covariance += (product + product.T) / 2
-        squares += (a * b).mean(axis=1)
+        squares += (a * b).sum(axis=1)
     covariance = kept_times(f_covariance.reshape(*shape, *shape), options.kept)
-    if problem.parameters["C_b"] and not options.centred:
-        J = -(one.answers[:size] + other.answers[:size]) @ feedback / 2
-        covariance = covariance + initial_bias(run, J, options.kept)
     found = {"f_covariance": covariance, "f_variance": np.einsum("tkptkp->tkp", covariance).copy()}
-    return found | _by_name(squares[size:], saddle, options)
+    rest = squares[size:]
+    for name in options.kernels:
+        found[f"{name}_variance"], rest = KERNELS[name].whole(rest, problem, len(options.kept))
+    return found
 
 
-def memory(problem: Problem) -> float:
+def memory(problem: Problem, options: Options) -> float:
     """Bytes of one estimate beside those of the solution: neurons with their vectors, and weights with what answers to them."""
     T, K, P = problem.shape
     n, L = T * P * (1 + K), problem.layers
@@ -80,19 +88,19 @@ def memory(problem: Problem) -> float:
     return 8.0 * (neurons + 4 * x * n * pushing + 12 * L * x * n * n + T * K * P * problem.samples * L)
 
 
-def ticks(problem: Problem, times: int, kernels: tuple[str, ...]) -> int:
+def ticks(problem: Problem, options: Options) -> int:
     """How many steps one estimate reports."""
-    T, K, P = problem.shape
-    chunks = {name: -(-len(_pairs(P if name == "Phi" else K * P)) // TOGETHER) for name in kernels}
-    layers = {name: 1 if name == "NTK" else problem.layers for name in kernels}
-    return T + 2 * (T + times * sum(chunks[name] * layers[name] for name in kernels))
+    chunks = sum(len(KERNELS[name].chunks(problem)) * len(KERNELS[name].layers(problem)) for name in options.kernels)
+    return problem.steps + 2 * (problem.steps + len(options.kept) * chunks)
 
 
 def _shares(saddle: Saddle, backward: Backward, measuring: list[Neurons], options: Options) -> Shares:
     """Weights of everything that is asked for, one time after the other."""
     T, K, P = saddle.problem.shape
     starts = [_prediction(saddle, t, options.centred) for t in range(T)]
-    starts += [start for name in options.kernels for t in options.kept for start in _kernels(saddle, name, int(t))]
+    starts += [
+        start for name in options.kernels for t in options.kept for start in KERNELS[name].starts(saddle, int(t))
+    ]
     values: list[list[Array]] = [[] for _ in measuring]
     answers = []
     for start in starts:
@@ -126,23 +134,55 @@ def _prediction(saddle: Saddle, t: int, centred: bool) -> Pending:
     return Pending(t + 1, {saddle.problem.layers: weights}, errors)
 
 
-def _kernels(saddle: Saddle, name: str, t: int) -> Iterator[Pending]:
-    """A kernel of equal times: Phi and G layer by layer, the tangent kernel as a whole; one entry of two that are equal."""
-    _, K, P = saddle.problem.shape
-    pairs = _pairs(P if name == "Phi" else K * P)
-    for number in _layers(saddle, name):
-        for some in np.array_split(pairs, -(-len(pairs) // TOGETHER)):
-            start = Pending(t + 1)
-            entries = np.zeros((pairs.max() + 1, len(some), pairs.max() + 1))
-            entries[some[:, 0], np.arange(len(some)), some[:, 1]] = 1.0
-            if name == "NTK":
-                _tangent_kernel(saddle, t, entries, start)
-            else:
-                _at(start, name, number, entries)
-            yield start
+@dataclass(frozen=True)
+class Kernel:
+    """A kernel at equal times, whose variance is wanted: one entry of two that are equal."""
+
+    by_output: bool  #: rows (output, sample) instead of samples
+    by_layer: bool  #: one for each layer, or one of all
+    weigh: Callable[[Saddle, int, int, Array, Pending], None]  #: (saddle, t, layer, entries (rows, x, rows), into)
+
+    def rows(self, problem: Problem) -> tuple[int, ...]:
+        """Of the kernel as a matrix."""
+        _, K, P = problem.shape
+        return (K, P) if self.by_output else (P,)
+
+    def layers(self, problem: Problem) -> range:
+        """Those that have one."""
+        return range(1, problem.layers + 1) if self.by_layer else range(1)
+
+    def pairs(self, problem: Problem) -> NDArray[np.int64]:
+        """Different entries."""
+        return np.array(np.triu_indices(int(np.prod(self.rows(problem))))).T
+
+    def chunks(self, problem: Problem) -> list[NDArray[np.int64]]:
+        """Entries that are weighed together."""
+        pairs = self.pairs(problem)
+        return np.array_split(pairs, -(-len(pairs) // TOGETHER))
+
+    def starts(self, saddle: Saddle, t: int) -> Iterator[Pending]:
+        """Weights of all entries at a time, layer by layer."""
+        size = int(np.prod(self.rows(saddle.problem)))
+        for number in self.layers(saddle.problem):
+            for some in self.chunks(saddle.problem):
+                start = Pending(t + 1)
+                entries = np.zeros((size, len(some), size))
+                entries[some[:, 0], np.arange(len(some)), some[:, 1]] = 1.0
+                self.weigh(saddle, t, number, entries, start)
+                yield start
+
+    def whole(self, squares: Array, problem: Problem, times: int) -> tuple[Array, Array]:
+        """Variances of all entries, (layer, time, ...) if it has layers, from those at the head of a list; and what follows."""
+        i, j = self.pairs(problem).T
+        rows, layers = self.rows(problem), len(self.layers(problem))
+        own, rest = np.split(squares, [times * layers * len(i)])
+        found = np.zeros((times, layers, int(np.prod(rows)), int(np.prod(rows))))
+        found[..., i, j] = found[..., j, i] = own.reshape(times, layers, len(i))
+        found = np.moveaxis(found.reshape(times, layers, *rows, *rows), 1, 0)
+        return (found if self.by_layer else found[0]), rest
 
 
-def _tangent_kernel(saddle: Saddle, t: int, entries: Array, start: Pending) -> None:
+def _tangent_kernel(saddle: Saddle, t: int, _: int, entries: Array, start: Pending) -> None:
     _, K, P = saddle.problem.shape
     run, L = saddle.run, saddle.problem.layers
     push = entries.reshape(K, P, -1, K, P)
@@ -150,39 +190,22 @@ def _tangent_kernel(saddle: Saddle, t: int, entries: Array, start: Pending) -> N
         G, Phi = run.q["G"][number + 1][t, :, :, t], run.q["Phi"][number][t, :, t]
         found = run.call("NTK_push", push, G=G, Phi=Phi)
         if number < L:
-            _at(start, "G", number + 1, found["G"].reshape(K * P, -1, K * P))
+            _weigh(start, number + 1, "g", found["G"].reshape(K * P, -1, K * P))
         if number:
-            _at(start, "Phi", number, found["Phi"])
+            _weigh(start, number, "phi", found["Phi"])
 
 
-def _at(start: Pending, name: str, number: int, entries: Array) -> None:
-    """Weights of the last time."""
+def _weigh(start: Pending, number: int, vector: str, entries: Array) -> None:
+    """Weights of a layer's inner products at the last time."""
     rows, x, _ = entries.shape
     n = rows * start.times
     weights = np.zeros((n, x, n))
     weights[n - rows :, :, n - rows :] = entries
-    vector = "phi" if name == "Phi" else "g"
     start.add(number, (vector, vector), weights)
 
 
-def _pairs(size: int) -> NDArray[np.int64]:
-    return np.array(np.triu_indices(size)).T
-
-
-def _layers(saddle: Saddle, name: str) -> range:
-    return range(1) if name == "NTK" else range(1, saddle.problem.layers + 1)
-
-
-def _by_name(squares: Array, saddle: Saddle, options: Options) -> dict[str, Array]:
-    """Variances of kernels as arrays, in the order in which they were weighed."""
-    _, K, P = saddle.problem.shape
-    found = {}
-    for name in options.kernels:
-        size, times, layers = P if name == "Phi" else K * P, len(options.kept), len(_layers(saddle, name))
-        i, j = _pairs(size).T
-        own, squares = np.split(squares, [times * layers * len(i)])
-        whole = np.zeros((times, layers, size, size))
-        whole[..., i, j] = whole[..., j, i] = own.reshape(times, layers, len(i))
-        whole = whole.reshape(times, layers, *((P, P) if name == "Phi" else (K, P, K, P)))
-        found[f"{name}_variance"] = whole[:, 0] if name == "NTK" else np.moveaxis(whole, 1, 0)
-    return found
+KERNELS = {
+    "NTK": Kernel(by_output=True, by_layer=False, weigh=_tangent_kernel),
+    "Phi": Kernel(by_output=False, by_layer=True, weigh=lambda s, t, i, e, start: _weigh(start, i, "phi", e)),
+    "G": Kernel(by_output=True, by_layer=True, weigh=lambda s, t, i, e, start: _weigh(start, i, "g", e)),
+}

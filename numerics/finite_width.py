@@ -2,34 +2,31 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
+from threadpoolctl import threadpool_limits
 
 from ..theory.dynamics import dynamics
-from ..theory.errors import ExpansionWarning, InvalidArgument, NotAvailable
+from ..theory.errors import InvalidArgument, NotAvailable
 from ..theory.training import Training
-from . import deep_fluctuations
-from .deep_fluctuations import fluctuate_deep
-from .fluctuations import Options, fluctuate
+from .fluctuations import Options
 from .labels import check_count, check_seed, coordinates, variable
-from .predict import predict as predict_at_initialisation
-from .problems import check_memory, following, problem_of, smooth
+from .lazy_fluctuations import is_closed, lazy_fluctuations
 from .replicas import Moments, Progress, stored
-from .samples import Data, check_data, curvature_function, error_function
+from .samples import Data, check_data, curvature_function, losses_of
 from .stepping import Grid, check_times
-from .training import grids_of, power_of_two
+from .training import grids_of
+from .ways import SHIFTS, Task, chosen, extrapolated
 
 Array = NDArray[np.float64]
-QUANTITIES = ("f", "NTK", "Phi", "G")
-#: Sites of a replica with one hidden layer, and with several, where directions of small size are sampled too.
-SITES, DEEP_SITES = 4096, 16384
+KERNELS = ("NTK", "Phi", "G")
+QUANTITIES = ("f", *KERNELS, *SHIFTS)
 MEANING = {
     "f_variance": ("f", "N times the variance of the predictions over initialisations"),
     "f_covariance": ("f_covariance", "N times the covariance of the predictions over initialisations"),
@@ -48,9 +45,10 @@ def fluctuations(
     *,
     times: Any,
     X_test: ArrayLike | None = None,
-    quantities: str | Sequence[str] = ("f", "NTK"),
+    quantities: str | Sequence[str] = ("f", "NTK", "f1", "loss1"),
     centred: bool = True,
     samples: int | None = None,
+    directions: int = 32,
     replicas: int = 8,
     seed: int = 0,
     checkpoint: str | Path | None = None,
@@ -65,20 +63,21 @@ def fluctuations(
         with S the covariance of one neuron's contribution to the averages q, and J how the averages answer to themselves. Several
         hidden layers: averages are the Gram matrices of activities and gradients, and what the matrices between layers remember
         (``numerics.interfaces``), which holds A and B.
-        For :math:`\gamma_0=0` and any depth: :math:`\delta f(t+1)=(1-\eta K\ell'')\delta f(t)+\eta\,\delta K\,\Delta(t)` with
-        :math:`N\,\mathrm{Cov}(K_{\mu\alpha},K_{\nu\beta})=A_{\mu\alpha\nu\beta}+B_{\mu\alpha\nu\beta}+B_{\mu\alpha\beta\nu}`
-        of ``predict(net, X)``.
+        The shifts of several hidden layers, and all of it where an activation has a kink there, from networks whose neurons are
+        drawn again (``numerics.resampled``). For :math:`\gamma_0=0` from the tensors A and B of ``predict(net, X)``
+        (``numerics.lazy_fluctuations``).
     Shapes
-        As ``predict``. f_variance (time, sample), f_covariance (time, sample, time2, sample2), and as asked for NTK_variance (time,
-        sample, sample2), Phi_variance and G_variance (layer, time, sample, sample2) at equal times, f1 (time, sample), loss1
-        (time); with ``output`` axes if there are several.
+        As ``predict``. f_variance (time, sample), f_covariance (time, sample, time2, sample2), and of ``quantities``: NTK_variance
+        (time, sample, sample2), Phi_variance and G_variance (layer, time, sample, sample2) at equal times, f1 (time, sample),
+        loss1 (time); with ``output`` axes if there are several.
     Units
         Everything is multiplied by N: divide by the width. ``centred``: predictions are :math:`f-f(0)`.
     Valid
-        Leading order in 1/N. One hidden layer: any :math:`\gamma_0`, kinks too; f1 and loss1 for smooth activations. Several: any
-        :math:`\gamma_0>0` and smooth activations, without f1 and loss1; :math:`\gamma_0=0`: f_variance and f_covariance of
-        one output, centred. ``samples`` sites (4096, or 16384 with several hidden layers) in ``replicas`` independent solutions,
-        whose spread is ``<name>_stderr``. An ensemble of E networks has 1/E of the variance, and the same shift.
+        Leading order in 1/N. ``replicas`` independent estimates, whose spread is ``<name>_stderr``, each from ``samples`` sites:
+        4096 for one hidden layer, 16384 for variances of several and smooth activations. Else 1024, or twice as many as a layer has
+        vectors, and ``directions`` pairs of solutions, so that a variance has a relative error of the root of
+        2/(directions replicas). gamma = 0 beyond one output and plain steps: gamma = 1e-5. An ensemble of E networks has 1/E of the
+        variance, and the same shift.
     Errors
         Those of ``predict``; ``NotAvailable`` for what is not valid.
     Source
@@ -87,101 +86,49 @@ def fluctuations(
     data = check_data(flow, X, y, X_test)
     grid = check_times(flow, data, times)
     replicas, seed = check_count("replicas", replicas, 2), check_seed(seed)
-    kernels = _kernels(quantities)
-    deep = flow.hidden_layers != 1
+    kernels, wanted = _wanted(quantities)
     if flow.gamma == 0 and not centred:
         raise NotAvailable(
             "fluctuations: centred=False at gamma=0, where f(0) is infinite; allowed: centred=True, or gamma > 0"
         )
-    if deep and flow.gamma == 0:
-        return _lazy(flow, data, grid)
-    if deep and not smooth(flow.net):
-        raise NotAvailable(
-            f"fluctuations: {flow.net!r}: the slope of an activation jumps, and what neurons of several hidden layers answer to "
-            "holds its second derivative; allowed: one hidden layer (depth=2), or smooth activations such as 'gelu'"
-        )
-    sites = power_of_two("samples", (DEEP_SITES if deep else SITES) if samples is None else samples, data, flow)
+    known = _known(flow, data, grid)
     found = dynamics(flow)
     grids = grids_of(flow, data, grid, found)
-    problems = [replace(problem_of(flow, found, data, g, sites), exact=False) for g in grids]
-    if deep:  # variations leave the span of the fields, in which alone regressions are responses
-        problems = [following(p) for p in problems]
-    check_memory(problems[-1], deep_fluctuations.memory(problems[-1]) if deep else 0.0)
-    no_kinks = not any(a.kinks for a in flow.net.layer_activations)
-    curvature = curvature_function(flow, data)
-    ticks = [deep_fluctuations.ticks(p, len(grid.kept), kernels) if deep else p.steps for p in problems]
-    moments = Moments()
-    with Progress("fluctuations", replicas * sum(ticks), progress) as bar:
-        for number in range(replicas):
-
-            def compute(number: int = number) -> dict[str, Array]:
-                results = []
-                for g, problem in zip(grids, problems, strict=True):
-                    options = Options(g.kept, data.trained, centred, kernels, no_kinks, curvature, bar.advance)
-                    estimate = fluctuate_deep if deep else fluctuate
-                    results.append(estimate(problem, np.random.default_rng([seed, number]), options))
-                return _extrapolated(results)
-
-            key = ("fluctuations", flow, data, grids, kernels, centred, seed, number, sites, problems[0].sites.source)
-            moments.add(stored(checkpoint, key, compute))
-    values = {n: (moments.mean[n], moments.stderr(n)) for n in MEANING if n in moments.mean}
-    return _dataset(flow, data, grids[0], values, {"replicas": replicas, "samples": sites, "exact": 0})
+    options = Options(
+        grid.kept, data.trained, centred, kernels, not any(a.kinks for a in flow.net.layer_activations),
+        curvature_function(flow, data), losses_of(flow, data), check_count("directions", directions, 1),
+    )  # fmt: skip
+    plan = chosen(flow, [name for name in wanted if name not in known])
+    tasks = [Task(way, names, flow, found, data, grids, samples, options) for way, names in plan.items()]
+    values = {name: (value, np.zeros_like(value)) for name, value in known.items()}
+    with Progress("fluctuations", replicas * sum(task.ticks for task in tasks), progress) as bar:
+        for task in tasks:
+            moments = Moments()
+            for number in range(replicas):
+                compute = partial(task, [seed, number], bar.advance)
+                with threadpool_limits(task.way.threads, user_api="blas"):
+                    moments.add(stored(checkpoint, (*task.key, task.names, seed, number), compute))
+            values |= {name: (moments.mean[name], moments.stderr(name)) for name in task.names}
+    attrs = {"replicas": replicas, "samples": [task.sites for task in tasks], "ways": [*plan], "exact": int(not plan)}
+    return _dataset(flow, data, grids[0], {n: values[n] for n in wanted}, attrs)
 
 
-def _kernels(quantities: str | Sequence[str]) -> tuple[str, ...]:
-    """The kernels that are asked for beside the predictions."""
+def _wanted(quantities: str | Sequence[str]) -> tuple[tuple[str, ...], list[str]]:
+    """The kernels that are asked for, and all results."""
     listed = (quantities,) if isinstance(quantities, str) else tuple(quantities)
     for name in listed:
         if name not in QUANTITIES:
             raise InvalidArgument(f"quantities={quantities!r}: {name!r} is not known; allowed: {', '.join(QUANTITIES)}")
-    return tuple(name for name in QUANTITIES[1:] if name in listed)
+    names = {*(n if n in SHIFTS else f"{n}_variance" for n in listed)} | ({"f_covariance"} if "f" in listed else set())
+    return tuple(n for n in KERNELS if n in listed), [n for n in MEANING if n in names]
 
 
-def _extrapolated(results: Sequence[dict[str, Array]]) -> dict[str, Array]:
-    """Of gradient flow: the second result has half the step."""
-    if len(results) == 1:
-        return results[0]
-    coarse, fine = results
-    return {name: 2 * fine[name] - coarse[name] for name in fine}
-
-
-def _lazy(flow: Training, data: Data, grid: Grid) -> xr.Dataset:
-    """The closed form at gamma = 0: the tangent kernel stays, and differs from network to network."""
-    reasons = {
-        f"outputs={flow.outputs}": flow.outputs > 1,
-        "momentum or weight_decay": bool(flow.momentum or flow.weight_decay),
-    }
-    for reason, holds in reasons.items():
-        if holds:
-            raise NotAvailable(
-                f"fluctuations: {reason} at gamma=0 with several hidden layers; allowed: one output and plain steps, or gamma > 0"
-            )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExpansionWarning)
-        found = predict_at_initialisation(flow.net, data.inputs, ("K", "Theta", "A", "B"))
-    K, A, B = (found[name].values[-1] for name in ("Theta", "A", "B"))
-    kappa = A + B + B.transpose(0, 1, 3, 2)  # (mu, alpha, nu, beta), of one output neuron
+def _known(flow: Training, data: Data, grid: Grid) -> dict[str, Array]:
+    """What has a closed form."""
+    if flow.hidden_layers == 1 or not is_closed(flow):
+        return {}
     grids = (grid, grid.finer()) if flow.continuous else (grid,)
-    covariance = _extrapolated([{"f": _lazy_covariance(flow, data, g, K, kappa)} for g in grids])["f"]
-    values = {"f_covariance": covariance[:, None, :, :, None], "f_variance": np.einsum("tptp->tp", covariance)[:, None]}
-    return _dataset(flow, data, grid, {n: (v, np.zeros_like(v)) for n, v in values.items()}, {"exact": 1})
-
-
-def _lazy_covariance(flow: Training, data: Data, grid: Grid, K: Array, kappa: Array) -> Array:
-    P = len(data.inputs)
-    errors, curvature = error_function(flow, data), curvature_function(flow, data)
-    f, J = np.zeros(P), np.zeros((P, P * P))
-    kept, wanted = [], set(map(int, grid.kept))
-    for t in range(grid.steps):
-        if t in wanted:
-            kept.append(J)
-        delta, second = errors(f[None])[0], curvature(f[None, None])[0].reshape(P)
-        # delta f_mu has the memory of every entry (mu', alpha') of delta K
-        push = np.einsum("mn,a->mna", np.eye(P), delta).reshape(P, P * P)
-        J = J - grid.rate * K @ (second[:, None] * J) + grid.rate * push
-        f = f + grid.rate * K @ delta
-    joint = np.stack(kept)
-    return np.asarray(np.einsum("tmx,xy,sny->tmsn", joint, kappa.reshape(P * P, P * P), joint, optimize=True))
+    return extrapolated(lazy_fluctuations(flow, data, grids))
 
 
 _FULL = {

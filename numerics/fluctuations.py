@@ -39,8 +39,10 @@ class Options:
     centred: bool
     kernels: tuple[str, ...]  #: whose variances are wanted
     smooth: bool  #: the activation: then the shifts of the means too
-    curvature: Callable[[Array], tuple[Array, Array | None]]  #: second and third derivative of the loss at f
-    tick: Callable[[], None]
+    curvature: Callable[[Array], tuple[Array, Array]]  #: second and third derivative of the loss at f
+    losses: Callable[[Array], Array]  #: of predictions at all times
+    directions: int = 0  #: of resampling
+    tick: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,18 @@ class Neurons:
             f[t] = z * phi[t] / self.problem.parameters["gamma_0"]
         return Sites(f - f[0] if self.centred else f, phi, g)
 
+    def tangent_kernel(self, Phi: Array, G: Array) -> Array:
+        """Linear in changes of Phi (time, P, P, any) and G (time, K, P, K, P, any): the sum over the two layers of weights."""
+        (_, K, P), x = self.problem.shape, Phi.shape[-1]
+        flat = {"Phi": np.moveaxis(Phi, -1, 1).reshape(-1, P, P), "G": np.moveaxis(G, -1, 1).reshape(-1, K, P, K, P)}
+        below = self.run.call("NTK", G=np.ones((K, P, K, P)), Phi=self.problem.overlaps)
+        output = np.einsum("kc,pq->kpcq", np.eye(K), np.ones((P, P)))
+        above = self.run.call("NTK", G=output, Phi=np.ones((P, P))) - self.run.call(
+            "NTK", G=output, Phi=np.zeros((P, P))
+        )
+        found = below * flat["G"] + above * flat["Phi"][:, None, :, None, :]
+        return np.moveaxis(found.reshape(-1, x, K, P, K, P), 1, -1)
+
 
 @dataclass(frozen=True)
 class Feedback:
@@ -114,7 +128,7 @@ class Feedback:
     fewer: Neurons  #: of them, for mean responses
     delta: Array  #: (T, K, P)
     curvature: Array  #: second derivative of the loss, (T, K, P, K)
-    skew: Array | None  #: third derivative, if there is one output
+    skew: Array  #: third derivative, (T, K, P, K, K)
     step: float
 
     @property
@@ -126,12 +140,18 @@ class Feedback:
         """The change of the errors by a change of f, (n, any)."""
         return pushed(self.curvature, f)
 
-    def bias(self) -> Array:
-        """What the bias of the output, which is no average over neurons, adds to f by a change of the errors: (n, n)."""
-        _, K, P = self.delta.shape
-        run = self.neurons.run
-        weight = run.problem.parameters["lambda_b"] * run.problem.parameters["eta"] * run.m
-        return np.einsum("ts,kc,pq->tkpscq", weight, np.eye(K), np.ones((P, P))).reshape(self.size, self.size)
+    def added(self) -> Array:
+        """What training adds to f beside the readout's average over neurons, by a change of the errors: (n, n), of the bias."""
+        T, K, P = self.delta.shape
+        run, size = self.neurons.run, K * P
+        found = np.zeros((T, size, T, size))
+        for t in range(1, T):
+            # Phi = 0: what is added to the weights of the readout is an average over neurons already
+            taken = run.orders("f", run.problem.layers, t, t)
+            taken["Phi"] = np.zeros_like(taken["Phi"])
+            push = run.call("f_push", np.eye(size).reshape(K, P, size), **taken)["Delta"]
+            found[t, :, :t] = np.asarray(push).reshape(size, t, size)
+        return found.reshape(self.size, self.size)
 
     def response(self, average: Callable[[Sites], Array], live: NDArray[np.bool_]) -> Array:
         """The derivative of averages by the errors of the samples that are trained on: (averages, n)."""
@@ -177,17 +197,17 @@ def fluctuate(problem: Problem, rng: np.random.Generator, options: Options) -> d
         return np.concatenate(parts)
 
     whole = feedback.response(averages, live)
-    R = whole[:n] + feedback.bias() * live
+    R = whole[:n] + feedback.added() * live
     J = np.asarray(R @ feedback.pushed(np.eye(n)))
     o = sites.f.reshape(n, S)
     influence = np.linalg.solve(np.eye(n) - J, o - o.mean(axis=1, keepdims=True))
-    found = {"f_covariance": kept_times(np.asarray(influence @ influence.T / S).reshape(T, K, P, T, K, P), kept)}
-    if problem.parameters["C_b"] and not options.centred:
-        found["f_covariance"] = found["f_covariance"] + initial_bias(run, J, kept)
+    bias = bias_influence(run, J, options)
+    joint = (influence @ influence.T / S + bias @ bias.T).reshape(T, K, P, T, K, P)
+    found = {"f_covariance": kept_times(joint, kept)}
     found["f_variance"] = np.einsum("tkptkp->tkp", found["f_covariance"]).copy()
-    found |= _variances(sites, feedback, influence, whole[n:], options, problem)
+    found |= _variances(sites, feedback, (influence, bias), whole[n:], options, problem)
     if options.smooth:
-        found |= _shifts(run, feedback, sites, influence, R, J, kept)
+        found |= _shifts(run, feedback, sites, (influence, bias), R, J, rng, kept)
     return found
 
 
@@ -196,13 +216,16 @@ def kept_times(covariance: Array, kept: NDArray[np.int64]) -> Array:
     return np.asarray(covariance[kept][:, :, :, kept])
 
 
-def initial_bias(run: Run, J: Array, kept: NDArray[np.int64]) -> Array:
-    """The output's own bias at initialisation adds the same number to all predictions of an output."""
-    T, K, P = run.problem.shape
+def bias_influence(run: Run, J: Array, options: Options) -> Array:
+    """What one standard deviation of the output's own bias, of each output, does to f with all feedback: (n, K).
+
+    It adds the same number to all predictions of an output at initialisation, and lasts as long as weight decay lets it.
+    """
+    _, K, P = run.problem.shape
     parameters = run.problem.parameters
-    push = np.einsum("t,kc,p->tkpc", run.a, np.eye(K), np.ones(P)).reshape(-1, K)
-    answer = np.linalg.solve(np.eye(len(J)) - J, push * np.sqrt(parameters["C_b"]) / parameters["gamma_0"])
-    return kept_times((answer @ answer.T).reshape(T, K, P, T, K, P), kept)
+    lasts = run.a - 1.0 if options.centred else run.a
+    push = np.einsum("t,kc,p->tkpc", lasts, np.eye(K), np.ones(P)).reshape(-1, K)
+    return np.linalg.solve(np.eye(len(J)) - J, push * np.sqrt(parameters["C_b"]) / parameters["gamma_0"])
 
 
 def _kernels(s: Sites, kept: NDArray[np.int64], problem: Problem) -> dict[str, Array]:
@@ -215,58 +238,75 @@ def _kernels(s: Sites, kept: NDArray[np.int64], problem: Problem) -> dict[str, A
 
 
 def _variances(
-    s: Sites, feedback: Feedback, influence: Array, responses: Array, options: Options, problem: Problem
+    s: Sites,
+    feedback: Feedback,
+    influences: tuple[Array, Array],
+    responses: Array,
+    options: Options,
+    problem: Problem,
 ) -> dict[str, Array]:
     """N Var of Phi and G at equal times, and of the tangent kernel: of one neuron's contribution with all feedback."""
     kept = options.kept
     means = _kernels(s, kept, problem)
-    Phi_response, G_response = np.split(responses, [means["Phi"].size])
-    w = feedback.pushed(influence)
-    S, K = w.shape[1], s.g.shape[1]
-    total: dict[str, Array] = {n: np.zeros(m.shape) for n, m in means.items()} | {"NTK": np.zeros(means["G"].shape)}
-    rates = problem.parameters["lambda_W"], problem.parameters["lambda_b"]
-    below = problem.overlaps * rates[0] + rates[1]
-    same = np.eye(K)[:, None, :, None, None]
+    w, w_bias = (feedback.pushed(x) for x in influences)
+    S = w.shape[1]
+    total: dict[str, Array | float] = dict.fromkeys((*means, "NTK"), 0.0)
+
+    def add(own: dict[str, Array], w: Array, weight: float) -> None:
+        """Contributions to Phi and G (..., neurons), to which those of the errors come."""
+        parts = np.split(responses @ w, [means["Phi"].size])
+        own = {n: own[n] + part.reshape(*means[n].shape, -1) for n, part in zip(means, parts, strict=True)}
+        own["NTK"] = feedback.neurons.tangent_kernel(own["Phi"], own["G"])
+        for name, value in own.items():
+            total[name] = total[name] + weight * (value**2).sum(axis=-1)
+
     for low in range(0, S if options.kernels else 0, 256):
         part = slice(low, low + 256)
         phi, g = s.phi[kept][..., part], s.g[kept][..., part]
         own_phi = np.einsum("tpi,tqi->tpqi", phi, phi) - means["Phi"][..., None]
         own_g = np.einsum("tkpi,tcqi->tkpcqi", g, g) - means["G"][..., None]
-        own_phi += (Phi_response @ w[:, part]).reshape(own_phi.shape)
-        own_g += (G_response @ w[:, part]).reshape(own_g.shape)
-        both = below[:, None, :, None] * own_g + rates[0] * same * own_phi[:, None, :, None, :]
-        for name, own in (("Phi", own_phi), ("G", own_g), ("NTK", both)):
-            total[name] += (own**2).sum(axis=-1) / S
-    layers = {name: total[name] if name == "NTK" else total[name][None] for name in options.kernels}
+        add({"Phi": own_phi, "G": own_g}, w[:, part], 1 / S)
+    if options.kernels:
+        add({n: np.zeros(1) for n in means}, w_bias, 1.0)
+    layers = {n: np.asarray(total[n]) if n == "NTK" else np.asarray(total[n])[None] for n in options.kernels}
     return {f"{name}_variance": value for name, value in layers.items()}
 
 
 def _shifts(
-    run: Run, feedback: Feedback, s: Sites, influence: Array, R: Array, J: Array, kept: NDArray[np.int64]
+    run: Run,
+    feedback: Feedback,
+    s: Sites,
+    influences: tuple[Array, Array],
+    R: Array,
+    J: Array,
+    rng: np.random.Generator,
+    kept: NDArray[np.int64],
 ) -> dict[str, Array]:
     r"""N (E f - f) and N (E loss - loss), from the second order of the averages.
 
     With the change w of the errors that one neuron causes,
     :math:`f_1=(1-J)^{-1}[\langle\partial_wo\rangle+\tfrac12\langle\partial_{w'}^2o\rangle
     -\tfrac12R\,\ell'''\mathrm{Var}f]`: a neuron answers to the errors that it causes itself, and to the squares of those of the
-    others.
+    others, and of the output's bias.
     """
     shape = feedback.delta.shape
     S = s.f.shape[-1]
+    influence, bias = influences
     w = feedback.pushed(influence).reshape(*shape, S)
     h = feedback.step / (float(w.std()) or 1.0)
     centre = feedback.delta[..., None]
     own = (feedback.neurons(centre + h * w).f - feedback.neurons(centre - h * w).f) / (2 * h)
     h *= 10  # of second differences
-    others = np.roll(w, S // 2 + 1, axis=-1)
+    others = w[..., rng.permutation(S)]  # not by a shift: the sites are quasi-random, and neighbours know of each other
     square = (feedback.neurons(centre + h * others).f + feedback.neurons(centre - h * others).f - 2 * s.f) / h**2
+    for column in feedback.pushed(bias).T if bias.any() else ():
+        both = [feedback.neurons(centre + sign * h * column.reshape(*shape, 1)).f for sign in (1, -1)]
+        square = square + (both[0] + both[1] - 2 * s.f) / h**2
     push = (own + square / 2).mean(axis=-1).reshape(-1)
-    variance = (influence**2).mean(axis=1)
-    if feedback.skew is not None:
-        push = push - R @ (feedback.skew.reshape(-1) * variance) / 2
-    f1 = np.linalg.solve(np.eye(len(J)) - J, push).reshape(shape)
     T, K, P = shape
-    by_output = influence.reshape(T, K, P, S)
-    fluctuation = np.einsum("tkpi,tcpi->tkpc", by_output, by_output, optimize=True) / S
+    by_output = np.concatenate([influence / np.sqrt(S), bias], axis=1).reshape(T, K, P, -1)
+    fluctuation = np.einsum("tkpi,tcpi->tkpc", by_output, by_output, optimize=True)
+    push = push - R @ np.einsum("tkpcd,tcpd->tkp", feedback.skew, fluctuation).reshape(-1) / 2
+    f1 = np.linalg.solve(np.eye(len(J)) - J, push).reshape(shape)
     loss1 = -(run.delta * f1).sum(axis=(1, 2)) + (feedback.curvature * fluctuation).sum(axis=(1, 2, 3)) / 2
     return {"f1": f1[kept], "loss1": loss1[kept]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -98,23 +99,21 @@ def losses_of(flow: Training, data: Data) -> Callable[[Array], Array]:
     return lambda f: np.array([loss(x[:, : data.trained], data.labels) for x in f])
 
 
-def curvature_function(flow: Training, data: Data) -> Callable[[Array], tuple[Array, Array | None]]:
-    """F (T, K, P) -> the second derivative of the loss (T, K, P, K), and for one output the third (T, K, P)."""
+def curvature_function(flow: Training, data: Data) -> Callable[[Array], tuple[Array, Array]]:
+    """F (T, K, P) -> the second derivative of the loss by the outputs of a sample (T, K, P, K), and the third (T, K, P, K, K)."""
     expr, fs, ys = flow.loss.value(flow.outputs)
-    second = [[sp.lambdify([*fs, *ys], sp.diff(expr, a, b), "numpy") for b in fs] for a in fs]
-    third = sp.lambdify([*fs, *ys], sp.diff(expr, fs[0], 3), "numpy") if len(fs) == 1 else None
-    n = data.trained
+    n, K = data.trained, len(fs)
+    orders = [list(itertools.product(range(K), repeat=order)) for order in (2, 3)]
+    functions = [[sp.lambdify([*fs, *ys], expr.diff(*(fs[i] for i in ix)), "numpy") for ix in some] for some in orders]
 
-    def curvature(f: Array) -> tuple[Array, Array | None]:
+    def curvature(f: Array) -> tuple[Array, Array]:
         arguments = [*f.transpose(1, 0, 2)[:, :, :n], *data.labels]
-        out = np.zeros((*f.shape, f.shape[1]))
-        for k, row in enumerate(second):
-            for c, function in enumerate(row):
-                out[:, k, :n, c] = function(*arguments)
-        if third is None:
-            return out, None
-        skew = np.zeros_like(f)
-        skew[:, 0, :n] = third(*arguments)
-        return out, skew
+        found = []
+        for order, indices, some in zip((2, 3), orders, functions, strict=True):
+            out = np.zeros((*f.shape, *[K] * (order - 1)))
+            for (k, *rest), function in zip(indices, some, strict=True):
+                out[(slice(None), k, slice(n), *rest)] = function(*arguments)
+            found.append(out)
+        return found[0], found[1]
 
     return curvature

@@ -13,7 +13,6 @@ from typing import Protocol
 import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
-from scipy.linalg import solve_triangular
 from scipy.special import ndtri
 from scipy.stats import qmc
 
@@ -60,34 +59,18 @@ class Rotation:
         return np.asarray(scipy.fft.dct(x, norm="ortho", axis=-1) * self.signs[2])
 
 
-class Drawn:
-    """Standard normal numbers (sites) for one direction after the other, whatever it is; to be had again from the first one.
+class Recorded:
+    """A source that answers to vectors by their numbers: the first answer to a number is kept, whatever the vector then becomes."""
 
-    As many as fit well, half as many as sites, are orthonormal over the sites: averages of products are then without noise.
-    """
+    def __init__(self, source: Source) -> None:
+        self.source, self.rows = source, dict[int, Array]()
 
-    #: Rows that are drawn at a time, at least.
-    TOGETHER = 32
-
-    def __init__(self, sites: int, rng: np.random.Generator) -> None:
-        self.sites, self.rng = sites, rng
-        self.rows, self.used = np.zeros((0, sites)), 0
-
-    def again(self) -> Drawn:
-        """From the first one."""
-        self.used = 0
-        return self
-
-    def __call__(self, sent: Array) -> Array:
-        """Rows for as many directions (rows, sites)."""
-        since, self.used = self.used, self.used + len(sent)
-        while len(self.rows) < self.used:
-            new = self.rng.standard_normal((max(self.TOGETHER, self.used - len(self.rows)), self.sites))
-            if len(self.rows) + len(new) <= self.sites // 2:
-                new -= (new @ self.rows.T / self.sites) @ self.rows
-                new = solve_triangular(np.linalg.cholesky(new @ new.T / self.sites), new, lower=True)
-            self.rows = np.concatenate([self.rows, new])
-        return self.rows[since : self.used]
+    def __call__(self, sent: Array, numbers: NDArray[np.int64]) -> Array:
+        """(rows, sites) with a number each -> (rows, sites)."""
+        new = [i for i, number in enumerate(numbers.tolist()) if number not in self.rows]
+        if new:
+            self.rows |= dict(zip(numbers[new].tolist(), self.source(sent[new]), strict=True))
+        return np.array([self.rows[number] for number in numbers.tolist()]).reshape(sent.shape)
 
 
 class Embedding:

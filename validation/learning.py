@@ -122,6 +122,10 @@ def validate_training(
             allowed = ", ".join((*MEASURED, *VARIANCES))
             raise InvalidArgument(f"quantities={quantities!r}: {name!r} cannot be measured; allowed: {allowed}")
     scattered = tuple(n.removesuffix("_variance") for n in names if n in VARIANCES)
+    if scattered and equations is not None:
+        raise InvalidArgument(
+            f"quantities={quantities!r} with equations=: variances are those of derive(flow); allowed: {', '.join(MEASURED)}"
+        )
     means = tuple(n for n in names if n not in VARIANCES)
     common: dict[str, Any] = {"times": times, "X_test": X_test, "seed": seed}
     common |= {"checkpoint": checkpoint, "progress": progress}

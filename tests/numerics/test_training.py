@@ -19,7 +19,7 @@ from widthwise.numerics.problems import following, problem_of
 from widthwise.numerics.replicas import fingerprint
 from widthwise.numerics.samples import check_data
 from widthwise.numerics.sites import generate
-from widthwise.numerics.sources import Drawn, Embedding, Rotation, standard_normal
+from widthwise.numerics.sources import Embedding, Recorded, Rotation, standard_normal
 from widthwise.numerics.stepping import check_times
 from widthwise.numerics.training import predict_training
 from widthwise.theory.architecture import MLP
@@ -341,8 +341,8 @@ def test_conditioned_matrix_is_the_matrix():
     N, scale, weight = 40, 1.3, np.full(1, 1 / 40)
     W = rng.standard_normal((N, N)) / np.sqrt(N)
     below, above = Side(9, 9, N, weight), Side(9, 9, N, weight)
-    forward = Conditioned(below, above, lambda e: e @ W.T, scale)
-    backward = Conditioned(above, below, lambda d: d @ W, scale)
+    forward = Conditioned(below, above, lambda e, _: e @ W.T, scale)
+    backward = Conditioned(above, below, lambda d, _: d @ W, scale)
     h, z = rng.standard_normal((3, N)), rng.standard_normal((3, N))
     activities, gradients = [], []
     for t in range(3):
@@ -360,13 +360,16 @@ def test_conditioned_matrix_is_the_matrix():
     assert (len(below.origins), len(above.origins)) == (8, 9)
 
 
-def test_numbers_are_drawn_once_and_orthonormal():
-    source = Drawn(256, np.random.default_rng(0))
-    few, many = source(np.zeros((3, 256))), source(np.zeros((97, 256)))
-    again = source.again()(np.zeros((100, 256)))
-    assert_allclose(again, np.concatenate([few, many]))
-    assert_allclose(again @ again.T / 256, np.eye(100), atol=1e-10)
-    assert abs(float((source(np.zeros((200, 256)))[-100:] ** 2).mean()) - 1) < 0.1  # more than fit: independent
+def test_answers_to_numbered_vectors_are_kept():
+    source, rng = Recorded(Rotation(64, np.random.default_rng(0))), np.random.default_rng(1)
+    a, b = rng.standard_normal((2, 3, 64))
+    first = source(a, np.array([0, 2, 5]))
+    assert_allclose(source(b, np.array([5, 0, 1]))[:2], first[[2, 0]])
+    assert_allclose(
+        source(a, np.array([7, 1, 3])) @ source(a, np.array([7, 1, 3])).T,
+        (lambda v: v @ v.T)(np.stack([a[0], b[2], a[2]])),
+    )
+    assert source(np.zeros((0, 64)), np.zeros(0, dtype=int)).shape == (0, 64)
 
 
 def test_wrong_subjects():

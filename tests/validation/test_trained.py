@@ -91,6 +91,8 @@ def test_wrong_arguments():
         simulate_training(flow(width=8, learning_rate=0.1), X, Y, times=2, quantities="A")
     with pytest.raises(InvalidArgument, match="two different widths"):
         validate_training(subject, X, Y, times=2, widths=(16,))
+    with pytest.raises(InvalidArgument, match="with equations=: variances are those of derive"):
+        validate_training(subject, X, Y, times=2, quantities="f_variance", equations=dynamics(subject))
 
 
 # -------------------------------------------------------------------------------------- theory against literal networks

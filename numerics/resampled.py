@@ -1,0 +1,114 @@
+r"""Fluctuations and shifts of any network in training, from networks whose neurons are drawn again.
+
+A network of N neurons differs from the infinite one in how often each kind of neuron occurs. Given S sites of each layer and,
+for each matrix, what is new in its answers (``conditioned``), a solution is a function of the multiplicities of the sites, by which
+all averages of the derived equations are weighted. Take half of the sites of each layer twice, at random, and leave out the others:
+:math:`w_i=1\pm\epsilon_i` with signs of sum zero. To second order that is a network of N = S neurons around the one of the S sites,
+
+.. math::
+    f_\pm=f\pm\frac{\delta f}{\sqrt N}+\frac{\delta_2f}{N},\qquad N\,\mathrm{Cov}=E\,\delta f\,\delta f,\qquad f_1=E\,\delta_2f,
+
+over the signs: half-samples (McCarthy 1969). :math:`\delta f=(1-J)^{-1}s` for a random s with the covariance S of the sites,
+without J; no derivative is taken, and kinks count as much as there are sites near them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .causal import Layer, Problem, Run, conditioned
+from .conditioned import Neighbour
+from .fluctuations import Options
+from .sources import Recorded, Rotation
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Population:
+    """The random numbers of all sites, and of what is new in the answers of the matrices to the layers above and below.
+
+    The first solution decides these answers, by rotations, and all others receive them too.
+    """
+
+    seed: int
+    matrices: tuple[tuple[Recorded, Recorded], ...]
+
+    @classmethod
+    def of(cls, problem: Problem, rng: np.random.Generator) -> Population:
+        """A new one."""
+        sources = [Recorded(Rotation(problem.samples, rng)) for _ in range(2 * problem.layers - 2)]
+        return cls(int(rng.integers(1 << 62)), tuple(zip(sources[::2], sources[1::2], strict=True)))
+
+
+class Reweighted(Run):
+    """A solution for sites of given multiplicities (layers, sites), which predicts as a network does, f - f(0) if centred.
+
+    ``bias`` (K, 1): what the output's own bias at initialisation adds to f(0).
+    """
+
+    def __init__(self, problem: Problem, population: Population, weights: Array, bias: Array, *, centred: bool) -> None:
+        self.population, self.weights, self.bias, self.centred = population, weights, bias, centred
+        super().__init__(problem, np.random.default_rng(population.seed))
+        for layer, weight in zip(self.layers, weights, strict=True):
+            layer.weight[:] = weight / layer.sites
+
+    def _between(self, lower: Layer, upper: Layer, rng: np.random.Generator) -> tuple[Neighbour, Neighbour]:
+        return conditioned(self.problem, lower, upper, *self.population.matrices[lower.number - 1])
+
+    def _predict(self, t: int) -> None:
+        f = self._output(t, self.layers[-1].phi[t]) + self.a[t] * self.bias
+        self.f[t] = f
+        if self.centred:
+            self.f[t] -= self._output(0, self.layers[-1].phi[0]) + self.bias
+        self.delta[t] = self.problem.errors(self.f[t])
+
+
+def resample(problem: Problem, rng: np.random.Generator, options: Options) -> dict[str, Array]:
+    """One independent estimate from as many directions as are asked for, at the times that are kept."""
+    population = Population.of(problem, rng)
+    shape = (problem.layers, problem.samples)
+    N = problem.samples
+    bias_scale = np.sqrt(problem.parameters["C_b"] / N) / problem.parameters["gamma_0"]
+
+    def solved(weights: Array, bias: Array) -> dict[str, Array]:
+        run = Reweighted(problem, population, weights, bias, centred=options.centred).solve(options.tick)
+        return _measured(run, options)
+
+    centre = solved(np.ones(shape), np.zeros((problem.outputs, 1)))
+    squares: dict[str, Array | float] = {}
+    shifts: dict[str, Array | float] = {}
+    for _ in range(options.directions):
+        signs = np.stack([rng.permutation(np.resize([1.0, -1.0], shape[1])) for _ in range(shape[0])])
+        bias = bias_scale * rng.standard_normal((problem.outputs, 1))
+        plus, minus = (solved(1 + sign * signs, sign * bias) for sign in (1, -1))
+        share = N / options.directions
+        for name, value in centre.items():
+            half = (plus[name] - minus[name]) / 2
+            squares[name] = squares.get(name, 0.0) + share * half**2
+            shifts[name] = shifts.get(name, 0.0) + share * ((plus[name] + minus[name]) / 2 - value)
+        half = (plus["f"] - minus["f"]) / 2
+        squares["joint"] = squares.get("joint", 0.0) + share * np.multiply.outer(half, half)
+    found = {"f_variance": squares["f"], "f_covariance": squares["joint"], "f1": shifts["f"], "loss1": shifts["loss"]}
+    found |= {f"{name}_variance": squares[name] for name in options.kernels}
+    return {name: np.asarray(value) for name, value in found.items()}
+
+
+def ticks(problem: Problem, options: Options) -> int:
+    """How many steps one estimate reports."""
+    return problem.steps * (1 + 2 * options.directions)
+
+
+def _measured(run: Run, options: Options) -> dict[str, Array]:
+    k, layers = options.kept, range(1, run.problem.layers + 1)
+    found = {"f": run.f[k], "loss": options.losses(run.f)[k]}
+    if "NTK" in options.kernels:
+        found["NTK"] = run.ntk[k]
+    for name in options.kernels:
+        if name != "NTK":
+            axis = 2 if name == "Phi" else 3
+            found[name] = np.stack([[np.take(run.q[name][i][t], t, axis - 1) for t in k] for i in layers])
+    return found
