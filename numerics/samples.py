@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import sympy as sp
@@ -112,7 +113,8 @@ def curvature_function(flow: Training, data: Data) -> Callable[[Array], tuple[Ar
         for order, indices, some in zip((2, 3), orders, functions, strict=True):
             out = np.zeros((*f.shape, *[K] * (order - 1)))
             for (k, *rest), function in zip(indices, some, strict=True):
-                out[(slice(None), k, slice(n), *rest)] = function(*arguments)
+                place: tuple[Any, ...] = (slice(None), k, slice(n), *rest)
+                out[place] = function(*arguments)
             found.append(out)
         return found[0], found[1]
 
