@@ -116,12 +116,11 @@ def test_half_samples_against_the_feedback_of_neurons(name, monkeypatch):
     """Two routes that share the equations of one neuron only: all results in one number each, within five standard errors."""
     activation, options, labels, centred = ONE_LAYER[name]
     subject = flow(activation, 2, learning_rate=0.1, **options)
-    asked = {"times": [3, 8], "centred": centred, "quantities": ("f", "NTK", "Phi", "G", "f1", "loss1")}
-    expected = fluctuations(
-        subject, X, labels, **asked, **{"directions": 8, "samples": 1024} if name == "kinks" else {}
-    )
-    found = resampled(subject, labels, monkeypatch, **asked, directions=8, replicas=24, samples=256, seed=1)
-    for key in ("f_variance", "NTK_variance", "Phi_variance", "G_variance", "f1", "loss1"):
+    quantities = ("f", "NTK", "Phi", "G") if name == "kinks" else ("f", "NTK", "Phi", "G", "f1", "loss1")
+    asked = {"times": [3, 8], "centred": centred, "quantities": quantities}
+    expected = fluctuations(subject, X, labels, **asked)
+    found = resampled(subject, labels, monkeypatch, **asked, directions=6, replicas=16, samples=256, seed=1)
+    for key in (q if q in ("f1", "loss1") else f"{q}_variance" for q in quantities):
         truth = expected[key].values
         ratio = float((found[key].values * truth).sum() / (truth**2).sum())
         error = np.hypot(found[f"{key}_stderr"], expected[f"{key}_stderr"]).values
@@ -143,11 +142,13 @@ def test_half_samples_of_several_layers(known, monkeypatch):
     asked = {"times": [1, 3], "quantities": ("f", "NTK")}
     expected = fluctuations(flow("linear", 3, **options), X, Y, **asked)
     assert expected.attrs["exact"]
-    found = resampled(flow("linear", 3, **options), Y, monkeypatch, **asked, directions=16, replicas=16, samples=512)
+    found = resampled(flow("linear", 3, **options), Y, monkeypatch, **asked, directions=12, replicas=12, samples=512)
+    close = []
     for key in ("f_variance", "NTK_variance"):
         truth, error = expected[key].values, found[f"{key}_stderr"].values
         ratio = float((found[key].values * truth).sum() / (truth**2).sum())
-        assert (abs(ratio - 1) <= 5 * float(np.sum(error * np.abs(truth)) / (truth**2).sum())) == known, ratio
+        close.append(abs(ratio - 1) <= 5 * float(np.sum(error * np.abs(truth)) / (truth**2).sum()))
+    assert all(close) == known
 
 
 def test_shift_of_a_deep_network_after_one_step_by_hand():
@@ -156,10 +157,11 @@ def test_shift_of_a_deep_network_after_one_step_by_hand():
     The kernel is K(0) = |W^T w|^2 + |w|^2|h|^2 + |h'|^2, of mean 3 at any N; the second term is odd in the readout; and
     E f(0)^2 = 1/(gamma^2 N): f_1 = eta^3 gamma^2 y^3.
     """
-    subject = flow("linear", 3, gamma=2.0, learning_rate=0.4)
-    found = fluctuations(subject, [[1.0]], [1.5], times=[0, 1], quantities="f1", replicas=24, samples=256)
-    within(found, "f1", np.array([[0.0], [0.4**3 * 1.5**3 * 4]]), limit=4.0)
-    assert float(found.f1_stderr[1, 0]) < 0.22
+    subject = flow("linear", 3, gamma=20.0, learning_rate=0.4)
+    asked = {"quantities": "f1", "replicas": 24, "directions": 8, "samples": 256}
+    found = fluctuations(subject, [[1.0]], [1.5], times=[0, 1], **asked)
+    within(found, "f1", np.array([[0.0], [0.4**3 * 1.5**3 * 400]]), limit=4.0)
+    assert float(found.f1_stderr[1, 0]) < 15.0
 
 
 @pytest.mark.parametrize("activation", ["linear", "tanh"])
