@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..theory.errors import NotConverged
 from .conditioned import Conditioned, Fresh, Innovations, Neighbour, Side
 from .optimizer import kernels
 from .sites import Sites
@@ -24,6 +25,9 @@ from .sources import Embedding, Rotation, root, standard_normal
 Array = NDArray[np.float64]
 
 Tick = Callable[[], None]
+
+#: Predictions beyond this have diverged.
+DIVERGED = 1e6
 
 
 @dataclass(frozen=True)
@@ -191,6 +195,11 @@ class Run:
                 self._backward(layer, t)
             self._tangent_kernel(t)
             tick()
+            if not np.abs(self.f[t]).max() <= DIVERGED:
+                raise NotConverged(
+                    f"training diverges at step {t}: a prediction is {np.abs(self.f[t]).max():.3g}; allowed: a smaller "
+                    "learning_rate or gamma"
+                )
         return self
 
     def call(self, name: str, *arguments: Any, **more: Any) -> Any:

@@ -79,7 +79,7 @@ def fluctuations(
         2/(directions replicas). gamma = 0 beyond one output and plain steps: gamma = 1e-5. An ensemble of E networks has 1/E of the
         variance, and the same shift.
     Errors
-        Those of ``predict``; ``NotAvailable`` for what is not valid.
+        Those of ``predict``; ``NotAvailable`` for centred=False at gamma=0.
     Source
         Derived; for one hidden layer Bordelon & Pehlevan (arXiv:2304.03408).
     """
@@ -109,7 +109,14 @@ def fluctuations(
                 with threadpool_limits(task.way.threads, user_api="blas"):
                     moments.add(stored(checkpoint, (*task.key, task.names, seed, number), compute))
             values |= {name: (moments.mean[name], moments.stderr(name)) for name in task.names}
-    attrs = {"replicas": replicas, "samples": [task.sites for task in tasks], "ways": [*plan], "exact": int(not plan)}
+    attrs: dict[str, Any] = {
+        "replicas": replicas,
+        "samples": max((task.sites for task in tasks), default=0),
+        "exact": int(not plan),
+    }
+    attrs["ways"] = (
+        ", ".join(f"{way}: {' '.join(task.names)}" for way, task in zip(plan, tasks, strict=True)) or "closed form"
+    )
     return _dataset(flow, data, grids[0], {n: values[n] for n in wanted}, attrs)
 
 

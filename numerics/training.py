@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 from ..theory.dynamics import Dynamics, dynamics
 from ..theory.errors import InvalidArgument, NotConverged
 from ..theory.training import Training
-from .causal import Problem, Run
+from .causal import DIVERGED, Problem, Run
 from .labels import DIMS, MEANING, QUANTITIES, check_count, check_seed, coordinates, variable
 from .problems import check_memory, following, problem_of, smooth
 from .replicas import Moments, Progress, stored
@@ -30,8 +30,6 @@ Array = NDArray[np.float64]
 APART, HALVINGS, TRIAL = 0.02, 6, 256
 #: Of linear algebra: products here are small, and threads of two libraries wait for each other.
 THREADS = 1
-#: Predictions beyond this have diverged.
-DIVERGED = 1e6
 
 
 def predict_training(

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..theory.dynamics import Dynamics
+from ..theory.errors import NotConverged
 from ..theory.training import Training
 from . import deep_fluctuations, resampled
 from .causal import Problem
@@ -108,6 +109,11 @@ class Task:
         pairs = zip(self.problems, self.options, strict=True)
         results = [self.way.estimate(p, np.random.default_rng(seed), replace(o, tick=tick)) for p, o in pairs]
         found = extrapolated(results)
+        for name in self.names:
+            if not np.isfinite(found[name]).all():
+                raise NotConverged(
+                    f"{name} is not finite: training diverges; allowed: a smaller learning_rate or gamma"
+                )
         return {name: found[name] for name in self.names}
 
 

@@ -19,7 +19,7 @@ from widthwise.numerics.stepping import check_times
 from widthwise.numerics.training import predict_training
 from widthwise.theory.architecture import MLP
 from widthwise.theory.dynamics import dynamics
-from widthwise.theory.errors import InvalidArgument, NotAvailable
+from widthwise.theory.errors import InvalidArgument, NotAvailable, NotConverged
 from widthwise.theory.training import Training
 from widthwise.validation.trained import TrainedNetwork, simulate_training
 
@@ -89,6 +89,11 @@ def test_what_is_not_derived_is_said():
         fluctuations(flow("tanh", 3, learning_rate=0.1), X, Y, times=2, quantities=("f", "A"))
     with pytest.raises(InvalidArgument, match="directions=0"):
         fluctuations(flow("tanh", 3, learning_rate=0.1), X, Y, times=2, directions=0)
+    few = {"times": 16, "quantities": "f1", "samples": 64, "replicas": 2, "directions": 1}
+    for depth in (2, 3):
+        subject = flow("linear", depth, gamma=9.0, learning_rate=0.3)
+        with pytest.raises(NotConverged, match="training diverges at step"):
+            fluctuations(subject, X, 60 * Y, **few)
     assert not fluctuations(flow("tanh", 2, learning_rate=0.1), X, Y, times=0, samples=64, replicas=2).f_variance.any()
 
 
