@@ -171,7 +171,7 @@ def test_shift_of_a_deep_network_after_one_step_by_hand():
     assert float(found.f1_stderr[1, 0]) < 15.0
 
 
-@pytest.mark.parametrize("activation", ["linear", "tanh"])
+@pytest.mark.parametrize("activation", [pytest.param("linear", marks=pytest.mark.slow), "tanh"])
 def test_several_layers_in_the_lazy_limit(activation):
     """Influences at a small gamma against the tensors A and B of the tangent kernel at initialisation, up to gamma^2."""
     options = {"learning_rate": 0.1, "C_W": 1.1, "C_b": 0.1, "lambda_b": 0.3}
