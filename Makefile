@@ -12,6 +12,9 @@ export PYTHONSAFEPATH := 1
 demo: $(VENV)/.installed
 	$(BIN)/python examples/demo.py out
 
+# Two processes test side by side: threads of linear algebra beyond that only wait for each other.
+test test-all: export OPENBLAS_NUM_THREADS := 1
+
 test: $(VENV)/.tested lint
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not slow"
 
