@@ -46,9 +46,7 @@ class Problem:
     samples: int  #: sites of each layer
     exact: bool  #: sites linear in their sources: coefficients instead of samples
     kept: frozenset[int]  #: times at which all order parameters are wanted
-    followed: int = (
-        0  #: sites whose responses are followed as derivatives; 0: matrices are conditioned on their answers
-    )
+    followed: int = 0  #: sites whose responses are followed as derivatives; 0: matrices know what they answered
 
     @property
     def layers(self) -> int:

@@ -56,8 +56,7 @@ def fluctuate_deep(problem: Problem, rng: np.random.Generator, options: Options)
     saddle = Saddle(run)
     shape, L = problem.shape, problem.layers
     size = int(np.prod(shape))
-    curvature, _ = options.curvature(run.f)
-    feedback = -pushed(curvature, np.eye(size))
+    feedback = -pushed(options.derivative(2)(run.f), np.eye(size))
     count = problem.samples // MEASURING
     backward = [Backward(saddle, count, rng) for _ in range(2)]
     measuring = [Neurons(saddle, i + 1, problem.samples, rng) for i in range(L)]

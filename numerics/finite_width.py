@@ -18,8 +18,9 @@ from ..theory.training import Training
 from .fluctuations import Options
 from .labels import check_count, check_seed, coordinates, variable
 from .lazy_fluctuations import is_closed, lazy_fluctuations
+from .problems import kinked
 from .replicas import Moments, Progress, stored
-from .samples import Data, check_data, curvature_function, losses_of
+from .samples import Data, check_data, loss_derivative, losses_of
 from .stepping import Grid, check_times
 from .training import grids_of
 from .ways import SHIFTS, Task, chosen, extrapolated
@@ -95,8 +96,8 @@ def fluctuations(
     found = dynamics(flow)
     grids = grids_of(flow, data, grid, found)
     options = Options(
-        grid.kept, data.trained, centred, kernels, not any(a.kinks for a in flow.net.layer_activations),
-        curvature_function(flow, data), losses_of(flow, data), check_count("directions", directions, 1),
+        grid.kept, data.trained, centred, kernels, kinked(flow.net), partial(loss_derivative, flow, data),
+        losses_of(flow, data), directions=check_count("directions", directions, 1),
     )  # fmt: skip
     plan = chosen(flow, [name for name in wanted if name not in known])
     tasks = [Task(way, names, flow, found, data, grids, samples, options) for way, names in plan.items()]
@@ -109,14 +110,14 @@ def fluctuations(
                 with threadpool_limits(task.way.threads, user_api="blas"):
                     moments.add(stored(checkpoint, (*task.key, task.names, seed, number), compute))
             values |= {name: (moments.mean[name], moments.stderr(name)) for name in task.names}
+    closed = tuple(name for name in wanted if name in known)
+    taken = {"closed form": closed} if closed else {}
     attrs: dict[str, Any] = {
         "replicas": replicas,
         "samples": max((task.sites for task in tasks), default=0),
         "exact": int(not plan),
+        "ways": ", ".join(f"{way}: {' '.join(names)}" for way, names in (taken | plan).items()),
     }
-    attrs["ways"] = (
-        ", ".join(f"{way}: {' '.join(task.names)}" for way, task in zip(plan, tasks, strict=True)) or "closed form"
-    )
     return _dataset(flow, data, grids[0], {n: values[n] for n in wanted}, attrs)
 
 

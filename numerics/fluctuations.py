@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .causal import Problem, Run
+from .labels import DIMS
 
 Array = NDArray[np.float64]
 
@@ -38,9 +39,10 @@ class Options:
     trained: int  #: samples
     centred: bool
     kernels: tuple[str, ...]  #: whose variances are wanted
-    smooth: bool  #: the activation: then the shifts of the means too
-    curvature: Callable[[Array], tuple[Array, Array]]  #: second and third derivative of the loss at f
+    kinked: bool  #: an activation is
+    derivative: Callable[[int], Callable[[Array], Array]]  #: of the loss by its order, as a function of f
     losses: Callable[[Array], Array]  #: of predictions at all times
+    shifts: bool = False  #: of the means are wanted
     directions: int = 0  #: of resampling
     tick: Callable[[], None] = lambda: None
 
@@ -128,7 +130,6 @@ class Feedback:
     fewer: Neurons  #: of them, for mean responses
     delta: Array  #: (T, K, P)
     curvature: Array  #: second derivative of the loss, (T, K, P, K)
-    skew: Array  #: third derivative, (T, K, P, K, K)
     step: float
 
     @property
@@ -181,10 +182,9 @@ def fluctuate(problem: Problem, rng: np.random.Generator, options: Options) -> d
     run = Run(problem, rng).solve(options.tick)
     T, K, P = problem.shape
     neurons = Neurons(run, centred=options.centred)
-    fewer = Neurons(run, centred=options.centred, sites=RESPONDING if options.smooth else None)
-    curvature, skew = options.curvature(run.f)
-    step = (STEP if options.smooth else KINKED_STEP) * max(1e-12, float(np.abs(run.delta).max()))
-    feedback = Feedback(neurons, fewer, run.delta, curvature, skew, step)
+    fewer = Neurons(run, centred=options.centred, sites=None if options.kinked else RESPONDING)
+    step = (KINKED_STEP if options.kinked else STEP) * max(1e-12, float(np.abs(run.delta).max()))
+    feedback = Feedback(neurons, fewer, run.delta, options.derivative(2)(run.f), step)
     sites = neurons(run.delta[..., None])
     S = sites.f.shape[-1]
     kept = options.kept
@@ -206,8 +206,8 @@ def fluctuate(problem: Problem, rng: np.random.Generator, options: Options) -> d
     found = {"f_covariance": kept_times(joint, kept)}
     found["f_variance"] = np.einsum("tkptkp->tkp", found["f_covariance"]).copy()
     found |= _variances(sites, feedback, (influence, bias), whole[n:], options, problem)
-    if options.smooth:
-        found |= _shifts(run, feedback, sites, (influence, bias), R, J, rng, kept)
+    if options.shifts:
+        found |= _shifts(run, feedback, sites, (influence, bias), R, J, rng, options)
     return found
 
 
@@ -268,7 +268,7 @@ def _variances(
         add({"Phi": own_phi, "G": own_g}, w[:, part], 1 / S)
     if options.kernels:
         add({n: np.zeros(1) for n in means}, w_bias, 1.0)
-    layers = {n: np.asarray(total[n]) if n == "NTK" else np.asarray(total[n])[None] for n in options.kernels}
+    layers = {n: np.asarray(total[n])[None] if "layer" in DIMS[n] else np.asarray(total[n]) for n in options.kernels}
     return {f"{name}_variance": value for name, value in layers.items()}
 
 
@@ -280,7 +280,7 @@ def _shifts(
     R: Array,
     J: Array,
     rng: np.random.Generator,
-    kept: NDArray[np.int64],
+    options: Options,
 ) -> dict[str, Array]:
     r"""N (E f - f) and N (E loss - loss), from the second order of the averages.
 
@@ -306,7 +306,7 @@ def _shifts(
     T, K, P = shape
     by_output = np.concatenate([influence / np.sqrt(S), bias], axis=1).reshape(T, K, P, -1)
     fluctuation = np.einsum("tkpi,tcpi->tkpc", by_output, by_output, optimize=True)
-    push = push - R @ np.einsum("tkpcd,tcpd->tkp", feedback.skew, fluctuation).reshape(-1) / 2
+    push = push - R @ np.einsum("tkpcd,tcpd->tkp", options.derivative(3)(run.f), fluctuation).reshape(-1) / 2
     f1 = np.linalg.solve(np.eye(len(J)) - J, push).reshape(shape)
     loss1 = -(run.delta * f1).sum(axis=(1, 2)) + (feedback.curvature * fluctuation).sum(axis=(1, 2, 3)) / 2
-    return {"f1": f1[kept], "loss1": loss1[kept]}
+    return {"f1": f1[options.kept], "loss1": loss1[options.kept]}

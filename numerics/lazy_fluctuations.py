@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..theory.errors import ExpansionWarning
 from ..theory.training import Training
 from .predict import predict
-from .samples import Data, curvature_function, error_function
+from .samples import Data, error_function, loss_derivative
 from .stepping import Grid
 
 Array = NDArray[np.float64]
@@ -47,13 +47,13 @@ def lazy_fluctuations(flow: Training, data: Data, grids: Sequence[Grid]) -> list
 
 def _covariance(flow: Training, data: Data, grid: Grid, K: Array, kappa: Array) -> Array:
     P = len(data.inputs)
-    errors, curvature = error_function(flow, data), curvature_function(flow, data)
+    errors, curvature = error_function(flow, data), loss_derivative(flow, data, 2)
     f, J = np.zeros(P), np.zeros((P, P * P))
     kept, wanted = [], set(map(int, grid.kept))
     for t in range(grid.steps):
         if t in wanted:
             kept.append(J)
-        delta, second = errors(f[None])[0], curvature(f[None, None])[0].reshape(P)
+        delta, second = errors(f[None])[0], curvature(f[None, None]).reshape(P)
         # delta f_mu has the memory of every entry (mu', alpha') of delta K
         push = np.einsum("mn,a->mna", np.eye(P), delta).reshape(P, P * P)
         J = J - grid.rate * K @ (second[:, None] * J) + grid.rate * push

@@ -47,6 +47,11 @@ def problem_of(flow: Training, found: Dynamics, data: Data, grid: Grid, samples:
     )
 
 
+def kinked(net: MLP) -> bool:
+    """Whether an activation is a different formula on two sides of a point."""
+    return any(a.kinks for a in net.layer_activations)
+
+
 def smooth(net: MLP) -> bool:
     """Whether no slope of an activation jumps, so that its second derivative is a function."""
     for act in net.layer_activations:

@@ -14,7 +14,9 @@ without J; no derivative is taken, and kinks count as much as there are sites ne
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +24,7 @@ from numpy.typing import NDArray
 from .causal import Layer, Problem, Run, conditioned
 from .conditioned import Neighbour
 from .fluctuations import Options
+from .labels import DIMS
 from .sources import Recorded, Rotation
 
 Array = NDArray[np.float64]
@@ -103,12 +106,22 @@ def ticks(problem: Problem, options: Options) -> int:
 
 
 def _measured(run: Run, options: Options) -> dict[str, Array]:
-    k, layers = options.kept, range(1, run.problem.layers + 1)
-    found = {"f": run.f[k], "loss": options.losses(run.f)[k]}
-    if "NTK" in options.kernels:
-        found["NTK"] = run.ntk[k]
-    for name in options.kernels:
-        if name != "NTK":
-            axis = 2 if name == "Phi" else 3
-            found[name] = np.stack([[np.take(run.q[name][i][t], t, axis - 1) for t in k] for i in layers])
-    return found
+    kept = options.kept
+    found = {"f": run.f[kept], "loss": options.losses(run.f)[kept]}
+    return found | {name: KERNELS[name](run, kept) for name in options.kernels}
+
+
+def _equal_times(run: Run, kept: NDArray[np.int64], *, name: str) -> Array:
+    """A kernel of all layers, (layer, time, ...)."""
+    second = DIMS[name].index("time2") - DIMS[name].index("time") - 1
+    return np.stack(
+        [[np.take(kernel[t], t, second) for t in kept] for kernel in run.q[name][1 : run.problem.layers + 1]]
+    )
+
+
+#: Kernels at equal times, from a solution and the times.
+KERNELS: dict[str, Callable[[Run, NDArray[np.int64]], Array]] = {
+    "NTK": lambda run, kept: run.ntk[kept],
+    "Phi": partial(_equal_times, name="Phi"),
+    "G": partial(_equal_times, name="G"),
+}

@@ -100,22 +100,23 @@ def losses_of(flow: Training, data: Data) -> Callable[[Array], Array]:
     return lambda f: np.array([loss(x[:, : data.trained], data.labels) for x in f])
 
 
-def curvature_function(flow: Training, data: Data) -> Callable[[Array], tuple[Array, Array]]:
-    """F (T, K, P) -> the second derivative of the loss by the outputs of a sample (T, K, P, K), and the third (T, K, P, K, K)."""
+def loss_derivative(flow: Training, data: Data, order: int) -> Callable[[Array], Array]:
+    """F (T, K, P) -> the derivative of the loss by the outputs of a sample, (T, K, P, K, ...); zero for those not trained on."""
     expr, fs, ys = flow.loss.value(flow.outputs)
     n, K = data.trained, len(fs)
-    orders = [list(itertools.product(range(K), repeat=order)) for order in (2, 3)]
-    functions = [[sp.lambdify([*fs, *ys], expr.diff(*(fs[i] for i in ix)), "numpy") for ix in some] for some in orders]
+    indices = list(itertools.product(range(K), repeat=order))
+    functions = {  # derivatives commute: one for all orders of the same outputs
+        some: sp.lambdify([*fs, *ys], expr.diff(*(fs[k] for k in some)), "numpy")
+        for some in itertools.combinations_with_replacement(range(K), order)
+    }
 
-    def curvature(f: Array) -> tuple[Array, Array]:
+    def derivative(f: Array) -> Array:
         arguments = [*f.transpose(1, 0, 2)[:, :, :n], *data.labels]
-        found = []
-        for order, indices, some in zip((2, 3), orders, functions, strict=True):
-            out = np.zeros((*f.shape, *[K] * (order - 1)))
-            for (k, *rest), function in zip(indices, some, strict=True):
-                place: tuple[Any, ...] = (slice(None), k, slice(n), *rest)
-                out[place] = function(*arguments)
-            found.append(out)
-        return found[0], found[1]
+        values = {some: function(*arguments) for some, function in functions.items()}
+        out = np.zeros((*f.shape, *[K] * (order - 1)))
+        for k, *rest in indices:
+            place: tuple[Any, ...] = (slice(None), k, slice(n), *rest)
+            out[place] = values[tuple(sorted((k, *rest)))]
+        return out
 
-    return curvature
+    return derivative

@@ -198,7 +198,7 @@ def _solve(
     found: dict[str, Array] = {"f": run.f[k], "loss": np.array(history)[k], "NTK": run.ntk[k]}
     for name, numbers in layers.items():
         if name in names and len(numbers):
-            second = 2 if name in ("Phi", "A") else 3
+            second = DIMS[name].index("time2") - DIMS[name].index("time")
             found[name] = np.stack([np.take(run.q[name][i][k], k, axis=second) for i in numbers])
     return {name: found[name] for name in names if name in found}
 

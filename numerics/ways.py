@@ -15,7 +15,7 @@ from ..theory.training import Training
 from . import deep_fluctuations, resampled
 from .causal import Problem
 from .fluctuations import Options, fluctuate
-from .problems import check_memory, following, problem_of, smooth
+from .problems import check_memory, following, kinked, problem_of, smooth
 from .samples import Data
 from .stepping import Grid
 from .training import THREADS, power_of_two
@@ -40,8 +40,7 @@ class Way:
 
 
 def _of_neurons(flow: Training, name: str) -> bool:
-    kinks = any(a.kinks for a in flow.net.layer_activations)
-    return flow.hidden_layers == 1 and not (kinks and name in SHIFTS)
+    return flow.hidden_layers == 1 and not (name in SHIFTS and kinked(flow.net))
 
 
 def _of_influences(flow: Training, name: str) -> bool:
@@ -93,7 +92,8 @@ class Task:
         options: Options,
     ) -> None:
         self.way, self.names = WAYS[way], names
-        options = replace(options, kernels=tuple(k for k in options.kernels if f"{k}_variance" in names))
+        kernels = tuple(k for k in options.kernels if f"{k}_variance" in names)
+        options = replace(options, kernels=kernels, shifts=not set(SHIFTS).isdisjoint(names))
         self.options = [replace(options, kept=grid.kept) for grid in grids]
         problem = partial(problem_of, flow, found, data)
         sites = self.way.sites(problem(grids[-1], 1)) if samples is None else samples

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
@@ -14,7 +16,7 @@ from widthwise.numerics.fluctuations import Options, fluctuate
 from widthwise.numerics.interfaces import interface
 from widthwise.numerics.predict import predict
 from widthwise.numerics.problems import problem_of
-from widthwise.numerics.samples import check_data, curvature_function, losses_of
+from widthwise.numerics.samples import check_data, loss_derivative, losses_of
 from widthwise.numerics.stepping import check_times
 from widthwise.numerics.training import predict_training
 from widthwise.theory.architecture import MLP
@@ -196,7 +198,13 @@ def test_both_routes_for_one_hidden_layer(outputs):
     grid = check_times(subject, data, [0, 2, 6])
     problem = problem_of(subject, dynamics(subject), data, grid, 4096)
     options = Options(
-        grid.kept, 3, False, ("NTK", "Phi", "G"), True, curvature_function(subject, data), losses_of(subject, data)
+        grid.kept,
+        3,
+        False,
+        ("NTK", "Phi", "G"),
+        False,
+        partial(loss_derivative, subject, data),
+        losses_of(subject, data),
     )
     one, other = (
         [estimate(problem, np.random.default_rng([5, number]), options) for number in range(4)]
