@@ -103,11 +103,12 @@ def validate_training(
         Those of ``predict``.
     Valid
         A true theory fails with probability at most ``alpha``; for variances, whose estimates are skewed, about that from some
-        hundred networks on. ``equations`` puts another system in its place: a negative control.
+        hundred networks on. Where networks or replicas are few, only large deviations are failed. ``equations`` puts another
+        system in the place of the derived one: a negative control.
     Errors
-        Those of ``predict`` and ``simulate``; ``InvalidArgument`` for fewer than two widths.
+        Those of ``predict`` and ``simulate``; ``InvalidArgument`` for fewer than two widths, and for variances with ``equations``.
     Source
-        Student's t with the degrees of freedom of Welch and Satterthwaite; Bonferroni.
+        Student's t for errors from several samples (Cochran and Cox, Experimental Designs, 1950); Bonferroni.
     """
     check_alpha(alpha)
     counts = [networks] * len(widths) if isinstance(networks, int) else list(networks)
@@ -160,11 +161,10 @@ def compare(flow: Training, theory: xr.Dataset, simulations: Sequence[xr.Dataset
             widths, measured.reshape(len(widths), -1), errors.reshape(len(widths), -1), groups=groups, powers=powers
         )
         stderr = np.hypot(fit.stderr, noise)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            dof = stderr**4 / (fit.stderr**4 / fit.dof + noise**4 / max(1, theory.attrs["replicas"] - 1))
+        variances, dof = np.vstack([fit.variances, noise**2]), [*fit.dof, max(1, theory.attrs["replicas"] - 1)]
         sigma = sigmas(predicted.ravel(), fit.value, stderr)
         columns = {"measured": fit.value, "standard_error": stderr, "sigmas": sigma}
-        columns["p_value"] = p_values(sigma, np.where(np.isfinite(dof), dof, np.inf))
+        columns["p_value"] = p_values(sigma, variances, dof)
         tables.append(_rows(name, theory[name], columns))
         dims = theory[name].dims
         arrays |= {name: theory[name], f"{name}_stderr": theory[f"{name}_stderr"]}

@@ -141,7 +141,7 @@ def compare(
             "measured": fit.value,
             "standard_error": fit.stderr,
             "sigmas": sigma,
-            "p_value": p_values(sigma, fit.dof),
+            "p_value": p_values(sigma, fit.variances, fit.dof),
         }
         tables.append(_rows(name, predicted, columns))
         arrays |= _arrays(

@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy import stats
+from numpy.typing import ArrayLike, NDArray
+from scipy import special, stats
+from scipy.optimize import elementwise
 
 from ..theory.errors import InvalidArgument
 
@@ -18,16 +19,23 @@ Array = NDArray[np.float64]
 
 #: Differences below this, relative to the scale of the quantity, are rounding.
 ROUNDING = 1e-9
+#: Logarithms of p-values below this are those of zero.
+LEAST = -600.0
 
 
 @dataclass(frozen=True)
 class Extrapolation:
-    """Intercepts of y(n) = sum_p c_p n^p, one for each column, with standard errors and degrees of freedom."""
+    """Intercepts of y(n) = sum_p c_p n^p, one for each column, with what each width adds to their variance."""
 
     value: Array
-    stderr: Array
-    dof: Array
+    variances: Array  #: (w, columns)
+    dof: Array  #: (w,), degrees of freedom of these
     slope: Array
+
+    @property
+    def stderr(self) -> Array:
+        """Of the intercepts."""
+        return np.asarray(np.sqrt(self.variances.sum(axis=0)))
 
 
 def extrapolate(
@@ -42,7 +50,7 @@ def extrapolate(
         widths: (w,); y, stderr: (w, columns); groups: (w,), the number of groups behind each standard error.
     Valid
         :math:`r_k` is the geometric mean of :math:`s_k/s_0` over all columns. Weights from each column's own noise would
-        correlate with its estimate and bias the intercept; pooled ones hardly do. Degrees of freedom: Welch-Satterthwaite.
+        correlate with its estimate and bias the intercept; pooled ones hardly do.
     Errors
         ``InvalidArgument`` for fewer widths than powers.
     """
@@ -58,16 +66,8 @@ def extrapolate(
     design = np.stack([scaled**p for p in powers], axis=1)
     solution = np.linalg.pinv(design / ratio[:, None]) / ratio  # (powers, w): c = solution @ y
     h = solution[0]
-    variance = h[:, None] ** 2 * stderr**2
-    total = variance.sum(axis=0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        dof = total**2 / (variance**2 / (np.asarray(groups, dtype=float)[:, None] - 1)).sum(axis=0)
-    return Extrapolation(
-        h @ y,
-        np.sqrt(total),
-        np.where(total > 0, dof, np.inf),
-        (solution[1] @ y * widths[0]) if len(powers) > 1 else np.zeros(y.shape[1]),
-    )
+    slope = (solution[1] @ y * widths[0]) if len(powers) > 1 else np.zeros(y.shape[1])
+    return Extrapolation(h @ y, h[:, None] ** 2 * stderr**2, np.asarray(groups, dtype=float) - 1, slope)
 
 
 def sigmas(predicted: Array, measured: Array, stderr: Array, *, scale: float = 0.0) -> Array:
@@ -83,9 +83,32 @@ def sigmas(predicted: Array, measured: Array, stderr: Array, *, scale: float = 0
     return np.where(noisy, difference / np.where(noisy, stderr, 1.0), exact)
 
 
-def p_values(sigma: Array, dof: Array) -> Array:
-    """Two-sided p-values of Student's t."""
-    return np.asarray(2 * stats.t.sf(np.abs(sigma), dof), dtype=float)
+def p_values(sigma: Array, variances: Array, dof: ArrayLike) -> Array:
+    r"""Two-sided p-values of deviations in units of an error to which several samples add.
+
+    Equation
+        p solves :math:`|\sigma|=\sum_iv_i\,t_{\nu_i}(p)/\sum_iv_i`, with :math:`t_\nu(p)` what Student's t of :math:`\nu` degrees
+        of freedom exceeds with probability p on either side (Cochran and Cox 1950).
+    Shapes
+        sigma (columns,); variances (samples, columns), whose sum is the square of the error; dof (samples,).
+    Valid
+        For normal samples too large rather than too small, at all p. One t of the degrees of freedom of Welch and Satterthwaite
+        is not: at the p of a thousand comparisons it alarms up to seven times as often as it says, since the degrees of freedom
+        come out large just where a variance comes out small.
+    """
+    size, columns = np.abs(np.asarray(sigma, dtype=float)), np.asarray(variances, dtype=float)
+    total = columns.sum(axis=0)
+    found = np.where(size > 0, 0.0, 1.0)
+    noisy = np.isfinite(size) & (size > 0) & (total > 0)
+    if noisy.any():
+        share, nu = columns[:, noisy] / total[noisy], np.asarray(dof, dtype=float)[:, None]
+
+        def beyond(log_p: Array, size: Array, *share: Array) -> Array:
+            return size + sum(s * special.stdtrit(n, np.exp(log_p) / 2) for s, n in zip(share, nu, strict=True))
+
+        root = elementwise.find_root(beyond, (LEAST, 0.0), args=(size[noisy], *share))
+        found[noisy] = np.where(root.success, np.exp(root.x), 0.0)
+    return found
 
 
 @dataclass(frozen=True)
@@ -113,7 +136,7 @@ class Verdict:
         limit = stats.norm.isf(self.threshold / 2)
         return (
             f"{word}: {self.comparisons} comparisons, family-wise false-alarm rate at most {self.alpha:g} "
-            f"(each fails beyond {limit:.2f} sigma)"
+            f"(each fails at p < {self.threshold:.1e}: beyond {limit:.2f} sigma, or more where networks are few)"
         )
 
 

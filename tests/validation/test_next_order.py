@@ -43,10 +43,10 @@ def test_next_order_agrees_where_the_leading_order_fails(case):
     y, error, predicted = residuals(*case)
     groups = np.array([run.attrs["groups"] for run in case[2]], dtype=float)
     fit = extrapolate(np.array(WIDTHS, dtype=float), y, error, groups=groups)
-    right = p_values(sigmas(predicted, fit.value, fit.stderr), fit.dof)
+    right = p_values(sigmas(predicted, fit.value, fit.stderr), fit.variances, fit.dof)
     assert judge(right, ALPHA).passed, (predicted, fit.value, fit.stderr)
     # the leading order by itself says that these residuals vanish: it fails at one of these widths, beyond doubt
     assert (np.abs(y / error).max(axis=0) > 6).any()
     # controls: a next order of the opposite sign
-    wrong = p_values(sigmas(-predicted, fit.value, fit.stderr), fit.dof)
+    wrong = p_values(sigmas(-predicted, fit.value, fit.stderr), fit.variances, fit.dof)
     assert not judge(wrong, ALPHA).passed
