@@ -17,6 +17,9 @@ from .inputs import check_inputs
 
 Array = NDArray[np.float64]
 
+#: Predictions at which a loss is seen to depend on them, or not.
+PROBES = (-1.0, 0.0, 0.5)
+
 
 @dataclass(frozen=True)
 class Data:
@@ -57,12 +60,37 @@ def check_data(flow: Training, X: ArrayLike, y: ArrayLike, X_test: ArrayLike | N
     start = float(loss_function(flow)(np.zeros_like(labels), labels))
     if not np.isfinite(start):
         raise InvalidArgument(f"loss={flow.loss} is {start} at f = 0, where training starts; allowed: a finite loss")
+    _check_labels(flow, labels)
     if X_test is None:
         return Data(inputs, labels, len(inputs))
     test = check_inputs(X_test)
     if test.shape[1] != inputs.shape[1]:
         raise InvalidInput(f"X_test has {test.shape[1]} features, and X has {inputs.shape[1]}; allowed: as many")
     return Data(np.vstack([inputs, test]), labels, len(inputs))
+
+
+def _check_labels(flow: Training, labels: Array) -> None:
+    """Labels that the loss is made for, and that it answers to: logistic losses of labels 0 are constants."""
+    low, high = flow.loss.labels
+    for sample, own in enumerate(labels.T):
+        if not ((low <= own) & (own <= high)).all():
+            raise InvalidInput(
+                f"y[{sample}]={_shown(own)} with loss={flow.loss}; allowed: labels from {low:g} to {high:g}"
+            )
+    data = Data(np.zeros((labels.shape[1], 1)), labels, labels.shape[1])
+    errors = error_function(flow, data)
+    with np.errstate(all="ignore"):
+        seen = sum(np.abs(errors(np.full_like(labels, f))).max(axis=0) for f in PROBES)
+    for idle in np.flatnonzero(np.asarray(seen) == 0):
+        raise InvalidInput(
+            f"y[{idle}]={_shown(labels[:, idle])} with loss={flow.loss}: this loss does not depend on the prediction, so "
+            "that the sample is not trained on; allowed: labels that it answers to (-1 or 1 for logistic and exponential, one-hot "
+            "for cross_entropy), or X_test for samples without a label"
+        )
+
+
+def _shown(label: Array) -> str:
+    return f"{label[0]:g}" if len(label) == 1 else f"({', '.join(f'{x:g}' for x in label)})"
 
 
 def error_function(flow: Training, data: Data) -> Callable[[Array], Array]:

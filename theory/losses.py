@@ -3,6 +3,7 @@ r"""Losses of one sample, and the errors :math:`\Delta_k=-\partial\ell/\partial 
 from __future__ import annotations
 
 import ast
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -76,6 +77,10 @@ class Loss:
     name: str
     of: Callable[[Vector, Vector], sp.Expr]
     separate: bool = True  #: a sum over outputs of the same function of each
+    labels: tuple[float, float] = (
+        -math.inf,
+        math.inf,
+    )  #: least and largest, beyond which it has no minimum or no meaning
 
     def value(self, outputs: int) -> tuple[sp.Expr, Vector, Vector]:
         """The loss of K outputs as an expression, with its symbols for predictions and labels."""
@@ -108,7 +113,7 @@ LOSSES = {
     "mse": Loss("mse", _separate((f - y) ** 2 / 2)),
     "logistic": Loss("logistic", _separate(sp.log(1 + sp.exp(-y * f)))),
     "exponential": Loss("exponential", _separate(sp.exp(-y * f))),
-    "cross_entropy": Loss("cross_entropy", _cross_entropy, separate=False),
+    "cross_entropy": Loss("cross_entropy", _cross_entropy, separate=False, labels=(0.0, 1.0)),
 }
 
 

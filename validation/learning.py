@@ -19,14 +19,16 @@ from ..theory.errors import InvalidArgument
 from ..theory.training import Training
 from .judged import Judged
 from .trained import MEASURED, simulate_training
-from .verdict import check_alpha, extrapolate, judge, p_values, sigmas
+from .verdict import Extrapolation, check_alpha, extrapolate, judge, p_values, sigmas
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Array = NDArray[np.float64]
-#: What is confronted with the theory of fluctuations.
-VARIANCES = ("f_variance", "NTK_variance")
+#: What is confronted with the theory of fluctuations, by what it is the scatter or the shift of.
+VARIANCES = {"f_variance": "f", "NTK_variance": "NTK"}
+SHIFTS = {"f1": "f", "loss1": "loss"}
+COMPARED = (*MEASURED, *VARIANCES, *SHIFTS)
 DEFAULT_WIDTHS = (128, 256, 512)
 #: With this many widths two orders are left free instead of one.
 ENOUGH_FOR_TWO = 4
@@ -50,7 +52,7 @@ class TrainingReport(Judged):
     @property
     def quantities(self) -> tuple[str, ...]:
         """The quantities compared."""
-        return tuple(name for name in (*MEASURED, *VARIANCES) if f"{name}_sigmas" in self.data)
+        return tuple(name for name in COMPARED if f"{name}_sigmas" in self.data)
 
     def plot(self, name: str | None = None) -> Figure:
         """Loss, predictions and kernels, theory beside networks; ``"kernels"``: heat maps; ``"sigmas"``: their histogram."""
@@ -95,18 +97,22 @@ def validate_training(
 
     Equation
         Numbers are measured at several widths N and extrapolated, :math:`y(N)=c_0+c_1/N` (and :math:`c_2/N^2` from four on);
-        :math:`(c_0-\mathrm{theory})/\mathrm{stderr}` is judged, with the errors of both.
+        :math:`(c_0-\mathrm{theory})/\mathrm{stderr}` is judged, with the errors of both. For shifts of the mean :math:`c_1`, with
+        :math:`c_2/N^2` left free and the prediction as the measurement at infinite width.
     Shapes
         As ``predict`` and ``simulate``; ``networks`` at each width, or one number for each. ``quantities`` beside theirs:
-        "f_variance", "NTK_variance", N times the variance over initialisations, confronted with ``fluctuations``.
+        "f_variance", "NTK_variance", N times the variance over initialisations, and "f1", "loss1", N times the shift of the mean,
+        confronted with ``fluctuations``.
     Units
         Those of ``predict``.
     Valid
         A true theory fails with probability at most ``alpha``; for variances, whose estimates are skewed, about that from some
-        hundred networks on. Where networks or replicas are few, only large deviations are failed. ``equations`` puts another
-        system in the place of the derived one: a negative control.
+        hundred networks on. Shifts want thousands of narrow networks, and ``samples`` times ``replicas`` above their number times
+        the width, so that the noise of the prediction stays below theirs. Where networks or replicas are few, only
+        large deviations are failed. ``equations`` puts another system in the place of the derived one: a negative control.
     Errors
-        Those of ``predict`` and ``simulate``; ``InvalidArgument`` for fewer than two widths, and for variances with ``equations``.
+        Those of ``predict`` and ``simulate``; ``InvalidArgument`` for fewer than two widths, and for variances or shifts with
+        ``equations``.
     Source
         Student's t for errors from several samples (Cochran and Cox, Experimental Designs, 1950); Bonferroni.
     """
@@ -117,27 +123,22 @@ def validate_training(
             f"widths={tuple(widths)!r}, networks={networks!r}; allowed: at least two different widths, and one number of "
             "networks or one for each"
         )
-    names = (quantities,) if isinstance(quantities, str) else tuple(quantities)
-    for name in names:
-        if name not in (*MEASURED, *VARIANCES):
-            allowed = ", ".join((*MEASURED, *VARIANCES))
-            raise InvalidArgument(f"quantities={quantities!r}: {name!r} cannot be measured; allowed: {allowed}")
-    scattered = tuple(n.removesuffix("_variance") for n in names if n in VARIANCES)
-    if scattered and equations is not None:
+    names = _names(quantities)
+    means, finite = (tuple(n for n in names if (n in MEASURED) == is_mean) for is_mean in (True, False))
+    if finite and equations is not None:
         raise InvalidArgument(
-            f"quantities={quantities!r} with equations=: variances are those of derive(flow); allowed: {', '.join(MEASURED)}"
+            f"quantities={quantities!r} with equations=: {finite[0]} is that of derive(flow); allowed: {', '.join(MEASURED)}"
         )
-    means = tuple(n for n in names if n not in VARIANCES)
     common: dict[str, Any] = {"times": times, "X_test": X_test, "seed": seed}
     common |= {"checkpoint": checkpoint, "progress": progress}
-    measured = tuple(dict.fromkeys((*means, *scattered)))
+    measured = tuple(dict.fromkeys((VARIANCES | SHIFTS).get(n, n) for n in names))
     theory = predict_training(
         flow, X, y, quantities=means, samples=samples, replicas=replicas, equations=equations, **common
     )
-    if scattered:
-        found = fluctuations(flow, X, y, quantities=scattered, centred=centred, replicas=replicas, **common)
-        wanted = [key for n in scattered for key in (f"{n}_variance", f"{n}_variance_stderr")]
-        theory = theory.assign(found[wanted].data_vars)
+    if finite:
+        asked = tuple(VARIANCES.get(n, n) for n in finite)
+        found = fluctuations(flow, X, y, quantities=asked, centred=centred, replicas=replicas, **common)
+        theory = theory.assign(found[[key for n in finite for key in (n, f"{n}_stderr")]].data_vars)
     simulations = [
         simulate_training(
             flow, X, y, quantities=measured, width=n, networks=c, centred=centred, workers=workers, **common
@@ -150,16 +151,10 @@ def validate_training(
 def compare(flow: Training, theory: xr.Dataset, simulations: Sequence[xr.Dataset], *, alpha: float) -> TrainingReport:
     """The report on a theory and simulations at several widths."""
     widths = np.array([s.attrs["width"] for s in simulations], dtype=float)
-    groups = np.array([s.attrs["groups"] for s in simulations], dtype=float)
-    powers = (0, -1) if len(widths) < ENOUGH_FOR_TWO else (0, -1, -2)
     tables, arrays = [], dict[str, Any]()
-    for name in (n for n in (*MEASURED, *VARIANCES) if n in theory and n in simulations[0]):
+    for name in (n for n in COMPARED if n in theory and SHIFTS.get(n, n) in simulations[0]):
         predicted, noise = theory[name].values, theory[f"{name}_stderr"].values.ravel()
-        measured = np.stack([s[name].values for s in simulations])
-        errors = np.stack([s[f"{name}_stderr"].values for s in simulations])
-        fit = extrapolate(
-            widths, measured.reshape(len(widths), -1), errors.reshape(len(widths), -1), groups=groups, powers=powers
-        )
+        measured, errors, fit = _measured(name, theory, simulations)
         stderr = np.hypot(fit.stderr, noise)
         variances, dof = np.vstack([fit.variances, noise**2]), [*fit.dof, max(1, theory.attrs["replicas"] - 1)]
         sigma = sigmas(predicted.ravel(), fit.value, stderr)
@@ -180,6 +175,34 @@ def compare(flow: Training, theory: xr.Dataset, simulations: Sequence[xr.Dataset
     data = xr.Dataset(arrays, {"width": widths.astype(int)}).assign_attrs(theory.attrs)
     data.attrs |= {"alpha": alpha, "networks": [int(s.attrs["networks"]) for s in simulations]}
     return TrainingReport(table, verdict, data, flow)
+
+
+def _names(quantities: str | Sequence[str]) -> tuple[str, ...]:
+    listed = (quantities,) if isinstance(quantities, str) else tuple(quantities)
+    for name in listed:
+        if name not in COMPARED:
+            raise InvalidArgument(
+                f"quantities={quantities!r}: {name!r} cannot be measured; allowed: {', '.join(COMPARED)}"
+            )
+    return listed
+
+
+def _measured(name: str, theory: xr.Dataset, simulations: Sequence[xr.Dataset]) -> tuple[Array, Array, Extrapolation]:
+    """A quantity at each width with its errors, (width, ...), and the fit in 1/N."""
+    widths = np.array([s.attrs["width"] for s in simulations], dtype=float)
+    groups = np.array([s.attrs["groups"] for s in simulations], dtype=float)
+    mean = SHIFTS.get(name, name)
+    y, errors = (np.stack([s[key].values for s in simulations]) for key in (mean, f"{mean}_stderr"))
+    flat = [x.reshape(len(widths), -1) for x in (y, errors)]
+    if name not in SHIFTS:
+        powers = (0, -1) if len(widths) < ENOUGH_FOR_TWO else (0, -1, -2)
+        return y, errors, extrapolate(widths, *flat, groups=groups, powers=powers)
+    limit = [theory[key].values for key in (mean, f"{mean}_stderr")]
+    flat = [np.vstack([x, at.reshape(1, -1)]) for x, at in zip(flat, limit, strict=True)]
+    widths, groups = np.append(widths, np.inf), np.append(groups, max(2, theory.attrs["replicas"]))
+    fit = extrapolate(widths, *flat, groups=groups, powers=(0, -1, -2), power=-1)
+    scale = widths[:-1].reshape(-1, *[1] * limit[0].ndim)
+    return scale * (y - limit[0]), scale * errors, fit
 
 
 def _rows(name: str, theory: xr.DataArray, columns: dict[str, Array]) -> pd.DataFrame:

@@ -19,35 +19,38 @@ Array = NDArray[np.float64]
 
 #: Differences below this, relative to the scale of the quantity, are rounding.
 ROUNDING = 1e-9
+#: A smaller error, relative to the largest one of other widths, has no more weight.
+EXACT = 1e-5
 #: Logarithms of p-values below this are those of zero.
 LEAST = -600.0
 
 
 @dataclass(frozen=True)
 class Extrapolation:
-    """Intercepts of y(n) = sum_p c_p n^p, one for each column, with what each width adds to their variance."""
+    """One coefficient of y(n) = sum_p c_p n^p for each column, with what each width adds to its variance."""
 
     value: Array
     variances: Array  #: (w, columns)
     dof: Array  #: (w,), degrees of freedom of these
-    slope: Array
 
     @property
     def stderr(self) -> Array:
-        """Of the intercepts."""
+        """Of the coefficients."""
         return np.asarray(np.sqrt(self.variances.sum(axis=0)))
 
 
 def extrapolate(
-    widths: Array, y: Array, stderr: Array, *, groups: Array, powers: tuple[int, ...] = (0, -1)
+    widths: Array, y: Array, stderr: Array, *, groups: Array, powers: tuple[int, ...] = (0, -1), power: int = 0
 ) -> Extrapolation:
     r"""The limit :math:`1/n\to0` of measurements at several widths, by least squares with the next order free.
 
     Equation
         :math:`y_k = c_0 + c_1/n_k`, solved with weights :math:`1/r_k^2`; :math:`\mathrm{Var}\,c_0=\sum_k h_k^2 s_k^2` with the
-        coefficients h of the linear solution and each column's own standard errors s.
+        coefficients h of the linear solution and each column's own standard errors s. The coefficient of ``power``, if another one
+        than the intercept is wanted.
     Shapes
-        widths: (w,); y, stderr: (w, columns); groups: (w,), the number of groups behind each standard error.
+        widths: (w,), of which one may be infinite; y, stderr: (w, columns); groups: (w,), the number of groups behind each
+        standard error.
     Valid
         :math:`r_k` is the geometric mean of :math:`s_k/s_0` over all columns. Weights from each column's own noise would
         correlate with its estimate and bias the intercept; pooled ones hardly do.
@@ -60,14 +63,15 @@ def extrapolate(
             f"widths={widths.astype(int).tolist()} are too few to leave the next order free; "
             f"allowed: at least {len(powers)} different ones"
         )
-    noisy = (stderr > 0).all(axis=0)
-    ratio = np.exp(np.log(stderr[:, noisy] / stderr[0, noisy]).mean(axis=1)) if noisy.any() else np.ones(len(widths))
+    # what is exact at one width weighs as if its error were small beside the others'
+    weighed = np.maximum(stderr, EXACT * stderr.max(axis=0))
+    noisy = (weighed > 0).all(axis=0)
+    ratio = np.exp(np.log(weighed[:, noisy] / weighed[0, noisy]).mean(axis=1)) if noisy.any() else np.ones(len(widths))
     scaled = widths / widths[0]
     design = np.stack([scaled**p for p in powers], axis=1)
     solution = np.linalg.pinv(design / ratio[:, None]) / ratio  # (powers, w): c = solution @ y
-    h = solution[0]
-    slope = (solution[1] @ y * widths[0]) if len(powers) > 1 else np.zeros(y.shape[1])
-    return Extrapolation(h @ y, h[:, None] ** 2 * stderr**2, np.asarray(groups, dtype=float) - 1, slope)
+    h = solution[powers.index(power)] * widths[0] ** -power
+    return Extrapolation(h @ y, h[:, None] ** 2 * stderr**2, np.asarray(groups, dtype=float) - 1)
 
 
 def sigmas(predicted: Array, measured: Array, stderr: Array, *, scale: float = 0.0) -> Array:

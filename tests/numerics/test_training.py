@@ -306,6 +306,20 @@ def test_wrong_data(options, error, text):
         predict_training(flow("tanh", 3, learning_rate=0.1), **arguments)
 
 
+@pytest.mark.parametrize(
+    ("loss", "labels", "text"),
+    [
+        ("logistic", [0, 1, -1], r"y\[0\]=0 with loss='logistic': this loss does not depend on the prediction"),
+        ("cross_entropy", [1, 0, -1], r"y\[2\]=-1 with loss='cross_entropy'; allowed: labels from 0 to 1"),
+        ("cross_entropy", [[1, 0], [0, 0], [0, 1]], r"y\[1\]=\(0, 0\) .* one-hot"),
+    ],
+)
+def test_labels_that_a_loss_is_not_made_for(loss, labels, text):
+    subject = flow("linear", 2, loss=loss, outputs=np.ndim(labels[0]) + 1, learning_rate=0.1)
+    with pytest.raises(InvalidInput, match=text):
+        predict_training(subject, X, labels, times=2)
+
+
 @pytest.mark.parametrize("names", [("f", "Phi", "G"), ("f", "Phi", "G", "A", "B")])
 @pytest.mark.parametrize("options", [{}, {"outputs": 2, "C_b": 0.2, "lambda_b": 0.5}])
 def test_samples_of_linear_networks_against_their_exact_solution(options, names):

@@ -18,7 +18,19 @@ def test_extrapolation_is_exact_for_a_line_in_one_over_n():
     y = np.stack([3.0 + 20.0 / WIDTHS, -1.0 + 0.0 * WIDTHS], axis=1)
     fit = extrapolate(WIDTHS, y, np.full_like(y, 0.1), groups=GROUPS)
     assert fit.value == pytest.approx([3.0, -1.0])
-    assert fit.slope == pytest.approx([20.0, 0.0], abs=1e-9)
+    slope = extrapolate(WIDTHS, y, np.full_like(y, 0.1), groups=GROUPS, power=-1)
+    assert slope.value == pytest.approx([20.0, 0.0], abs=1e-9)
+
+
+def test_slope_at_the_known_limit(rng):
+    """y = 3 + 20/n + 50/n^2 at two widths and, without noise or with it, at infinite width: the coefficient 20, with its error."""
+    widths = np.array([64.0, 128.0, np.inf])
+    for limit in (0.0, 0.02):
+        error = np.array([0.1, 0.05, limit])[:, None] * np.ones(20_000)
+        y = 3 + 20 / widths[:, None] + 50 / widths[:, None] ** 2 + error * rng.standard_normal(error.shape)
+        fit = extrapolate(widths, y, error, groups=np.full(3, 1e6), powers=(0, -1, -2), power=-1)
+        t = sigmas(np.full(20_000, 20.0), fit.value, fit.stderr)
+        assert stats.kstest(t, "norm").pvalue > 1e-4
 
 
 def test_standard_error_and_tails_of_the_intercept_are_right(rng):
