@@ -16,16 +16,20 @@ from ..theory.dynamics import dynamics
 from ..theory.errors import InvalidArgument, NotAvailable
 from ..theory.training import Training
 from .fluctuations import Options
-from .labels import check_count, check_seed, coordinates, variable
+from .labels import DIMS, MEASURED, check_count, check_seed, coordinates, variable
+from .labels import MEANING as PREDICTED
 from .lazy_fluctuations import is_closed, lazy_fluctuations
 from .problems import kinked
 from .replicas import Moments, Progress, stored
+from .resampled import DRAW
 from .samples import Data, check_data, loss_derivative, losses_of
 from .stepping import Grid, check_times
 from .training import grids_of
-from .ways import SHIFTS, Task, chosen, extrapolated
+from .ways import DRAWS, SHIFTS, Task, chosen, extrapolated
 
 Array = NDArray[np.float64]
+#: Results with their standard errors; draws have none.
+Values = dict[str, tuple[Array, Array | None]]
 KERNELS = ("NTK", "Phi", "G")
 QUANTITIES = ("f", *KERNELS, *SHIFTS)
 MEANING = {
@@ -50,6 +54,7 @@ def fluctuations(
     centred: bool = True,
     samples: int | None = None,
     directions: int = 32,
+    draws: str | Sequence[str] = (),
     replicas: int = 8,
     seed: int = 0,
     checkpoint: str | Path | None = None,
@@ -70,7 +75,9 @@ def fluctuations(
     Shapes
         As ``predict``. f_variance (time, sample), f_covariance (time, sample, time2, sample2), and of ``quantities``: NTK_variance
         (time, sample, sample2), Phi_variance and G_variance (layer, time, sample, sample2) at equal times, f1 (time, sample),
-        loss1 (time); with ``output`` axes if there are several.
+        loss1 (time); with ``output`` axes if there are several. For each of ``draws``, of what ``predict`` gives: <name>_draw
+        (draw, ...), joint draws of :math:`\sqrt N(q-q_\infty)` in directions times replicas rows, whose averages of products are N
+        times any covariance, between any two quantities and times.
     Units
         Everything is multiplied by N: divide by the width. ``centred``: predictions are :math:`f-f(0)`.
     Valid
@@ -87,7 +94,8 @@ def fluctuations(
     data = check_data(flow, X, y, X_test)
     grid = check_times(flow, data, times)
     replicas, seed = check_count("replicas", replicas, 2), check_seed(seed)
-    kernels, wanted = _wanted(quantities)
+    drawn = _listed("draws", draws, MEASURED)
+    kernels, wanted = _wanted(quantities, drawn)
     if flow.gamma == 0 and not centred:
         raise NotAvailable(
             "fluctuations: centred=False at gamma=0, where f(0) is infinite; allowed: centred=True, or gamma > 0"
@@ -97,19 +105,14 @@ def fluctuations(
     grids = grids_of(flow, data, grid, found)
     options = Options(
         grid.kept, data.trained, centred, kernels, kinked(flow.net), partial(loss_derivative, flow, data),
-        losses_of(flow, data), directions=check_count("directions", directions, 1),
+        losses_of(flow, data), directions=check_count("directions", directions, 1), draws=drawn,
     )  # fmt: skip
     plan = chosen(flow, [name for name in wanted if name not in known])
     tasks = [Task(way, names, flow, found, data, grids, samples, options) for way, names in plan.items()]
-    values = {name: (value, np.zeros_like(value)) for name, value in known.items()}
+    values: Values = {name: (value, np.zeros_like(value)) for name, value in known.items()}
     with Progress("fluctuations", replicas * sum(task.ticks for task in tasks), progress) as bar:
         for task in tasks:
-            moments = Moments()
-            for number in range(replicas):
-                compute = partial(task, [seed, number], bar.advance)
-                with threadpool_limits(task.way.threads, user_api="blas"):
-                    moments.add(stored(checkpoint, (*task.key, task.names, seed, number), compute))
-            values |= {name: (moments.mean[name], moments.stderr(name)) for name in task.names}
+            values |= _estimated(task, replicas, seed, checkpoint, bar)
     closed = tuple(name for name in wanted if name in known)
     taken = {"closed form": closed} if closed else {}
     attrs: dict[str, Any] = {
@@ -121,14 +124,33 @@ def fluctuations(
     return _dataset(flow, data, grids[0], {n: values[n] for n in wanted}, attrs)
 
 
-def _wanted(quantities: str | Sequence[str]) -> tuple[tuple[str, ...], list[str]]:
-    """The kernels that are asked for, and all results."""
-    listed = (quantities,) if isinstance(quantities, str) else tuple(quantities)
+def _estimated(task: Task, replicas: int, seed: int, checkpoint: str | Path | None, bar: Progress) -> Values:
+    """Means of independent estimates with their errors; draws of all of them."""
+    moments, draws = Moments(), list[dict[str, Array]]()
+    for number in range(replicas):
+        compute = partial(task, [seed, number], bar.advance)
+        with threadpool_limits(task.way.threads, user_api="blas"):
+            found = stored(checkpoint, (*task.key, task.names, seed, number), compute)
+        draws.append({name: found.pop(name) for name in task.names if name in DRAWS})
+        moments.add(found)
+    values: Values = {name: (mean, moments.stderr(name)) for name, mean in moments.mean.items()}
+    return values | {name: (np.concatenate([some[name] for some in draws]), None) for name in draws[0]}
+
+
+def _listed(argument: str, given: str | Sequence[str], allowed: Sequence[str]) -> tuple[str, ...]:
+    """Names, each of them once."""
+    listed = (given,) if isinstance(given, str) else tuple(given)
     for name in listed:
-        if name not in QUANTITIES:
-            raise InvalidArgument(f"quantities={quantities!r}: {name!r} is not known; allowed: {', '.join(QUANTITIES)}")
+        if name not in allowed:
+            raise InvalidArgument(f"{argument}={given!r}: {name!r} is not known; allowed: {', '.join(allowed)}")
+    return tuple(dict.fromkeys(listed))
+
+
+def _wanted(quantities: str | Sequence[str], draws: str | Sequence[str]) -> tuple[tuple[str, ...], list[str]]:
+    """The kernels that are asked for, and all results."""
+    listed = _listed("quantities", quantities, QUANTITIES)
     names = {*(n if n in SHIFTS else f"{n}_variance" for n in listed)} | ({"f_covariance"} if "f" in listed else set())
-    return tuple(n for n in KERNELS if n in listed), [n for n in MEANING if n in names]
+    return tuple(n for n in KERNELS if n in listed), [n for n in MEANING if n in names] + [n + DRAW for n in draws]
 
 
 def _known(flow: Training, data: Data, grid: Grid) -> dict[str, Array]:
@@ -149,11 +171,14 @@ _FULL = {
 }
 
 
-def _dataset(
-    flow: Training, data: Data, grid: Grid, values: dict[str, tuple[Array, Array]], attrs: dict[str, Any]
-) -> xr.Dataset:
+def _dataset(flow: Training, data: Data, grid: Grid, values: Values, attrs: dict[str, Any]) -> xr.Dataset:
     variables: dict[str, Any] = {}
     for name, (value, error) in values.items():
+        if error is None:
+            base = name.removesuffix(DRAW)
+            text = f"draw of the root of N times the fluctuation: {PREDICTED[base]}"
+            variables[name] = variable(("draw", *DIMS[base]), value, flow.outputs, text)
+            continue
         like, text = MEANING[name]
         for key, array, meaning in ((name, value, text), (f"{name}_stderr", error, f"standard error of {name}")):
             variables[key] = variable(_FULL[like], array, flow.outputs, meaning)

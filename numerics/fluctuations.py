@@ -44,6 +44,7 @@ class Options:
     losses: Callable[[Array], Array]  #: of predictions at all times
     shifts: bool = False  #: of the means are wanted
     directions: int = 0  #: of resampling
+    draws: tuple[str, ...] = ()  #: of which all draws are wanted
     tick: Callable[[], None] = lambda: None
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..theory.errors import InvalidArgument
+from .causal import Run
 from .samples import Data
 
 Array = NDArray[np.float64]
@@ -20,6 +21,9 @@ MEANING = {
     "B": "response of gradients of the layer above to u, over gamma_0",
 }  # fmt: skip
 
+#: Those that networks and resampled solutions have too.
+MEASURED = QUANTITIES[:5]
+
 #: The dimensions of a quantity, in the order of the arrays.
 DIMS = {
     "f": ("time", "output", "sample"),
@@ -30,6 +34,19 @@ DIMS = {
     "A": ("layer", "time", "sample", "time2", "output2", "sample2"),
     "B": ("layer", "time", "output", "sample", "time2", "sample2"),
 }
+
+
+def order_parameter(run: Run, name: str, kept: NDArray[np.int64]) -> Array:
+    """Predictions or a kernel of a solution, with all its dimensions, at the times that are kept."""
+    if name in ("f", "NTK"):
+        return np.asarray({"f": run.f, "NTK": run.ntk}[name][kept])
+    second = DIMS[name].index("time2") - DIMS[name].index("time")
+    return np.stack([np.take(run.q[name][i][kept], kept, axis=second) for i in layers_of(run, name)])
+
+
+def layers_of(run: Run, name: str) -> range:
+    """Those that have the quantity: responses are of matrices between hidden layers."""
+    return range(1, run.problem.layers + (name not in ("A", "B")))
 
 
 def variable(

@@ -24,10 +24,13 @@ from numpy.typing import NDArray
 from .causal import Layer, Problem, Run, conditioned
 from .conditioned import Neighbour
 from .fluctuations import Options
-from .labels import DIMS
+from .labels import DIMS, layers_of, order_parameter
 from .sources import Recorded, Rotation
 
 Array = NDArray[np.float64]
+
+#: What names of draws end with.
+DRAW = "_draw"
 
 
 @dataclass(frozen=True)
@@ -82,22 +85,21 @@ def resample(problem: Problem, rng: np.random.Generator, options: Options) -> di
         return _measured(run, options)
 
     centre = solved(np.ones(shape), np.zeros((problem.outputs, 1)))
-    squares: dict[str, Array | float] = {}
-    shifts: dict[str, Array | float] = {}
+    halves: dict[str, list[Array]] = {name: [] for name in centre}
+    seconds: dict[str, list[Array]] = {name: [] for name in ("f", "loss")}
     for _ in range(options.directions):
         signs = np.stack([rng.permutation(np.resize([1.0, -1.0], shape[1])) for _ in range(shape[0])])
         bias = bias_scale * rng.standard_normal((problem.outputs, 1))
         plus, minus = (solved(1 + sign * signs, sign * bias) for sign in (1, -1))
-        share = N / options.directions
-        for name, value in centre.items():
-            half = (plus[name] - minus[name]) / 2
-            squares[name] = squares.get(name, 0.0) + share * half**2
-            shifts[name] = shifts.get(name, 0.0) + share * ((plus[name] + minus[name]) / 2 - value)
-        half = (plus["f"] - minus["f"]) / 2
-        squares["joint"] = squares.get("joint", 0.0) + share * np.multiply.outer(half, half)
-    found = {"f_variance": squares["f"], "f_covariance": squares["joint"], "f1": shifts["f"], "loss1": shifts["loss"]}
-    found |= {f"{name}_variance": squares[name] for name in options.kernels}
-    return {name: np.asarray(value) for name, value in found.items()}
+        for name, drawn in halves.items():
+            drawn.append(np.sqrt(N) * (plus[name] - minus[name]) / 2)
+        for name, shifts in seconds.items():
+            shifts.append(N * ((plus[name] + minus[name]) / 2 - centre[name]))
+    draws = {name: np.stack(drawn) for name, drawn in halves.items()}
+    found = {f"{name}_variance": (draws[name] ** 2).mean(axis=0) for name in ("f", *options.kernels)}
+    found["f_covariance"] = np.tensordot(draws["f"], draws["f"], (0, 0)) / options.directions
+    found |= {f"{name}1": np.mean(shifts, axis=0) for name, shifts in seconds.items()}
+    return found | {name: drawn for name, drawn in draws.items() if name.endswith(DRAW)}
 
 
 def ticks(problem: Problem, options: Options) -> int:
@@ -108,15 +110,14 @@ def ticks(problem: Problem, options: Options) -> int:
 def _measured(run: Run, options: Options) -> dict[str, Array]:
     kept = options.kept
     found = {"f": run.f[kept], "loss": options.losses(run.f)[kept]}
-    return found | {name: KERNELS[name](run, kept) for name in options.kernels}
+    drawn = {n + DRAW: found[n] if n in found else order_parameter(run, n, kept) for n in options.draws}
+    return found | drawn | {name: KERNELS[name](run, kept) for name in options.kernels}
 
 
 def _equal_times(run: Run, kept: NDArray[np.int64], *, name: str) -> Array:
     """A kernel of all layers, (layer, time, ...)."""
     second = DIMS[name].index("time2") - DIMS[name].index("time") - 1
-    return np.stack(
-        [[np.take(kernel[t], t, second) for t in kept] for kernel in run.q[name][1 : run.problem.layers + 1]]
-    )
+    return np.stack([[np.take(run.q[name][i][t], t, second) for t in kept] for i in layers_of(run, name)])
 
 
 #: Kernels at equal times, from a solution and the times.

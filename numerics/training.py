@@ -17,7 +17,7 @@ from ..theory.dynamics import Dynamics, dynamics
 from ..theory.errors import InvalidArgument, NotConverged
 from ..theory.training import Training
 from .causal import DIVERGED, Problem, Run
-from .labels import DIMS, MEANING, QUANTITIES, check_count, check_seed, coordinates, variable
+from .labels import DIMS, MEANING, MEASURED, QUANTITIES, check_count, check_seed, coordinates, order_parameter, variable
 from .problems import check_memory, following, problem_of, smooth
 from .replicas import Moments, Progress, stored
 from .samples import Data, check_data, loss_function, losses_of
@@ -39,7 +39,7 @@ def predict_training(
     *,
     times: int | float | Sequence[float],
     X_test: ArrayLike | None = None,
-    quantities: str | Sequence[str] = QUANTITIES[:5],
+    quantities: str | Sequence[str] = MEASURED,
     samples: int = 4096,
     replicas: int = 8,
     seed: int = 0,
@@ -77,7 +77,7 @@ def predict_training(
     for name in {"A", "B"} & set(names):
         if flow.hidden_layers == 1:
             raise InvalidArgument(
-                f"quantities={quantities!r}: one hidden layer has no {name}; allowed: {', '.join(QUANTITIES[:5])}"
+                f"quantities={quantities!r}: one hidden layer has no {name}; allowed: {', '.join(MEASURED)}"
             )
     found = equations or dynamics(flow)
     replicas, seed = check_count("replicas", replicas, 2), check_seed(seed)
@@ -193,14 +193,8 @@ def _solve(
         tick()
 
     run.solve(check)
-    k, L = grid.kept, problem.layers
-    layers = {"Phi": range(1, L + 1), "G": range(1, L + 1), "A": range(1, L), "B": range(1, L)}
-    found: dict[str, Array] = {"f": run.f[k], "loss": np.array(history)[k], "NTK": run.ntk[k]}
-    for name, numbers in layers.items():
-        if name in names and len(numbers):
-            second = DIMS[name].index("time2") - DIMS[name].index("time")
-            found[name] = np.stack([np.take(run.q[name][i][k], k, axis=second) for i in numbers])
-    return {name: found[name] for name in names if name in found}
+    found = {name: order_parameter(run, name, grid.kept) for name in names if name != "loss"}
+    return found | {"loss": np.array(history)[grid.kept]}
 
 
 def _names(quantities: str | Sequence[str]) -> tuple[str, ...]:

@@ -15,7 +15,9 @@ from ..theory.training import Training
 from . import deep_fluctuations, resampled
 from .causal import Problem
 from .fluctuations import Options, fluctuate
+from .labels import MEASURED
 from .problems import check_memory, following, kinked, problem_of, smooth
+from .resampled import DRAW
 from .samples import Data
 from .stepping import Grid
 from .training import THREADS, power_of_two
@@ -24,6 +26,7 @@ Array = NDArray[np.float64]
 Results = dict[str, Array]
 
 SHIFTS = ("f1", "loss1")
+DRAWS = tuple(name + DRAW for name in MEASURED)
 
 
 @dataclass(frozen=True)
@@ -40,11 +43,11 @@ class Way:
 
 
 def _of_neurons(flow: Training, name: str) -> bool:
-    return flow.hidden_layers == 1 and not (name in SHIFTS and kinked(flow.net))
+    return flow.hidden_layers == 1 and name not in DRAWS and not (name in SHIFTS and kinked(flow.net))
 
 
 def _of_influences(flow: Training, name: str) -> bool:
-    return flow.gamma > 0 and smooth(flow.net) and name not in SHIFTS
+    return flow.gamma > 0 and smooth(flow.net) and name not in (*SHIFTS, *DRAWS)
 
 
 #: By name; the first one that gives a result is taken.
@@ -93,7 +96,8 @@ class Task:
     ) -> None:
         self.way, self.names = WAYS[way], names
         kernels = tuple(k for k in options.kernels if f"{k}_variance" in names)
-        options = replace(options, kernels=kernels, shifts=not set(SHIFTS).isdisjoint(names))
+        draws = tuple(n for n in options.draws if n + DRAW in names)
+        options = replace(options, kernels=kernels, draws=draws, shifts=not set(SHIFTS).isdisjoint(names))
         self.options = [replace(options, kept=grid.kept) for grid in grids]
         problem = partial(problem_of, flow, found, data)
         sites = self.way.sites(problem(grids[-1], 1)) if samples is None else samples

@@ -13,12 +13,13 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from ..numerics.finite_width import fluctuations
+from ..numerics.labels import MEASURED
 from ..numerics.training import predict_training
 from ..theory.dynamics import Dynamics
 from ..theory.errors import InvalidArgument
 from ..theory.training import Training
 from .judged import Judged
-from .trained import MEASURED, simulate_training
+from .trained import simulate_training
 from .verdict import Extrapolation, check_alpha, extrapolate, judge, p_values, sigmas
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 from threadpoolctl import threadpool_limits
 
-from ..numerics.labels import DIMS, MEANING, check_count, coordinates, variable
+from ..numerics.labels import DIMS, MEANING, MEASURED, check_count, coordinates, variable
 from ..numerics.replicas import Moments, Progress, stored
 from ..numerics.samples import Data, check_data, error_function, loss_function
 from ..numerics.stepping import Grid, check_times
@@ -28,7 +28,6 @@ from ..theory.training import Training
 from .derivatives import derivatives
 
 Array = NDArray[np.float64]
-MEASURED = ("f", "loss", "Phi", "G", "NTK")
 
 
 @dataclass

@@ -160,6 +160,33 @@ def test_half_samples_of_several_layers(known, monkeypatch):
     assert all(close) == known
 
 
+def test_draws_hold_all_variances_and_covariances():
+    """Of one and the same half-samples: averages of products of draws are what is reported of f and of kernels at equal times."""
+    subject = flow("relu", 3, gamma=1.5, learning_rate=0.1, C_b=0.2, lambda_b=0.5)
+    options = {"times": [1, 3], "samples": 128, "replicas": 3, "directions": 4}
+    names = ("f", "loss", "Phi", "G", "NTK")
+    found = fluctuations(subject, X, Y, **options, quantities=("f", "Phi", "G", "NTK"), draws=names)
+    assert found.sizes["draw"] == 12
+    joint = np.einsum("dtp,dsq->tpsq", found.f_draw, found.f_draw) / 12
+    assert_allclose(joint, found.f_covariance, rtol=1e-12)
+    assert_allclose((found.NTK_draw**2).mean("draw"), found.NTK_variance, rtol=1e-12)
+    for name in ("Phi", "G"):
+        draw, variance = found[f"{name}_draw"], found[f"{name}_variance"]
+        assert draw.dims == ("draw", "layer", "time", "sample", "time2", "sample2")
+        for t in range(2):
+            equal = draw.isel(time=t, time2=t).transpose("draw", "layer", "sample", "sample2")
+            assert_allclose((equal**2).mean("draw"), variance.isel(time=t), rtol=1e-12)
+        assert_allclose(draw, draw.values.transpose(0, 1, 4, 5, 2, 3), atol=1e-9)
+    # -sum Delta df is the change of the loss, to leading order
+    f = predict_training(subject, X, Y, times=[1, 3], quantities="f").f.values
+    change = np.einsum("tp,dtp->dt", f - Y, found.f_draw)
+    assert np.corrcoef(change.ravel(), found.loss_draw.values.ravel())[0, 1] > 0.95
+    alone = fluctuations(subject, X, Y, **options, quantities=(), draws="f")
+    assert_allclose(alone.f_draw, found.f_draw, rtol=1e-12)
+    with pytest.raises(InvalidArgument, match="draws='A': 'A' is not known; allowed: f, loss, Phi, G, NTK"):
+        fluctuations(subject, X, Y, **options, draws="A")
+
+
 def test_shift_of_a_deep_network_after_one_step_by_hand():
     """One input x = 1, two hidden linear layers, C = 1: f(1) - f(0) = eta y K(0) + (eta y)^2 (..) + (eta y)^3 gamma^4 f(0)^2.
 

@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose
 
 from widthwise.numerics.finite_width import fluctuations
 from widthwise.numerics.samples import check_data
-from widthwise.numerics.stepping import Grid
+from widthwise.numerics.stepping import Grid, check_times
 from widthwise.numerics.training import predict_training
 from widthwise.theory.architecture import MLP
 from widthwise.theory.dynamics import dynamics
@@ -16,7 +16,7 @@ from widthwise.theory.errors import InvalidArgument, InvalidNetwork
 from widthwise.theory.fields import Order, gamma_0
 from widthwise.theory.training import Training
 from widthwise.validation.learning import compare, validate_training
-from widthwise.validation.trained import TrainedNetwork, simulate_training
+from widthwise.validation.trained import TrainedNetwork, simulate_training, train
 
 X = np.random.default_rng(0).standard_normal((6, 3)).T
 Y = np.array([1.0, -0.7, 0.5])
@@ -228,3 +228,55 @@ def test_shifts_agree_with_literal_networks():
     assert report.passed, str(report)
     loss = report.data.isel(time=-1)
     assert abs(float(loss.loss1_extrapolated)) > 4 * float(loss.loss1_extrapolated_stderr)  # it is seen
+
+
+# ------------------------------------------------------------------------- covariances of all order parameters
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("activation", ["tanh", "relu"])
+def test_joint_covariance_of_order_parameters_in_literal_networks(activation):
+    """136 covariances between f, loss, NTK, Phi and G of two layers, at equal and different times; 1500 networks of width 256."""
+    subject, N, count, names = (
+        flow(activation, 3, gamma=1.5, learning_rate=0.1),
+        256,
+        1500,
+        ("f", "loss", "NTK", "Phi", "G"),
+    )
+    data = check_data(subject, X, Y)
+    grid = check_times(subject, data, [0, 2, 6])
+    theory = fluctuations(subject, X, Y, times=[0, 2, 6], quantities=(), draws=names, samples=1024, replicas=16)
+    runs = [train(subject, data, N, grid, names, [9, i], True, lambda: None) for i in range(count)]
+
+    def some(arrays):
+        f, loss, ntk, Phi, G = arrays
+        columns = [
+            f[:, 2, 0],
+            f[:, 1, 1],
+            loss[:, 2],
+            loss[:, 1],
+            ntk[:, 0, 0, 0],
+            ntk[:, 2, 0, 1],
+            Phi[:, 0, 0, 0, 0, 1],
+        ]
+        columns += [k[:, i, 2, p, t, 0] for k in (Phi, G) for i in (0, 1) for p, t in ((0, 0), (1, 1))]
+        return np.stack([*columns, Phi[:, 1, 0, 0, 0, 1]], axis=1)
+
+    expected = some([theory[f"{n}_draw"].values for n in names])
+    squeezed = [np.stack([r[n] for r in runs]).reshape(count, *theory[f"{n}_draw"].shape[1:]) for n in names]
+    measured = some(squeezed)
+    measured = np.sqrt(N) * (measured - measured.mean(axis=0))
+
+    def covariance(draws):
+        products = draws[:, :, None] * draws[:, None, :]
+        return products.mean(axis=0), products.std(axis=0) / np.sqrt(len(draws))
+
+    (one, error), (other, noise) = covariance(expected), covariance(measured)
+    pairs = np.triu_indices(len(one))
+    off = ((other - one) / np.hypot(error, noise))[pairs]
+    assert len(off) == 136
+    assert np.abs(off).max() < 5
+    assert np.sqrt((off**2).mean()) < 1.5
+    # control: what is measured at different times, taken for what is at equal ones
+    wrong, _ = covariance(expected[:, ::-1])
+    assert np.abs((other - wrong) / np.hypot(error, noise)).max() > 5
