@@ -110,7 +110,8 @@ def fluctuations(
     plan = chosen(flow, [name for name in wanted if name not in known])
     tasks = [Task(way, names, flow, found, data, grids, samples, options) for way, names in plan.items()]
     values: Values = {name: (value, np.zeros_like(value)) for name, value in known.items()}
-    with Progress("fluctuations", replicas * sum(task.ticks for task in tasks), progress) as bar:
+    gib, work = max((task.gib for task in tasks), default=0.0), replicas * sum(task.ticks for task in tasks)
+    with Progress(f"fluctuations, {gib:.2g} GiB", work, progress) as bar:
         for task in tasks:
             values |= _estimated(task, replicas, seed, checkpoint, bar)
     closed = tuple(name for name in wanted if name in known)

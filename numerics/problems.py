@@ -80,8 +80,8 @@ def _tangent_bytes(problem: Problem) -> int:
     return 8 * (problem.layers - 1) * (T * P * (1 + K)) ** 2
 
 
-def check_memory(problem: Problem, also: float = 0.0) -> None:
-    """Say what a solution takes before it is taken; ``also``: bytes beside it."""
+def check_memory(problem: Problem, also: float = 0.0) -> float:
+    """What a solution takes, in GiB, before it is taken, and an error if it is not there; ``also``: bytes beside it."""
     p = problem
     (T, K, P), L = p.shape, p.layers
     sites = (T * P * (1 + K) + 1) if p.exact else p.samples
@@ -89,15 +89,15 @@ def check_memory(problem: Problem, also: float = 0.0) -> None:
     fields = 8 * L * T * P * (1 + K) * sites
     fields *= 4 if L > 1 else 1  # directions, innovations and what is received are kept beside what is sent
     responses = _tangent_bytes(p) * max(1, p.followed)
-    total, available = orders + fields + responses + also, _available()
+    total, available, gib = orders + fields + responses + also, _available(), 1 << 30
     if total > available:
-        gib = 1 << 30
         more = f", fluctuations {also / gib:.1f}" if also else ""
         raise InvalidArgument(
             f"times={T} steps with P={P} samples: a solution takes {total / gib:.1f} GiB (kernels {orders / gib:.1f}, sites "
             f"{fields / gib:.1f}, responses {responses / gib:.1f}{more}), and {available / gib:.1f} are free; allowed: fewer "
             "steps, samples= or data"
         )
+    return total / gib
 
 
 def _available() -> float:

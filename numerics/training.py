@@ -86,12 +86,12 @@ def predict_training(
     problems = [problem_of(flow, found, data, g, samples) for g in grids]
     if {"A", "B"} & set(names) and smooth(flow.net):
         problems = [following(p) for p in problems]
-    check_memory(problems[-1])
     problem = problems[-1]
+    gib = check_memory(problem)
     solve = partial(_solve, problem=problem, data=data, flow=flow)
     runs, moments = 1 if problem.exact else replicas, Moments()
     work = runs * sum(g.steps for g in grids)
-    with Progress("predict", work, progress) as bar, threadpool_limits(THREADS, user_api="blas"):
+    with Progress(f"predict, {gib:.2g} GiB", work, progress) as bar, threadpool_limits(THREADS, user_api="blas"):
         for number in range(runs):
             key = ("predict", flow, data, grids, names, seed, number, samples, problem.followed, problem.sites.source)
             compute = partial(_replica, solve, grids, names, seed, number, losses_of(flow, data), bar.advance)

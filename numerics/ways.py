@@ -104,7 +104,7 @@ class Task:
         self.sites = power_of_two("samples", sites, data, flow)
         self.problems = [self.way.prepare(replace(problem(g, self.sites), exact=False)) for g in grids]
         self.ticks = sum(map(self.way.ticks, self.problems, self.options))
-        check_memory(self.problems[-1], self.way.memory(self.problems[-1], self.options[-1]))
+        self.gib = check_memory(self.problems[-1], self.way.memory(self.problems[-1], self.options[-1]))
         of = (options.kernels, options.centred, options.directions)
         self.key = ("fluctuations", way, flow, data, tuple(grids), *of, self.sites, self.problems[0].sites.source)
 
