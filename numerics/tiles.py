@@ -192,9 +192,9 @@ def evaluated(exact: PairMap, left: Side, right: Side, threads: int, plan: Plan 
         # Quadrature of every pair takes long: a terminal then shows how far it is.
         shown = long and sys.stderr.isatty()
         list(track(done, "kernel", len(tiles), console=Console(stderr=True)) if shown else done)
-    for i, j in _equal(left.inputs, right.inputs):
-        for matrix, vector in zip(matrices, left.alone.last, strict=True):
-            matrix[i, j] = vector[i]
+    i, j = _equal(left.inputs, right.inputs)
+    for matrix, vector in zip(matrices, left.alone.last, strict=True):
+        matrix[i, j] = vector[i]
     return matrices
 
 
@@ -223,14 +223,17 @@ def _tiles(shape: tuple[int, int], symmetric: bool, size: tuple[int, int] = TILE
             yield slice(i, min(i + size[0], shape[0])), slice(j, min(j + size[1], shape[1]))
 
 
-def _equal(rows: Array, columns: Array) -> Iterator[tuple[int, int]]:
-    """The pairs of equal inputs, whose kernels are those of one input to the last digit."""
-    places: dict[bytes, list[int]] = {}
-    for j, column in enumerate(columns + 0.0):  # -0.0 and 0.0 are equal
-        places.setdefault(column.tobytes(), []).append(j)
-    for i, row in enumerate(rows + 0.0):
-        for j in places.get(row.tobytes(), ()):
-            yield i, j
+def _equal(rows: Array, columns: Array) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """The pairs of equal inputs, whose kernels are those of one input to the last digit: rows and columns."""
+    both = rows if rows is columns else np.vstack([rows, columns])
+    whole = np.ascontiguousarray(both + 0.0).view(np.dtype((np.void, both.shape[1] * both.itemsize)))  # -0.0 is 0.0
+    _, kind = np.unique(whole.ravel(), return_inverse=True)
+    first, second = kind[: len(rows)], kind[-len(columns) :]
+    order = np.argsort(second, kind="stable")
+    low, high = (np.searchsorted(second[order], first, side=side) for side in ("left", "right"))
+    many = high - low
+    i = np.repeat(np.arange(len(rows)), many)
+    return i, order[np.arange(len(i)) + np.repeat(high - np.cumsum(many), many)]
 
 
 def _cosines(left: Side, right: Side, tile: Tile) -> Array:
