@@ -4,7 +4,8 @@ r"""Symmetric functions of two norms and an angle as Chebyshev series, evaluated
 
 x is the angle, in which what kinks make of nearly parallel inputs is smooth, and in which the series of nearly all kernels end
 earlier than in its cosine. A hat maps the range of x, or of log s, to [-1, 1]. Each C^k is symmetric and of low rank, so that on a
-tile A_k is a small matrix product, and the sum over k a few passes over memory.
+tile A_k is a small matrix product, and the sum over k a few passes over memory. Where the series ends early its powers of
+:math:`\hat x` are as small as its polynomials, and summed in fewer passes (Horner).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from itertools import count
 from typing import Any
 
 import numpy as np
-from numpy.polynomial import chebyshev
+from numpy.polynomial import chebyshev, polynomial
 from numpy.typing import NDArray
 from scipy.fft import dct, dctn
 
@@ -28,7 +29,11 @@ ENDS, TAIL = 3e-14, 2e-14
 #: Degrees that are tried, in the norms and in the angle.
 NORMS, ANGLES = (8, 11, 14, 18, 24, 32, 44, 60, 84, 120), (18, 24, 32, 44, 60, 84, 120, 168, 240)
 #: Terms smaller than this, relative to the largest, are summed in single precision.
-SMALL = 1e-7
+SMALL = 3e-7
+#: The most that the terms of a series in powers may add up to, relative to its largest coefficient in polynomials.
+AMPLIFIED = 3.0
+#: The longest of them, as polynomials grow outside of [-1, 1] like the powers of 1 + 2^(1/2), and what they may leave out.
+MOST_POWERS, ENOUGH = 40, 8e-13
 #: Norms whose logarithms differ by less count as equal.
 EQUAL = 1e-14
 
@@ -56,9 +61,18 @@ class Range:
 
 
 @dataclass(frozen=True)
+class Basis:
+    """Functions of x in [-1, 1] that a series consists of."""
+
+    values: Callable[..., Any]  #: of x and a degree: (..., degree + 1)
+    total: Callable[[Sequence[Array], Sequence[Array], Array, int], Array]  #: sum over k, see ``_recurrence``
+
+
+@dataclass(frozen=True)
 class Interpolant:
     """The interpolant. ``factors`` holds for each k Q (kernels, p, r) and weights w (kernels, r): C^k = Q diag(w) Q^T."""
 
+    basis: Basis  #: in the angle
     norms: Range  #: of log s
     cosines: Range
     factors: tuple[tuple[Array, Array], ...]
@@ -72,13 +86,13 @@ class Interpolant:
 
     def left(self, squares: Array, scales: Sequence[Array]) -> Sides:
         """T(log s) Q w for the inputs along the rows, times a scale for each kernel."""
-        T, scale = self._polynomials(squares), np.array(scales)[:, :, None]
-        return self._kept((T @ Q) * w[:, None, :] * scale for Q, w in self.factors)
+        T = self._polynomials(squares) * np.array(scales)[:, :, None]
+        return self._kept(T @ (Q * w[:, None, :]) for Q, w in self.factors)
 
     def right(self, squares: Array, scales: Sequence[Array]) -> Sides:
         """Q^T T(log s) for the inputs along the columns, times a scale for each kernel."""
-        T, scale = self._polynomials(squares).T, np.array(scales)[:, None, :]
-        return self._kept((Q.transpose(0, 2, 1) @ T) * scale for Q, _ in self.factors)
+        T = self._polynomials(squares).T * np.array(scales)[:, None, :]
+        return self._kept(Q.transpose(0, 2, 1) @ T for Q, _ in self.factors)
 
     def _kept(self, sides: Iterable[Array]) -> Sides:
         kinds = (np.float64 if k < self.split else np.float32 for k in count())
@@ -92,17 +106,7 @@ class Interpolant:
     def tile(self, left: Sides, right: Sides, cosine: Array, rows: slice, columns: slice) -> Array:
         """The kernels on a tile, (kernels, rows, columns)."""
         a, b = [side[:, rows] for side in left], [side[:, :, columns] for side in right]
-        twice = self._hat(cosine)
-        before, now = np.ones_like(twice), twice.copy()
-        twice *= 2
-        total = np.matmul(a[0], b[0])
-        before, now = _add(total, a[1 : self.split], b[1 : self.split], before, now, twice)
-        if self.split < len(a):
-            # What is left is so small that half of the digits are enough.
-            small = np.zeros(total.shape, dtype=np.float32)
-            _add(small, a[self.split :], b[self.split :], *(v.astype(np.float32) for v in (before, now, twice)))
-            total += small
-        return np.asarray(total)
+        return self.basis.total(a, b, self._hat(cosine), self.split)
 
     def _hat(self, cosine: Array) -> Array:
         # Equal inputs lie outside of the range, and far out a polynomial overflows. Others are put in at the end.
@@ -111,10 +115,41 @@ class Interpolant:
 
     def pairs(self, first: Array, second: Array, cosine: Array) -> list[Array]:
         """The kernels of pairs, in vectors, without their scales."""
-        T = chebyshev.chebvander(self._hat(cosine), len(self.factors) - 1).T
+        T = self.basis.values(self._hat(cosine), len(self.factors) - 1).T
         ones = [np.ones(len(first))] * len(self.factors[0][1])
         terms = zip(self.left(first, ones), self.right(second, ones), T, strict=True)
         return list(np.sum([np.einsum("fnr,frn->fn", a, b) * t for a, b, t in terms], axis=0))
+
+
+def _recurrence(left: Sequence[Array], right: Sequence[Array], x: Array, split: int) -> Array:
+    """The sum over k of T_k(x) and left_k right_k; from ``split`` on in single precision, as they are given."""
+    before, now = np.ones_like(x), x.copy()
+    twice = 2 * x
+    total = np.matmul(left[0], right[0])
+    before, now = _add(total, left[1:split], right[1:split], before, now, twice)
+    if split < len(left):
+        # What is left is so small that half of the digits are enough.
+        small = np.zeros(total.shape, dtype=np.float32)
+        _add(small, left[split:], right[split:], *(v.astype(np.float32) for v in (before, now, twice)))
+        total += small
+    return np.asarray(total)
+
+
+def _horner(left: Sequence[Array], right: Sequence[Array], x: Array, split: int) -> Array:
+    """The same for powers of x."""
+    total: Array | None = None
+    for some in (slice(split, None), slice(split)):
+        kind = left[some.start or 0].dtype if left[some] else x.dtype
+        y, product = x.astype(kind, copy=False), np.empty((len(left[0]), *x.shape), dtype=kind)
+        total = None if total is None else total.astype(kind)
+        for a, b in zip(reversed(left[some]), reversed(right[some]), strict=True):
+            np.matmul(a, b, out=product)
+            if total is None:
+                total = product.copy()
+                continue
+            total *= y
+            total += product
+    return np.asarray(total)
 
 
 def _add(total: Any, left: Sequence[Any], right: Sequence[Any], before: Any, now: Any, twice: Any) -> tuple[Any, Any]:
@@ -128,6 +163,10 @@ def _add(total: Any, left: Sequence[Any], right: Sequence[Any], before: Any, now
         np.subtract(work, before, out=before)
         before, now = now, before
     return before, now
+
+
+CHEBYSHEV = Basis(chebyshev.chebvander, _recurrence)
+POWERS = Basis(polynomial.polyvander, _horner)
 
 
 def angles(cosines: Range) -> Range:
@@ -192,15 +231,45 @@ def _wanted(profile: Array, sizes: Iterable[int]) -> int:
 
 
 def _interpolant(norms: Range, cosines: Range, coefficients: list[Array], tail: float, small: float) -> Interpolant:
-    terms, cut = zip(*(_factored(c, tail) for c in coefficients), strict=True)
     # The two norms are alike.
     beyond = [_beyond(_largest(c)) + 2 * _beyond(_largest(np.moveaxis(c, 1, 0))) for c in coefficients]
+    plain = _made(CHEBYSHEV, norms, cosines, [_factored(c, tail) for c in coefficients], beyond, small)
+    kept = [_factored(c, tail / 4) for c in coefficients]  # in powers the rounding of what is cut off would grow
+    if tail < TAIL or max(len(terms) for terms, _ in kept) > MOST_POWERS:
+        return plain
+    powers = [_in_powers(terms) for terms, _ in kept]
+    largest = [AMPLIFIED * np.abs(c).max() for c in coefficients]
+    if any(np.abs(p).max(axis=(1, 2)).sum() > most for p, most in zip(powers, largest, strict=True)):
+        return plain
+    beyond = [left + cut for left, (_, cut) in zip(beyond, kept, strict=True)]
+    short = _made(POWERS, norms, cosines, [_factored(p, tail) for p in powers], beyond, small)
+    return short if short.bound <= ENOUGH else plain
+
+
+def _made(
+    basis: Basis,
+    norms: Range,
+    cosines: Range,
+    factored: Sequence[tuple[list[tuple[Array, Array]], float]],
+    beyond: Sequence[float],
+    small: float,
+) -> Interpolant:
+    """The interpolant from the factors of all kernels and what they leave out."""
+    terms, cut = zip(*factored, strict=True)
     # Terms up to ``small``, relative to the largest, are summed in single precision.
     sizes = [np.array([np.abs(w).max(initial=0.0) for _, w in t]) for t in terms]
     split = max(1 + int(np.nonzero(s > small * s.max())[0].max(initial=0)) for s in sizes)
     single = np.finfo(np.float32).eps * max(sum(np.abs(w).sum() for _, w in t[split:]) for t in terms)
     bound = max(map(sum, zip(cut, beyond, strict=True))) + float(single)
-    return Interpolant(norms, cosines, _stacked(terms, len(coefficients[0][0])), split, bound)
+    return Interpolant(basis, norms, cosines, _stacked(terms, len(terms[0][0][0])), split, bound)
+
+
+def _in_powers(terms: Sequence[tuple[Array, Array]]) -> Array:
+    """The coefficients of powers of the angle from those of its polynomials by their eigenvectors, (k, p, p)."""
+    change = np.zeros((len(terms), len(terms)))
+    for k in range(len(terms)):
+        change[: k + 1, k] = chebyshev.cheb2poly(np.eye(k + 1)[k])
+    return np.asarray(np.tensordot(change, np.stack([(Q * w) @ Q.T for Q, w in terms]), 1))
 
 
 def _stacked(terms: Sequence[Sequence[tuple[Array, Array]]], p: int) -> tuple[tuple[Array, Array], ...]:

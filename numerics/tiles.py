@@ -148,6 +148,11 @@ class Plan:
         squares = np.concatenate([left.squares, right.squares])
         return Plan(exact, layers, compose(exact, squares, cosines, sample, pairs, common))
 
+    def beyond(self, cosines: Range) -> bool:
+        """Whether some of these cosines lie beyond the range of the interpolant."""
+        within = None if self.composed is None else self.composed.cosines
+        return within is not None and (cosines.low < within.low or cosines.high > within.high)
+
     def sides(self, left: Side, right: Side) -> tuple[Sides, Sides] | None:
         """What the interpolant needs of two sides."""
         if self.composed is None:
@@ -182,13 +187,14 @@ def evaluated(exact: PairMap, left: Side, right: Side, threads: int, plan: Plan 
             matrices[0][t] = block = _cosines(left, right, t)  # they wait where the kernel will be
             return _range(block, left, right, t)
 
-        ranges = list(pool.map(prepare, _tiles(shape, symmetric, WIDE)))
-        plan = plan or Plan.of(exact, left, right, _union(ranges))
+        whole = _union(list(pool.map(prepare, _tiles(shape, symmetric, WIDE))))
+        plan = plan or Plan.of(exact, left, right, whole)
         sides = plan.sides(left, right)
+        beyond = plan.beyond(whole)
         long = sides is None and not exact.closed
         if long:
             tiles = list(_tiles(shape, symmetric, LARGE))
-        done = pool.map(lambda t: _tile(plan, sides, matrices, left, right, t), tiles)
+        done = pool.map(lambda t: _tile(plan, sides, matrices, left, right, t, beyond=beyond), tiles)
         # Quadrature of every pair takes long: a terminal then shows how far it is.
         shown = long and sys.stderr.isatty()
         list(track(done, "kernel", len(tiles), console=Console(stderr=True)) if shown else done)
@@ -237,7 +243,10 @@ def _equal(rows: Array, columns: Array) -> tuple[NDArray[np.intp], NDArray[np.in
 
 
 def _cosines(left: Side, right: Side, tile: Tile) -> Array:
-    return np.asarray(np.clip(left.units[tile[0]] @ right.units[tile[1]].T, -1.0, 1.0))
+    block = left.units[tile[0]] @ right.units[tile[1]].T
+    if block.max() > 1 or block.min() < -1:
+        np.clip(block, -1.0, 1.0, out=block)
+    return np.asarray(block)
 
 
 def _range(block: Array, left: Side, right: Side, tile: Tile) -> tuple[float, float]:
@@ -279,16 +288,24 @@ def _sample(left: Side, right: Side, count: int) -> Pairs:
 
 
 def _tile(
-    plan: Plan, sides: tuple[Sides, Sides] | None, matrices: list[Array], left: Side, right: Side, tile: Tile
+    plan: Plan,
+    sides: tuple[Sides, Sides] | None,
+    matrices: list[Array],
+    left: Side,
+    right: Side,
+    tile: Tile,
+    *,
+    beyond: bool,
 ) -> None:
-    """Evaluate one tile, in place; of a symmetric matrix its mirror image too."""
+    """Evaluate one tile, in place; of a symmetric matrix its mirror image too. ``beyond``: pairs may lie beyond the interpolant."""
     rows, columns = tile
     # Large tiles across the diagonal hold pairs whose cosines nobody has written: those of the mirror image.
     large = sides is None and not plan.exact.closed
-    cosine = _cosines(left, right, tile) if large else np.array(matrices[0][rows, columns])
+    cosine = _cosines(left, right, tile) if large else matrices[0][rows, columns]  # read before it is written
     if plan.composed is not None and sides is not None:
         values = list(plan.composed.tile(*sides, cosine, rows, columns))
-        _beyond(plan, values, cosine, left, right, tile)
+        if beyond:
+            _beyond(plan, values, cosine, left, right, tile)
     else:
         values = _through_layers(plan.layers, left.part(rows), right.part(columns), cosine)
     for name, matrix, value in zip(plan.exact.names, matrices, values, strict=True):
@@ -345,14 +362,11 @@ def _through_layers(exact: PairMap, left: Side, right: Side, cosine: Array) -> l
 
 def _mirror(matrix: Array, value: Array, rows: slice, columns: slice) -> None:
     """Write a tile of the upper triangle and its transpose; where it crosses the diagonal, the upper part counts."""
-    if columns.start >= rows.stop:
-        matrix[rows, columns] = value
-        matrix[columns, rows] = value.T
-        return
-    i, j = np.ogrid[rows, columns]
-    upper = np.broadcast_to(i <= j, value.shape)
-    np.copyto(matrix[rows, columns], value, where=upper)
-    np.copyto(matrix[columns, rows], value.T, where=upper.T)
+    if columns.start == rows.start:  # a tile begins on the diagonal, or lies above it
+        value, square = value.copy(), np.triu(value[:, : len(value)])
+        value[:, : len(value)] = square + np.triu(square, 1).T
+    matrix[rows, columns] = value
+    matrix[columns, rows] = value.T
 
 
 def _check(name: str, value: Array) -> None:
