@@ -143,10 +143,10 @@ def _horner(left: Sequence[Array], right: Sequence[Array], x: Array, split: int)
         y, product = x.astype(kind, copy=False), np.empty((len(left[0]), *x.shape), dtype=kind)
         total = None if total is None else total.astype(kind)
         for a, b in zip(reversed(left[some]), reversed(right[some]), strict=True):
-            np.matmul(a, b, out=product)
             if total is None:
-                total = product.copy()
+                total = np.matmul(a, b)
                 continue
+            np.matmul(a, b, out=product)
             total *= y
             total += product
     return np.asarray(total)

@@ -30,7 +30,7 @@ Array = NDArray[np.float64]
 Tile = tuple[slice, slice]
 
 #: Large enough for threads to work beside each other, small enough for the cache; no power of two, which would share cache lines.
-TILE = (100, 350)
+TILE = (100, 500)
 #: Cosines are one product of matrices, for which larger tiles are better; each holds the tiles at its rows.
 WIDE = (100, 1000)
 #: Where averages are summed pair by pair, tiles share series of single inputs, and large ones are better.
