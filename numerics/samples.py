@@ -55,7 +55,10 @@ def check_data(flow: Training, X: ArrayLike, y: ArrayLike, X_test: ArrayLike | N
             f"y has shape {labels.shape} for {len(inputs)} samples and outputs={K}; allowed: {' or '.join(map(str, allowed))}"
         )
     if not np.isfinite(labels).all():
-        raise InvalidInput("y holds entries that are not finite; allowed: finite real numbers")
+        first = tuple(map(int, np.argwhere(~np.isfinite(labels))[0]))
+        raise InvalidInput(
+            f"y[{', '.join(map(str, first))}]={labels[first]}: y holds entries that are not finite; allowed: finite real numbers"
+        )
     labels = np.ascontiguousarray(labels.reshape(len(inputs), K).T)
     start = float(loss_function(flow)(np.zeros_like(labels), labels))
     if not np.isfinite(start):
@@ -70,12 +73,12 @@ def check_data(flow: Training, X: ArrayLike, y: ArrayLike, X_test: ArrayLike | N
 
 
 def _check_labels(flow: Training, labels: Array) -> None:
-    """Labels that the loss is made for, and that it answers to: logistic losses of labels 0 are constants."""
-    low, high = flow.loss.labels
+    """Labels that the loss is made for, and that it answers to: a cross-entropy of labels that are all 0 is a constant."""
+    allowed = {value: flow.loss.labels.contains(value) == sp.true for value in np.unique(labels).tolist()}
     for sample, own in enumerate(labels.T):
-        if not ((low <= own) & (own <= high)).all():
+        if not all(allowed[value] for value in own.tolist()):
             raise InvalidInput(
-                f"y[{sample}]={_shown(own)} with loss={flow.loss}; allowed: labels from {low:g} to {high:g}"
+                f"y[{sample}]={_shown(own)} with loss={flow.loss}; allowed: labels in {flow.loss.labels}"
             )
     data = Data(np.zeros((labels.shape[1], 1)), labels, labels.shape[1])
     errors = error_function(flow, data)
@@ -84,8 +87,8 @@ def _check_labels(flow: Training, labels: Array) -> None:
     for idle in np.flatnonzero(np.asarray(seen) == 0):
         raise InvalidInput(
             f"y[{idle}]={_shown(labels[:, idle])} with loss={flow.loss}: this loss does not depend on the prediction, so "
-            "that the sample is not trained on; allowed: labels that it answers to (-1 or 1 for logistic and exponential, one-hot "
-            "for cross_entropy), or X_test for samples without a label"
+            "that the sample is not trained on; allowed: labels that it answers to (one-hot for cross_entropy), or X_test for "
+            "samples without a label"
         )
 
 

@@ -3,7 +3,6 @@ r"""Losses of one sample, and the errors :math:`\Delta_k=-\partial\ell/\partial 
 from __future__ import annotations
 
 import ast
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -77,10 +76,7 @@ class Loss:
     name: str
     of: Callable[[Vector, Vector], sp.Expr]
     separate: bool = True  #: a sum over outputs of the same function of each
-    labels: tuple[float, float] = (
-        -math.inf,
-        math.inf,
-    )  #: least and largest, beyond which it has no minimum or no meaning
+    labels: sp.Set = sp.S.Reals  #: beyond which it has no minimum or no meaning
 
     def value(self, outputs: int) -> tuple[sp.Expr, Vector, Vector]:
         """The loss of K outputs as an expression, with its symbols for predictions and labels."""
@@ -111,9 +107,9 @@ def _cross_entropy(fs: Vector, ys: Vector) -> sp.Expr:
 
 LOSSES = {
     "mse": Loss("mse", _separate((f - y) ** 2 / 2)),
-    "logistic": Loss("logistic", _separate(sp.log(1 + sp.exp(-y * f)))),
-    "exponential": Loss("exponential", _separate(sp.exp(-y * f))),
-    "cross_entropy": Loss("cross_entropy", _cross_entropy, separate=False, labels=(0.0, 1.0)),
+    "logistic": Loss("logistic", _separate(sp.log(1 + sp.exp(-y * f))), labels=sp.FiniteSet(-1, 1)),
+    "exponential": Loss("exponential", _separate(sp.exp(-y * f)), labels=sp.FiniteSet(-1, 1)),
+    "cross_entropy": Loss("cross_entropy", _cross_entropy, separate=False, labels=sp.Interval(0, 1)),
 }
 
 

@@ -120,7 +120,8 @@ class Verdict:
     r"""The verdict on a family of comparisons.
 
     Equation
-        Passed if the smallest p-value is above :math:`\alpha/m` (Bonferroni), m the number of comparisons.
+        Passed if the smallest p-value is above :math:`\alpha/m` (Bonferroni), m the number of comparisons; numbers that have no
+        noise and are equal are none.
     Valid
         A true theory fails with probability at most ``alpha``, whatever the correlations between the comparisons.
     """
@@ -153,5 +154,6 @@ def check_alpha(alpha: float) -> None:
 def judge(p: Array, alpha: float) -> Verdict:
     """The verdict on comparisons with p-values ``p`` at the family-wise false-alarm rate ``alpha``."""
     check_alpha(alpha)
-    threshold = alpha / max(p.size, 1)
-    return Verdict(alpha, int(p.size), threshold, int((p < threshold).sum()))
+    count = int((p < 1).sum())
+    threshold = alpha / max(count, 1)
+    return Verdict(alpha, count, threshold, int((p < threshold).sum()))

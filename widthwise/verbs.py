@@ -187,12 +187,12 @@ def validate(subject: Any, X: Any, *arguments: Any, **options: Any) -> Any:
     r"""Predict, simulate at several widths, extrapolate in 1/n, and judge in standard errors.
 
     Equation
-        Measurements at several widths are fitted with :math:`y(n)=c_0+c_1/n`, and :math:`(c_0-\mathrm{theory})/\mathrm{stderr}`
-        is judged.
+        Measurements at several widths are fitted with :math:`y(n)=c_0+c_1/n` (and :math:`c_2/n^2` from four widths on), and
+        :math:`(c_0-\mathrm{theory})/\mathrm{stderr}` is judged; for the shifts f1 and loss1 of training :math:`c_1`.
     Shapes
         ``validate(net, X, *, widths=None, networks=10_000, seed=0, quantities=None, alpha=0.01, ...)`` and
         ``validate(flow, X, y, *, times, widths=(128, 256, 512), networks=32, alpha=0.01, ...)``. Returns a report with ``.passed``,
-        ``.table``, ``.plot()``, ``.to_html(path)``.
+        ``.table``, ``.resolution`` (how small its error bars are), ``.plot()``, ``.to_html(path)``.
     Units
         Those of ``predict``.
     Valid
@@ -200,7 +200,7 @@ def validate(subject: Any, X: Any, *arguments: Any, **options: Any) -> Any:
     Errors
         Those of ``predict`` and ``simulate``; ``InvalidArgument`` for widths that are too few or out of proportion.
     Source
-        The statistics: Student's t, Bonferroni.
+        The statistics: Student's t, Cochran and Cox, Bonferroni.
     """
     if isinstance(subject, Training):
         from .validation.learning import validate_training

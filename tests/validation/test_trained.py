@@ -208,6 +208,8 @@ def test_shift_is_the_slope_in_one_over_n():
     theory = theory.assign(found.data_vars).assign({f"{n}_stderr": 0 * found[n] for n in ("f1", "loss1")})
     simulations = as_measured(theory, (16, 32))
     report = compare(subject, theory, simulations, alpha=0.01)
+    assert "f1 " in str(report).splitlines()[1]
+    assert report.resolution["f1"] < 0.1
     shifts = report.table[report.table["quantity"].isin(["f1", "loss1"])]
     assert len(shifts) == 8
     assert shifts["sigmas"].abs().max() < 1e-2

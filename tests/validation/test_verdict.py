@@ -102,6 +102,14 @@ def test_bonferroni_holds_the_family_wise_rate(m, rng):
     assert alarms > 0.06
 
 
+def test_numbers_without_noise_are_no_comparisons():
+    """f = 0 at the start of training, say; but one of them that differs fails."""
+    p = p_values(np.array([0.0, 0.0, 2.5]), np.array([[0.0, 0.0, 1.0]]), [1e6])
+    assert judge(p, 0.02).comparisons == 1
+    assert not judge(p, 0.02).passed
+    assert not judge(p_values(np.array([np.inf, 0.5]), np.array([[0.0, 1.0]]), [9.0]), 0.01).passed
+
+
 @pytest.mark.parametrize("alpha", [0, 1, -0.1, 2])
 def test_alpha_is_a_probability(alpha):
     with pytest.raises(InvalidArgument, match="alpha="):
