@@ -45,6 +45,22 @@ def test_examples_of_the_docstring_run():
     assert doctest.testmod(ww).attempted > 0
 
 
+def test_wrong_calls_are_told_by_the_name_of_the_verb():
+    flow = ww.Training(ww.MLP("tanh", depth=2), learning_rate=0.1)
+    with pytest.raises(
+        TypeError, match=r"predict: too many positional arguments; allowed: predict\(flow, X, y, \*, times, "
+    ):
+        ww.predict(flow, [[1.0]], [1.0], 3)
+    with pytest.raises(
+        TypeError, match=r"validate: missing a required argument: 'times'; allowed: validate\(flow, X, y"
+    ):
+        ww.validate(flow, [[1.0]], [1.0])
+    with pytest.raises(
+        TypeError, match=r"simulate: got an unexpected keyword argument 'network'; allowed: simulate\(net, X, "
+    ):
+        ww.simulate(ww.MLP("tanh", depth=2, width=4), [[1.0]], network=3)
+
+
 def test_unknown_name_lists_what_there_is():
     with pytest.raises(AttributeError, match="it has MLP, "):
         _ = ww.sample

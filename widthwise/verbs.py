@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, overload
 
 from .theory.architecture import MLP
@@ -18,6 +20,17 @@ if TYPE_CHECKING:
     from .numerics.sites import Sites
     from .validation.learning import TrainingReport
     from .validation.report import Report
+
+
+def _called(verb: str, function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+    """The function's result; arguments that it does not take are told by the verb's name."""
+    signature = inspect.signature(function)
+    try:
+        signature.bind(*arguments, **options)
+    except TypeError as error:
+        plain = [p.replace(annotation=p.empty) for p in signature.parameters.values()]
+        raise TypeError(f"{verb}: {error}; allowed: {verb}{inspect.Signature(plain)}") from None
+    return function(*arguments, **options)
 
 
 def _unknown(subject: Any) -> InvalidArgument:
@@ -132,11 +145,11 @@ def predict(subject: Any, X: Any, *arguments: Any, **options: Any) -> Any:
     if isinstance(subject, Training):
         from .numerics.training import predict_training
 
-        return predict_training(subject, X, *arguments, **options)
+        return _called("predict", predict_training, subject, X, *arguments, **options)
     if isinstance(subject, MLP):
         from .numerics.predict import predict as predict_tensors
 
-        return predict_tensors(subject, X, *arguments, **options)
+        return _called("predict", predict_tensors, subject, X, *arguments, **options)
     raise _unknown(subject)
 
 
@@ -169,11 +182,11 @@ def simulate(subject: Any, X: Any, *arguments: Any, **options: Any) -> Any:
     if isinstance(subject, Training):
         from .validation.trained import simulate_training
 
-        return simulate_training(subject, X, *arguments, **options)
+        return _called("simulate", simulate_training, subject, X, *arguments, **options)
     if isinstance(subject, MLP):
         from .validation.simulate import simulate as simulate_tensors
 
-        return simulate_tensors(subject, X, *arguments, **options)
+        return _called("simulate", simulate_tensors, subject, X, *arguments, **options)
     raise _unknown(subject)
 
 
@@ -205,9 +218,9 @@ def validate(subject: Any, X: Any, *arguments: Any, **options: Any) -> Any:
     if isinstance(subject, Training):
         from .validation.learning import validate_training
 
-        return validate_training(subject, X, *arguments, **options)
+        return _called("validate", validate_training, subject, X, *arguments, **options)
     if isinstance(subject, MLP):
         from .validation.validate import validate as validate_tensors
 
-        return validate_tensors(subject, X, *arguments, **options)
+        return _called("validate", validate_tensors, subject, X, *arguments, **options)
     raise _unknown(subject)
