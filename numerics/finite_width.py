@@ -86,8 +86,8 @@ def fluctuations(
         4096 for one hidden layer, 16384 for variances of several and smooth activations. Else 1024, or twice as many as a layer has
         vectors, and ``directions`` pairs of solutions, so that a variance has a relative error of the root of
         2/(directions replicas). gamma = 0 beyond one output and plain steps: gamma = 1e-5. An ensemble of E networks has 1/E of the
-        variance, and the same shift. A shift has a bias of order 1/samples, which its error does not show (some 10 % seen with 1024
-        sites after logistic training, 30 % with 4096 at the edge of stability): compare two values of ``samples``.
+        variance, and the same shift. A shift has a bias of order 1/samples, which its error does not show (below 10 % from 512
+        sites on after logistic training, 30 % with 4096 at the edge of stability): compare two values of ``samples``.
     Errors
         Those of ``predict``; ``NotAvailable`` for centred=False at gamma=0.
     Source
