@@ -138,11 +138,13 @@ def _recurrence(left: Sequence[Array], right: Sequence[Array], x: Array, split: 
 def _horner(left: Sequence[Array], right: Sequence[Array], x: Array, split: int) -> Array:
     """The same for powers of x."""
     total: Array | None = None
-    for some in (slice(split, None), slice(split)):
-        kind = left[some.start or 0].dtype if left[some] else x.dtype
-        y, product = x.astype(kind, copy=False), np.empty((len(left[0]), *x.shape), dtype=kind)
+    for firsts, seconds in ((left[split:], right[split:]), (left[:split], right[:split])):
+        if not firsts:  # none is so small that half of the digits are enough
+            continue
+        kind = firsts[0].dtype
+        y, product = x.astype(kind, copy=False), np.empty((len(firsts[0]), *x.shape), dtype=kind)
         total = None if total is None else total.astype(kind)
-        for a, b in zip(reversed(left[some]), reversed(right[some]), strict=True):
+        for a, b in zip(reversed(firsts), reversed(seconds), strict=True):
             if total is None:
                 total = np.matmul(a, b)
                 continue

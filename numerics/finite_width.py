@@ -16,7 +16,7 @@ from ..theory.dynamics import dynamics
 from ..theory.errors import InvalidArgument, NotAvailable
 from ..theory.training import Training
 from .fluctuations import Options
-from .labels import DIMS, MEASURED, check_count, check_seed, coordinates, variable
+from .labels import DIMS, MEASURED, check_count, check_names, check_seed, coordinates, variable
 from .labels import MEANING as PREDICTED
 from .lazy_fluctuations import is_closed, lazy_fluctuations
 from .problems import kinked
@@ -96,7 +96,7 @@ def fluctuations(
     data = check_data(flow, X, y, X_test)
     grid = check_times(flow, data, times)
     replicas, seed = check_count("replicas", replicas, 2), check_seed(seed)
-    drawn = _listed("draws", draws, MEASURED)
+    drawn = check_names("draws", draws, MEASURED)
     kernels, wanted = _wanted(quantities, drawn)
     if flow.gamma == 0 and not centred:
         raise NotAvailable(
@@ -140,19 +140,10 @@ def _estimated(task: Task, replicas: int, seed: int, checkpoint: str | Path | No
     return values | {name: (np.concatenate([some[name] for some in draws]), None) for name in draws[0]}
 
 
-def _listed(argument: str, given: str | Sequence[str], allowed: Sequence[str]) -> tuple[str, ...]:
-    """Names, each of them once."""
-    listed = (given,) if isinstance(given, str) else tuple(given)
-    for name in listed:
-        if name not in allowed:
-            raise InvalidArgument(f"{argument}={given!r}: {name!r} is not known; allowed: {', '.join(allowed)}")
-    return tuple(dict.fromkeys(listed))
-
-
 def _wanted(quantities: str | Sequence[str], draws: str | Sequence[str]) -> tuple[tuple[str, ...], list[str]]:
     """The kernels that are asked for, and all results."""
     asked = (quantities,) if isinstance(quantities, str) else tuple(quantities)
-    listed = _listed("quantities", tuple(name.removesuffix("_variance") for name in asked), QUANTITIES)
+    listed = check_names("quantities", tuple(name.removesuffix("_variance") for name in asked), QUANTITIES)
     if not listed and not draws:
         raise InvalidArgument(
             f"quantities={quantities!r} and no draws: nothing is asked for; allowed: {', '.join(QUANTITIES)}"

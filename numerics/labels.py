@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from numbers import Integral
 from typing import Any
 
@@ -66,6 +67,17 @@ def coordinates(data: Data, times: Array, layers: int, outputs: int) -> dict[str
     found: dict[str, Any] = {"time": times, "time2": times, "layer": np.arange(1, layers + 1)}
     found |= {"sample": np.arange(P), "sample2": np.arange(P), "set": ("sample", sets)}
     return found | ({"output": np.arange(outputs), "output2": np.arange(outputs)} if outputs > 1 else {})
+
+
+def check_names(
+    argument: str, given: str | Sequence[str], allowed: Sequence[str], why: str = "is not known"
+) -> tuple[str, ...]:
+    """Names of quantities, each of them once."""
+    listed = (given,) if isinstance(given, str) else tuple(given)
+    for name in listed:
+        if name not in allowed:
+            raise InvalidArgument(f"{argument}={given!r}: {name!r} {why}; allowed: {', '.join(allowed)}")
+    return tuple(dict.fromkeys(listed))
 
 
 def check_count(name: str, value: Any, least: int) -> int:

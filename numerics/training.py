@@ -17,7 +17,18 @@ from ..theory.dynamics import Dynamics, dynamics
 from ..theory.errors import InvalidArgument, NotConverged
 from ..theory.training import Training
 from .causal import DIVERGED, Problem, Run
-from .labels import DIMS, MEANING, MEASURED, QUANTITIES, check_count, check_seed, coordinates, order_parameter, variable
+from .labels import (
+    DIMS,
+    MEANING,
+    MEASURED,
+    QUANTITIES,
+    check_count,
+    check_names,
+    check_seed,
+    coordinates,
+    order_parameter,
+    variable,
+)
 from .problems import check_memory, following, problem_of, smooth
 from .replicas import Moments, Progress, stored
 from .samples import Data, check_data, loss_function, losses_of
@@ -72,7 +83,7 @@ def predict_training(
         Derived; Bordelon & Pehlevan (arXiv:2205.09653).
     """
     data = check_data(flow, X, y, X_test)
-    names = _names(quantities)
+    names = tuple(dict.fromkeys(("f", "loss", *check_names("quantities", quantities, QUANTITIES))))
     grid = check_times(flow, data, times)
     for name in {"A", "B"} & set(names):
         if flow.hidden_layers == 1:
@@ -195,14 +206,6 @@ def _solve(
     run.solve(check)
     found = {name: order_parameter(run, name, grid.kept) for name in names if name != "loss"}
     return found | {"loss": np.array(history)[grid.kept]}
-
-
-def _names(quantities: str | Sequence[str]) -> tuple[str, ...]:
-    listed = (quantities,) if isinstance(quantities, str) else tuple(quantities)
-    for name in listed:
-        if name not in QUANTITIES:
-            raise InvalidArgument(f"quantities={quantities!r}: {name!r} is not known; allowed: {', '.join(QUANTITIES)}")
-    return tuple(dict.fromkeys(("f", "loss", *listed)))
 
 
 def _dataset(

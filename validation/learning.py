@@ -13,7 +13,7 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from ..numerics.finite_width import fluctuations
-from ..numerics.labels import MEASURED
+from ..numerics.labels import MEASURED, check_names
 from ..numerics.training import predict_training
 from ..theory.dynamics import Dynamics
 from ..theory.errors import InvalidArgument
@@ -124,7 +124,7 @@ def validate_training(
             f"widths={tuple(widths)!r}, networks={networks!r}; allowed: at least two different widths, and one number of "
             "networks or one for each"
         )
-    names = _names(quantities)
+    names = check_names("quantities", quantities, COMPARED, "cannot be measured")
     means, finite = (tuple(n for n in names if (n in MEASURED) == is_mean) for is_mean in (True, False))
     if finite and equations is not None:
         raise InvalidArgument(
@@ -176,16 +176,6 @@ def compare(flow: Training, theory: xr.Dataset, simulations: Sequence[xr.Dataset
     data = xr.Dataset(arrays, {"width": widths.astype(int)}).assign_attrs(theory.attrs)
     data.attrs |= {"alpha": alpha, "networks": [int(s.attrs["networks"]) for s in simulations]}
     return TrainingReport(table, verdict, data, flow)
-
-
-def _names(quantities: str | Sequence[str]) -> tuple[str, ...]:
-    listed = (quantities,) if isinstance(quantities, str) else tuple(quantities)
-    for name in listed:
-        if name not in COMPARED:
-            raise InvalidArgument(
-                f"quantities={quantities!r}: {name!r} cannot be measured; allowed: {', '.join(COMPARED)}"
-            )
-    return listed
 
 
 def _measured(name: str, theory: xr.Dataset, simulations: Sequence[xr.Dataset]) -> tuple[Array, Array, Extrapolation]:

@@ -19,7 +19,7 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 from threadpoolctl import threadpool_limits
 
-from ..numerics.labels import DIMS, MEANING, MEASURED, check_count, coordinates, variable
+from ..numerics.labels import DIMS, MEANING, MEASURED, check_count, check_names, coordinates, variable
 from ..numerics.replicas import Moments, Progress, stored
 from ..numerics.samples import Data, check_data, error_function, loss_function
 from ..numerics.stepping import Grid, check_times
@@ -219,7 +219,7 @@ def simulate_training(
         raise InvalidArgument("gamma=0 is a limit that no finite network has; allowed: a small positive number")
     N = check_count("width", _width(flow) if width is None else width, 1)
     count = check_count("networks", networks, 2)
-    names = _names(quantities)
+    names = tuple(dict.fromkeys(("f", "loss", *check_names("quantities", quantities, MEASURED, "cannot be measured"))))
     grids = (grid, grid.finer()) if flow.continuous else (grid,)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     threads = cores if workers is None else check_count("workers", workers, 1)
@@ -264,16 +264,6 @@ def _width(flow: Training) -> int:
     if len(set(widths)) > 1:
         raise InvalidNetwork(f"width={widths}: training is scaled by one width; allowed: equal hidden widths")
     return widths[0]
-
-
-def _names(quantities: str | Sequence[str]) -> tuple[str, ...]:
-    listed = (quantities,) if isinstance(quantities, str) else tuple(quantities)
-    for name in listed:
-        if name not in MEASURED:
-            raise InvalidArgument(
-                f"quantities={quantities!r}: {name!r} cannot be measured; allowed: {', '.join(MEASURED)}"
-            )
-    return tuple(dict.fromkeys(("f", "loss", *listed)))
 
 
 def _dataset(

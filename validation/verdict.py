@@ -102,7 +102,7 @@ def p_values(sigma: Array, variances: Array, dof: ArrayLike) -> Array:
     """
     size, columns = np.abs(np.asarray(sigma, dtype=float)), np.asarray(variances, dtype=float)
     total = columns.sum(axis=0)
-    found = np.where(size > 0, 0.0, 1.0)
+    found = np.where(size == 0, 1.0, 0.0)  # what is no number fails
     noisy = np.isfinite(size) & (size > 0) & (total > 0)
     if noisy.any():
         share, nu = columns[:, noisy] / total[noisy], np.asarray(dof, dtype=float)[:, None]

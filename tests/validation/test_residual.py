@@ -20,8 +20,6 @@ from widthwise.theory.quantities import quantity
 from widthwise.validation.validate import compare
 
 ALPHA = 1e-3
-#: Of the control, whose errors come from 32 groups of networks.
-CONTROL_ALPHA = 1e-2
 X = np.ones((1, 4))  # |x|^2 / n_0 = 1
 BY_NTK = ("K", "Theta", "V", "D", "F", "A", "B")
 TENSORS = (*BY_NTK, "P", "Q", "R", "S", "T", "U")
@@ -159,7 +157,7 @@ def test_a_recursion_from_layer_to_layer_is_caught(case, caught):
     """Right for the kernels and up to layer 2, it misses what neurons remember: the simulations that theory passes fail it."""
     exact, wrong = one_layer_theory(case)
     assert all(np.allclose(wrong[name][:2], exact[name][:2], rtol=1e-9) for name in tensors(case))
-    found = compare(CASES[case][0], X, wrong, measured(case, NETWORKS[case])[1], alpha=CONTROL_ALPHA)
+    found = compare(CASES[case][0], X, wrong, measured(case, NETWORKS[case])[1], alpha=ALPHA)
     assert not found.passed
     failed = found.table[~found.table["passed"]]
     assert set(caught) <= set(failed["quantity"])
