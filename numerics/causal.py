@@ -46,6 +46,7 @@ class Problem:
     samples: int  #: sites of each layer
     exact: bool  #: sites linear in their sources: coefficients instead of samples
     kept: frozenset[int]  #: times at which all order parameters are wanted
+    least: float = 1e-8  #: part of a vector that a matrix tells from the vectors before
     followed: int = 0  #: sites whose responses are followed as derivatives; 0: matrices know what they answered
 
     @property
@@ -346,8 +347,8 @@ def conditioned(
 ) -> tuple[Conditioned, Conditioned]:
     """The matrix between two layers: what the upper one receives, and what the lower one does."""
     T, K, P = problem.shape
-    below = Side(T * P, T * K * P, lower.sites, lower.weight)
-    above = Side(T * K * P, T * P, upper.sites, upper.weight)
+    below = Side(T * P, T * K * P, lower.sites, lower.weight, problem.least)
+    above = Side(T * K * P, T * P, upper.sites, upper.weight, problem.least)
     return Conditioned(below, above, up, upper.scales[0]), Conditioned(above, below, down, lower.scales[1])
 
 

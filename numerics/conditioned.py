@@ -27,9 +27,6 @@ from .sources import Source
 Array = NDArray[np.float64]
 Innovations = Callable[[Array, NDArray[np.int64]], Array]
 
-#: What is left of a vector is a new direction if it is larger than this part of it.
-DEPENDENT = 1e-8
-
 
 class Neighbour(Protocol):
     """What a layer receives from one of its two neighbours."""
@@ -54,11 +51,11 @@ class Side:
     """A layer as one side of a matrix: the vectors that it has sent, as coordinates (vectors, directions) in a basis of its own.
 
     ``others``: how many vectors the other side sends; ``received``: what is new in the answers to their directions; ``weight``: of
-    each site in averages.
+    each site in averages; ``least``: what is left of a vector is a new direction if it is larger than this part of it.
     """
 
-    def __init__(self, vectors: int, others: int, sites: int, weight: Array) -> None:
-        self.weight = weight
+    def __init__(self, vectors: int, others: int, sites: int, weight: Array, least: float) -> None:
+        self.weight, self.least = weight, least
         self.basis, self.received = (np.zeros((min(n, sites), sites)) for n in (vectors, others))
         self.coordinates = np.zeros((vectors, len(self.basis)))
         self.count, self.origins = 0, np.zeros(0, dtype=np.int64)  #: vectors so far; those that gave a direction
@@ -77,7 +74,7 @@ class Side:
         for i, (row, size) in enumerate(zip(rest, sizes, strict=True)):
             left = self._without(row[None], before, found[i : i + 1])
             norm = float(np.sqrt(np.sum(self.weight * left**2)))
-            if norm > DEPENDENT * size and len(self.origins) < len(self.basis):
+            if norm > self.least * size and len(self.origins) < len(self.basis):
                 # A small remainder is rounded in the directions that were taken out of it: take them out once more.
                 left = self._without(left / norm, 0, np.zeros((1, found.shape[1])))
                 self.basis[len(self.origins)] = left[0] / np.sqrt(np.sum(self.weight * left**2))

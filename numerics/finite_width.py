@@ -83,7 +83,7 @@ def fluctuations(
         "NTK". Everything is multiplied by N: divide by the width. ``centred``: predictions are :math:`f-f(0)`.
     Valid
         Leading order in 1/N. ``replicas`` independent estimates, whose spread is ``<name>_stderr``, each from ``samples`` sites:
-        4096 for one hidden layer, 16384 for variances of several and smooth activations. Else 1024, or twice as many as a layer has
+        4096 for one hidden layer, 8192 for variances of several and smooth activations. Else 1024, or twice as many as a layer has
         vectors, and ``directions`` pairs of solutions, so that a variance has a relative error of the root of
         2/(directions replicas). gamma = 0 beyond one output and plain steps: gamma = 1e-5. An ensemble of E networks has 1/E of the
         variance, and the same shift. A shift has a bias of order 1/samples, which its error does not show (below 10 % from 512

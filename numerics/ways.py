@@ -15,8 +15,9 @@ from ..theory.training import Training
 from . import deep_fluctuations, resampled
 from .causal import Problem
 from .fluctuations import Options, fluctuate
+from .interfaces import resolved
 from .labels import MEASURED
-from .problems import check_memory, following, kinked, problem_of, smooth
+from .problems import check_memory, kinked, problem_of, smooth
 from .resampled import DRAW
 from .samples import Data
 from .stepping import Grid
@@ -56,9 +57,9 @@ WAYS = {
     "influences": Way(
         _of_influences,
         deep_fluctuations.fluctuate_deep,
-        lambda p: 16384,  # where directions of small size are sampled too
+        lambda p: 8192,
         deep_fluctuations.ticks,
-        following,  # what varies leaves the span of the fields, in which alone other responses are responses
+        resolved,
         deep_fluctuations.memory,
     ),
     "resampling": Way(
@@ -105,8 +106,9 @@ class Task:
         self.problems = [self.way.prepare(replace(problem(g, self.sites), exact=False)) for g in grids]
         self.ticks = sum(map(self.way.ticks, self.problems, self.options))
         self.gib = check_memory(self.problems[-1], self.way.memory(self.problems[-1], self.options[-1]))
-        of = (options.kernels, options.centred, options.directions)
-        self.key = ("fluctuations", way, flow, data, tuple(grids), *of, self.sites, self.problems[0].sites.source)
+        first = self.problems[0]
+        of = (options.kernels, options.centred, options.directions, self.sites, first.least, first.sites.source)
+        self.key = ("fluctuations", way, flow, data, tuple(grids), *of)
 
     def __call__(self, seed: Sequence[int], tick: Callable[[], None]) -> Results:
         """One independent estimate; the same random numbers for both problems."""

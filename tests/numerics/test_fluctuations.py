@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from widthwise.numerics import conditioned, finite_width, influences, ways
+from widthwise.numerics import conditioned, finite_width, influences, interfaces, ways
 from widthwise.numerics.causal import Run
 from widthwise.numerics.deep_fluctuations import fluctuate_deep
 from widthwise.numerics.finite_width import fluctuations
@@ -145,7 +146,9 @@ def test_half_samples_of_several_layers(known, monkeypatch):
         monkeypatch.setattr(
             conditioned.Side,
             "__init__",
-            lambda self, vectors, others, sites, weight: init(self, vectors, others, sites, np.full(sites, 1 / sites)),
+            lambda self, vectors, others, sites, weight, least: init(
+                self, vectors, others, sites, np.full(sites, 1 / sites), least
+            ),
         )
     options = {"learning_rate": 0.2, "C_W": 1.3, "gamma": 0.0}
     asked = {"times": [1, 3], "quantities": ("f", "NTK")}
@@ -272,6 +275,33 @@ def test_what_a_matrix_remembers_in_literal_networks():
     error = networks.std(axis=0, ddof=1) / np.sqrt(60)
     assert (np.abs(networks.mean(axis=0).T - M) <= 5 * error.T + 0.05).all()
     assert np.abs(M).max() > 0.5  # there is something to remember
+
+
+@pytest.mark.parametrize("least", [interfaces.RESOLVED, 1e-8])
+def test_small_directions_that_sites_cannot_tell_are_left_out(least, monkeypatch):
+    """With those of part 1e-8 of a vector some replicas are off by many orders of magnitude: a negative control."""
+    monkeypatch.setattr(interfaces, "RESOLVED", least)
+    rng = np.random.default_rng(1)
+    inputs, labels = rng.standard_normal((3, 10)), np.sign(rng.standard_normal(3))
+    subject = flow("tanh", 3, gamma=1.0, learning_rate=0.03, C_W=2.0)
+    found = fluctuations(subject, inputs, labels, times=[16], quantities="f", samples=1024, replicas=3)
+    known = bool((found.f_variance_stderr < 0.2 * found.f_variance).all())
+    assert known == (least > 1e-3)
+
+
+def test_a_matrix_remembers_no_more_than_a_matrix_holds():
+    """M is a part of W in orthonormal vectors: at infinite width the largest singular value of W is 2 sqrt(C_W)."""
+    rng = np.random.default_rng(1)
+    subject = flow("tanh", 3, gamma=2.0, learning_rate=0.05, C_W=2.0)
+    data = check_data(subject, rng.standard_normal((4, 10)), np.sign(rng.standard_normal(4)), None)
+    problem = problem_of(subject, dynamics(subject), data, check_times(subject, data, 12), 4096)
+    for least in (1e-2, 1e-8):
+        run = Run(replace(problem, least=least), rng).solve()
+        known = interface(run, 1)
+        assert 0.5 < np.linalg.norm(known.M, 2) < 2 * np.sqrt(2.0)
+        for basis, gram in ((known.below, run.q["Phi"][1]), (known.above, run.q["G"][2])):
+            size = len(basis.L)
+            assert_allclose(basis.L @ basis.L.T, gram.reshape(size, size), atol=least * gram.max())
 
 
 def _without_gram(into, below, gram_e, gram_d, memory, known):
