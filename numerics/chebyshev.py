@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from scipy.fft import dct, dctn
 
 Array = NDArray[np.float64]
-#: For each k a factor of A_k of all kernels: (kernels, inputs, r) along the rows, (kernels, r, inputs) along the columns.
+#: For each k a factor of A_k of all kernels, (kernels, r, inputs).
 Sides = tuple[Any, ...]
 
 #: Where the series of a variable ends, and what is left out of the products, relative to the largest coefficient.
@@ -84,15 +84,15 @@ class Interpolant:
         """The range of the angle."""
         return angles(self.cosines)
 
-    def left(self, squares: Array, scales: Sequence[Array]) -> Sides:
-        """T(log s) Q w for the inputs along the rows, times a scale for each kernel."""
-        T = self._polynomials(squares) * np.array(scales)[:, :, None]
-        return self._kept(T @ (Q * w[:, None, :]) for Q, w in self.factors)
-
-    def right(self, squares: Array, scales: Sequence[Array]) -> Sides:
-        """Q^T T(log s) for the inputs along the columns, times a scale for each kernel."""
+    def columns(self, squares: Array, scales: Sequence[Array]) -> list[Array]:
+        """Q^T T(log s) for each k, (kernels, r, inputs), times a scale for each kernel."""
         T = self._polynomials(squares).T * np.array(scales)[:, None, :]
-        return self._kept(Q.transpose(0, 2, 1) @ T for Q, _ in self.factors)
+        return [Q.transpose(0, 2, 1) @ T for Q, _ in self.factors]
+
+    def sides(self, rows: Sequence[Array], columns: Sequence[Array]) -> tuple[Sides, Sides]:
+        """What ``tile`` takes of the inputs along the rows and the columns: the weights are with the rows."""
+        weighted = (side * w[:, :, None] for side, (_, w) in zip(rows, self.factors, strict=True))
+        return self._kept(weighted), self._kept(columns)
 
     def _kept(self, sides: Iterable[Array]) -> Sides:
         kinds = (np.float64 if k < self.split else np.float32 for k in count())
@@ -105,7 +105,7 @@ class Interpolant:
 
     def tile(self, left: Sides, right: Sides, cosine: Array, rows: slice, columns: slice) -> Array:
         """The kernels on a tile, (kernels, rows, columns)."""
-        a, b = [side[:, rows] for side in left], [side[:, :, columns] for side in right]
+        a, b = [side[:, :, rows].transpose(0, 2, 1) for side in left], [side[:, :, columns] for side in right]
         return self.basis.total(a, b, self._hat(cosine), self.split)
 
     def _hat(self, cosine: Array) -> Array:
@@ -117,8 +117,8 @@ class Interpolant:
         """The kernels of pairs, in vectors, without their scales."""
         T = self.basis.values(self._hat(cosine), len(self.factors) - 1).T
         ones = [np.ones(len(first))] * len(self.factors[0][1])
-        terms = zip(self.left(first, ones), self.right(second, ones), T, strict=True)
-        return list(np.sum([np.einsum("fnr,frn->fn", a, b) * t for a, b, t in terms], axis=0))
+        terms = zip(*self.sides(self.columns(first, ones), self.columns(second, ones)), T, strict=True)
+        return list(np.sum([np.einsum("frn,frn->fn", a, b) * t for a, b, t in terms], axis=0))
 
 
 def _recurrence(left: Sequence[Array], right: Sequence[Array], x: Array, split: int) -> Array:

@@ -45,8 +45,8 @@ FEW = 100
 NEARLY = 1 - 1e-12
 #: Pairs of the data at which an interpolant is compared with the map itself, with closed forms and without.
 CHECKED = {True: 200, False: QUADRATURE}
-#: Pairs of the data that show the range of nearly all cosines.
-DRAWN = 4000
+#: Inputs of each side whose pairs show the range of nearly all cosines.
+DRAWN = 64
 
 
 def threads_for(workers: int | None) -> int:
@@ -134,9 +134,7 @@ class Plan:
     @staticmethod
     def of(exact: PairMap, left: Side, right: Side, cosines: Range) -> Plan:
         """The plan for inputs that are not silent, with cosines in this range; certified at a sample of pairs."""
-        drawn = _sample(left, right, DRAWN)
-        sample = drawn[0][: CHECKED[exact.closed]], drawn[1][: CHECKED[exact.closed]], drawn[2][: CHECKED[exact.closed]]
-        common = Range(float(drawn[2].min(initial=1.0)), float(drawn[2].max(initial=-1.0)))
+        sample, common = _sample(left, right, CHECKED[exact.closed])
         pairs = len(left.squares) * len(right.squares) // (2 if left is right else 1)
         layers = exact
         if not exact.closed and pairs >= FEW:
@@ -157,10 +155,9 @@ class Plan:
         """What the interpolant needs of two sides."""
         if self.composed is None:
             return None
-        return (
-            self.composed.left(left.squares, scales(left.alone.last)),
-            self.composed.right(right.squares, scales(right.alone.last)),
-        )
+        columns = self.composed.columns(right.squares, scales(right.alone.last))
+        rows = columns if left is right else self.composed.columns(left.squares, scales(left.alone.last))
+        return self.composed.sides(rows, columns)
 
 
 def plan_for(exact: PairMap, left: Side, right: Side, threads: int) -> Plan:
@@ -184,8 +181,10 @@ def evaluated(exact: PairMap, left: Side, right: Side, threads: int, plan: Plan 
     with _single_blas, ThreadPoolExecutor(threads) as pool:
 
         def prepare(t: Tile) -> tuple[float, float]:
-            matrices[0][t] = block = _cosines(left, right, t)  # they wait where the kernel will be
-            return _range(block, left, right, t)
+            block = _cosines(left, right, t)
+            found = _range(block, left, right, t)
+            matrices[0][t] = block  # they wait where the kernel will be
+            return found
 
         whole = _union(list(pool.map(prepare, _tiles(shape, symmetric, WIDE))))
         plan = plan or Plan.of(exact, left, right, whole)
@@ -232,8 +231,13 @@ def _tiles(shape: tuple[int, int], symmetric: bool, size: tuple[int, int] = TILE
 def _equal(rows: Array, columns: Array) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """The pairs of equal inputs, whose kernels are those of one input to the last digit: rows and columns."""
     both = rows if rows is columns else np.vstack([rows, columns])
-    whole = np.ascontiguousarray(both + 0.0).view(np.dtype((np.void, both.shape[1] * both.itemsize)))  # -0.0 is 0.0
-    _, kind = np.unique(whole.ravel(), return_inverse=True)
+    whole = np.ascontiguousarray(both + 0.0)  # -0.0 is 0.0
+    # Equal rows have equal sums of integers: most often these tell already that all rows differ.
+    odd = np.random.default_rng(0).integers(1 << 63, size=both.shape[1], dtype=np.uint64) * np.uint64(2) + np.uint64(1)
+    if len(np.unique(whole.view(np.uint64) @ odd)) == len(whole):
+        itself = np.arange(len(rows) if rows is columns else 0)
+        return itself, itself
+    _, kind = np.unique(whole.view(np.dtype((np.void, both.shape[1] * both.itemsize))).ravel(), return_inverse=True)
     first, second = kind[: len(rows)], kind[-len(columns) :]
     order = np.argsort(second, kind="stable")
     low, high = (np.searchsorted(second[order], first, side=side) for side in ("left", "right"))
@@ -243,15 +247,15 @@ def _equal(rows: Array, columns: Array) -> tuple[NDArray[np.intp], NDArray[np.in
 
 
 def _cosines(left: Side, right: Side, tile: Tile) -> Array:
-    block = left.units[tile[0]] @ right.units[tile[1]].T
-    if block.max() > 1 or block.min() < -1:
-        np.clip(block, -1.0, 1.0, out=block)
-    return np.asarray(block)
+    return np.asarray(left.units[tile[0]] @ right.units[tile[1]].T)
 
 
 def _range(block: Array, left: Side, right: Side, tile: Tile) -> tuple[float, float]:
-    """The range of the cosines of a tile, without pairs of equal inputs, of which no interpolant is asked."""
+    """The range of the cosines of a tile, rounding cut off, without pairs of equal inputs, of which no interpolant is asked."""
     low, high = float(block.min()), float(block.max())
+    if high > 1 or low < -1:
+        np.clip(block, -1.0, 1.0, out=block)
+        low, high = max(low, -1.0), min(high, 1.0)
     if high <= NEARLY:
         return low, high
     i, j = _where(block > NEARLY)
@@ -277,14 +281,17 @@ def _union(ranges: list[tuple[float, float]]) -> Range:
     return Range(min(low), max(high))
 
 
-def _sample(left: Side, right: Side, count: int) -> Pairs:
-    """Random pairs of inputs that are not parallel."""
+def _sample(left: Side, right: Side, count: int) -> tuple[Pairs, Range]:
+    """Random pairs of inputs that are not parallel, and the range of nearly all cosines."""
     rng = np.random.default_rng(0)
-    i = rng.integers(len(left.squares), size=count)
-    j = rng.integers(len(right.squares), size=count)
+    i, j = (rng.integers(len(side.squares), size=max(count, DRAWN)) for side in (left, right))
+    block = np.clip(left.units[i[:DRAWN]] @ right.units[j[:DRAWN]].T, -1.0, 1.0)
+    some = block[block <= NEARLY]
+    common = Range(float(some.min(initial=1.0)), float(some.max(initial=-1.0)))
+    i, j = i[:count], j[:count]
     cosines = np.clip(np.einsum("na,na->n", left.units[i], right.units[j]), -1.0, 1.0)
     keep = cosines <= NEARLY
-    return left.squares[i[keep]], right.squares[j[keep]], cosines[keep]
+    return (left.squares[i[keep]], right.squares[j[keep]], cosines[keep]), common
 
 
 def _tile(
@@ -301,7 +308,7 @@ def _tile(
     rows, columns = tile
     # Large tiles across the diagonal hold pairs whose cosines nobody has written: those of the mirror image.
     large = sides is None and not plan.exact.closed
-    cosine = _cosines(left, right, tile) if large else matrices[0][rows, columns]  # read before it is written
+    cosine = np.clip(_cosines(left, right, tile), -1.0, 1.0) if large else matrices[0][rows, columns]  # read before it is written
     if plan.composed is not None and sides is not None:
         values = list(plan.composed.tile(*sides, cosine, rows, columns))
         if beyond:
