@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import count
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from scipy.fft import dct, dctn
 
 Array = NDArray[np.float64]
-#: For each k a factor of A_k of all kernels, (kernels, r, inputs).
-Sides = tuple[Any, ...]
+#: For each kernel and k a factor of A_k, (r, inputs).
+Sides = list[list[Any]]
 
 #: Where the series of a variable ends, and what is left out of the products, relative to the largest coefficient.
 ENDS, TAIL = 3e-14, 2e-14
@@ -65,18 +65,38 @@ class Basis:
     """Functions of x in [-1, 1] that a series consists of."""
 
     values: Callable[..., Any]  #: of x and a degree: (..., degree + 1)
-    total: Callable[[Sequence[Array], Sequence[Array], Array, int], Array]  #: sum over k, see ``_recurrence``
+    total: Callable[[Sides, Sides, Array, Sequence[int]], list[Array]]  #: sums over k, see ``_recurrence``
+    alike: bool  #: single precision begins at the same k for all kernels
+
+
+@dataclass(frozen=True)
+class Series:
+    """Of one kernel: C^k = Q_k diag(w_k) Q_k^T, the Q_k (p, r_k) of all k side by side."""
+
+    Q: Array
+    w: Array
+    ranks: tuple[int, ...]
+    split: int  #: the first k from which on single precision is enough
+
+    def factors(self, side: Array) -> list[Any]:
+        """The rows (sum of r_k, inputs) of each k."""
+        starts = np.cumsum((0, *self.ranks))
+        first = starts[self.split]
+        small = side[first:].astype(np.float32)
+        return [
+            side[low:high] if k < self.split else small[low - first : high - first]
+            for k, (low, high) in enumerate(pairwise(starts))
+        ]
 
 
 @dataclass(frozen=True)
 class Interpolant:
-    """The interpolant. ``factors`` holds for each k Q (kernels, p, r) and weights w (kernels, r): C^k = Q diag(w) Q^T."""
+    """The interpolant: a series in the angle for each kernel."""
 
     basis: Basis  #: in the angle
     norms: Range  #: of log s
     cosines: Range
-    factors: tuple[tuple[Array, Array], ...]
-    split: int  #: the first k from which on single precision is enough for every kernel
+    series: tuple[Series, ...]
     bound: float  #: on what is left out of any kernel: exact for what was cut off, extrapolated for what was never computed
 
     @property
@@ -85,28 +105,23 @@ class Interpolant:
         return angles(self.cosines)
 
     def columns(self, squares: Array, scales: Sequence[Array]) -> list[Array]:
-        """Q^T T(log s) for each k, (kernels, r, inputs), times a scale for each kernel."""
-        T = self._polynomials(squares).T * np.array(scales)[:, None, :]
-        return [Q.transpose(0, 2, 1) @ T for Q, _ in self.factors]
+        """Q^T T(log s) of each kernel, all k below each other, (sum of r_k, inputs), times a scale for each kernel."""
+        T = self._polynomials(squares).T
+        return [one.Q.T @ (T * scale) for one, scale in zip(self.series, scales, strict=True)]
 
     def sides(self, rows: Sequence[Array], columns: Sequence[Array]) -> tuple[Sides, Sides]:
         """What ``tile`` takes of the inputs along the rows and the columns: the weights are with the rows."""
-        weighted = (side * w[:, :, None] for side, (_, w) in zip(rows, self.factors, strict=True))
-        return self._kept(weighted), self._kept(columns)
-
-    def _kept(self, sides: Iterable[Array]) -> Sides:
-        kinds = (np.float64 if k < self.split else np.float32 for k in count())
-        return tuple(np.ascontiguousarray(side, dtype=kind) for side, kind in zip(sides, kinds, strict=False))
+        weighted = [one.factors(side * one.w[:, None]) for one, side in zip(self.series, rows, strict=True)]
+        return weighted, [one.factors(side) for one, side in zip(self.series, columns, strict=True)]
 
     def _polynomials(self, squares: Array) -> Array:
-        return np.asarray(
-            chebyshev.chebvander(self.norms.hat(np.log(squares)), self.factors[0][0].shape[1] - 1), dtype=float
-        )
+        return np.asarray(chebyshev.chebvander(self.norms.hat(np.log(squares)), len(self.series[0].Q) - 1), dtype=float)
 
-    def tile(self, left: Sides, right: Sides, cosine: Array, rows: slice, columns: slice) -> Array:
-        """The kernels on a tile, (kernels, rows, columns)."""
-        a, b = [side[:, :, rows].transpose(0, 2, 1) for side in left], [side[:, :, columns] for side in right]
-        return self.basis.total(a, b, self._hat(cosine), self.split)
+    def tile(self, left: Sides, right: Sides, cosine: Array, rows: slice, columns: slice) -> list[Array]:
+        """The kernels on a tile, each (rows, columns)."""
+        first = [[side[:, rows].T for side in sides] for sides in left]
+        second = [[side[:, columns] for side in sides] for sides in right]
+        return self.basis.total(first, second, self._hat(cosine), [one.split for one in self.series])
 
     def _hat(self, cosine: Array) -> Array:
         # Equal inputs lie outside of the range, and far out a polynomial overflows. Others are put in at the end.
@@ -115,36 +130,45 @@ class Interpolant:
 
     def pairs(self, first: Array, second: Array, cosine: Array) -> list[Array]:
         """The kernels of pairs, in vectors, without their scales."""
-        T = self.basis.values(self._hat(cosine), len(self.factors) - 1).T
-        ones = [np.ones(len(first))] * len(self.factors[0][1])
-        terms = zip(*self.sides(self.columns(first, ones), self.columns(second, ones)), T, strict=True)
-        return list(np.sum([np.einsum("frn,frn->fn", a, b) * t for a, b, t in terms], axis=0))
+        T = self.basis.values(self._hat(cosine), max(len(one.ranks) for one in self.series) - 1).T
+        ones = [np.ones(len(first))] * len(self.series)
+        both = zip(*self.sides(self.columns(first, ones), self.columns(second, ones)), strict=True)
+        return [np.sum([(a * b).sum(axis=0) * t for a, b, t in zip(*sides, T, strict=False)], axis=0) for sides in both]
 
 
-def _recurrence(left: Sequence[Array], right: Sequence[Array], x: Array, split: int) -> Array:
-    """The sum over k of T_k(x) and left_k right_k; from ``split`` on in single precision, as they are given."""
-    before, now = np.ones_like(x), x.copy()
-    twice = 2 * x
-    total = np.matmul(left[0], right[0])
-    before, now = _add(total, left[1:split], right[1:split], before, now, twice)
-    if split < len(left):
-        # What is left is so small that half of the digits are enough.
-        small = np.zeros(total.shape, dtype=np.float32)
-        _add(small, left[split:], right[split:], *(v.astype(np.float32) for v in (before, now, twice)))
-        total += small
-    return np.asarray(total)
+def _recurrence(left: Sides, right: Sides, x: Array, splits: Sequence[int]) -> list[Array]:
+    """Of each kernel the sum over k of T_k(x) and left_k right_k; from ``split`` on in single precision, as they are given."""
+    totals = into = [np.matmul(a[0], b[0]) for a, b in zip(left, right, strict=True)]
+    vectors: list[Any] = [np.ones_like(x), x.copy(), 2 * x, np.empty_like(x), np.empty_like(x)]
+    before, now, twice, product, work = vectors
+    for k in range(1, max(map(len, left))):
+        if k == max(splits):  # what is left is so small that half of the digits are enough
+            before, now, twice, product, work = (v.astype(np.float32) for v in (before, now, twice, product, work))
+            into = [np.zeros_like(now) for _ in totals]
+        for total, a, b in zip(into, left, right, strict=True):
+            if k < len(a):
+                np.matmul(a[k], b[k], out=product)
+                product *= now
+                total += product
+        np.multiply(twice, now, out=work)
+        np.subtract(work, before, out=before)
+        before, now = now, before
+    return totals if into is totals else [total + small for total, small in zip(totals, into, strict=True)]
 
 
-def _horner(left: Sequence[Array], right: Sequence[Array], x: Array, split: int) -> Array:
+def _horner(left: Sides, right: Sides, x: Array, splits: Sequence[int]) -> list[Array]:
     """The same for powers of x."""
-    total: Array | None = None
-    for firsts, seconds in ((left[split:], right[split:]), (left[:split], right[:split])):
-        if not firsts:  # none is so small that half of the digits are enough
-            continue
-        kind = firsts[0].dtype
-        y, product = x.astype(kind, copy=False), np.empty((len(firsts[0]), *x.shape), dtype=kind)
-        total = None if total is None else total.astype(kind)
-        for a, b in zip(reversed(firsts), reversed(seconds), strict=True):
+    single = x.astype(np.float32)
+    return [_powers(a, b, split, x, single) for a, b, split in zip(left, right, splits, strict=True)]
+
+
+def _powers(left: Sequence[Any], right: Sequence[Any], split: int, x: Array, single: Any) -> Array:
+    """Of one kernel, from the smallest terms on."""
+    total: Any = None
+    for part, y in ((slice(split, None), single), (slice(split), x)):
+        product = np.empty_like(y)
+        total = None if total is None else total.astype(y.dtype)
+        for a, b in zip(reversed(left[part]), reversed(right[part]), strict=True):
             if total is None:
                 total = np.matmul(a, b)
                 continue
@@ -154,21 +178,8 @@ def _horner(left: Sequence[Array], right: Sequence[Array], x: Array, split: int)
     return np.asarray(total)
 
 
-def _add(total: Any, left: Sequence[Any], right: Sequence[Any], before: Any, now: Any, twice: Any) -> tuple[Any, Any]:
-    """Add the terms of some k; given T_(k-1), T_k of the first and 2 x, and the two T that come after are returned."""
-    product, work = np.empty_like(total), np.empty_like(now)
-    for a, b in zip(left, right, strict=True):
-        np.matmul(a, b, out=product)
-        product *= now
-        total += product
-        np.multiply(twice, now, out=work)
-        np.subtract(work, before, out=before)
-        before, now = now, before
-    return before, now
-
-
-CHEBYSHEV = Basis(chebyshev.chebvander, _recurrence)
-POWERS = Basis(polynomial.polyvander, _horner)
+CHEBYSHEV = Basis(chebyshev.chebvander, _recurrence, alike=True)
+POWERS = Basis(polynomial.polyvander, _horner, alike=False)
 
 
 def angles(cosines: Range) -> Range:
@@ -260,10 +271,20 @@ def _made(
     terms, cut = zip(*factored, strict=True)
     # Terms up to ``small``, relative to the largest, are summed in single precision.
     sizes = [np.array([np.abs(w).max(initial=0.0) for _, w in t]) for t in terms]
-    split = max(1 + int(np.nonzero(s > small * s.max())[0].max(initial=0)) for s in sizes)
-    single = np.finfo(np.float32).eps * max(sum(np.abs(w).sum() for _, w in t[split:]) for t in terms)
-    bound = max(map(sum, zip(cut, beyond, strict=True))) + float(single)
-    return Interpolant(basis, norms, cosines, _stacked(terms, len(terms[0][0][0])), split, bound)
+    splits = [1 + int(np.nonzero(s > small * s.max())[0].max(initial=0)) for s in sizes]
+    splits = [max(splits)] * len(splits) if basis.alike else splits
+    lost = [sum(np.abs(w).sum() for _, w in t[split:]) for t, split in zip(terms, splits, strict=True)]
+    bound = max(map(sum, zip(cut, beyond, strict=True))) + float(np.finfo(np.float32).eps * max(lost))
+    return Interpolant(basis, norms, cosines, tuple(map(_series_of, terms, splits)), bound)
+
+
+def _series_of(terms: Sequence[tuple[Array, Array]], split: int) -> Series:
+    """The terms of all k side by side; matrices of rank one NumPy multiplies ten times more slowly than those of two."""
+    ranks = tuple(max(2, len(w)) for _, w in terms)
+    Q, w = np.zeros((len(terms[0][0]), sum(ranks))), np.zeros(sum(ranks))
+    for start, (vectors, values) in zip(np.cumsum((0, *ranks)), terms, strict=False):
+        Q[:, start : start + len(values)], w[start : start + len(values)] = vectors, values
+    return Series(Q, w, ranks, min(split, len(ranks)))
 
 
 def _in_powers(terms: Sequence[tuple[Array, Array]]) -> Array:
@@ -272,19 +293,6 @@ def _in_powers(terms: Sequence[tuple[Array, Array]]) -> Array:
     for k in range(len(terms)):
         change[: k + 1, k] = chebyshev.cheb2poly(np.eye(k + 1)[k])
     return np.asarray(np.tensordot(change, np.stack([(Q * w) @ Q.T for Q, w in terms]), 1))
-
-
-def _stacked(terms: Sequence[Sequence[tuple[Array, Array]]], p: int) -> tuple[tuple[Array, Array], ...]:
-    """The terms of all kernels side by side, with zeros where they have different ranks or end earlier."""
-    found = []
-    for k in range(max(map(len, terms))):
-        parts = [t[k] if k < len(t) else (np.zeros((p, 0)), np.zeros(0)) for t in terms]
-        rank = max(2, *(len(w) for _, w in parts))  # matrices of rank one NumPy multiplies ten times more slowly
-        Q, w = np.zeros((len(terms), p, rank)), np.zeros((len(terms), rank))
-        for f, (vectors, values) in enumerate(parts):
-            Q[f, :, : len(values)], w[f, : len(values)] = vectors, values
-        found.append((Q, w))
-    return tuple(found)
 
 
 def _largest(C: Array) -> Array:

@@ -30,9 +30,7 @@ Array = NDArray[np.float64]
 Tile = tuple[slice, slice]
 
 #: Large enough for threads to work beside each other, small enough for the cache; no power of two, which would share cache lines.
-TILE = (100, 500)
-#: Cosines are one product of matrices, for which larger tiles are better; each holds the tiles at its rows.
-WIDE = (100, 1000)
+TILE = (100, 1000)
 #: Where averages are summed pair by pair, tiles share series of single inputs, and large ones are better.
 LARGE = (500, 1000)
 #: Fewer pairs than this are not worth an interpolant where averages have closed forms, and where they have none.
@@ -166,7 +164,7 @@ def plan_for(exact: PairMap, left: Side, right: Side, threads: int) -> Plan:
     left = left.part(~left.silent)
     right = left if symmetric else right.part(~right.silent)
     with _single_blas, ThreadPoolExecutor(threads) as pool:
-        tiles = _tiles((len(left.squares), len(right.squares)), symmetric, WIDE)
+        tiles = _tiles((len(left.squares), len(right.squares)), symmetric)
         ranges = list(pool.map(lambda t: _range(_cosines(left, right, t), left, right, t), tiles))
     return Plan.of(exact, left, right, _union(ranges))
 
@@ -186,7 +184,7 @@ def evaluated(exact: PairMap, left: Side, right: Side, threads: int, plan: Plan 
             matrices[0][t] = block  # they wait where the kernel will be
             return found
 
-        whole = _union(list(pool.map(prepare, _tiles(shape, symmetric, WIDE))))
+        whole = _union(list(pool.map(prepare, tiles)))
         plan = plan or Plan.of(exact, left, right, whole)
         sides = plan.sides(left, right)
         beyond = plan.beyond(whole)
@@ -308,7 +306,9 @@ def _tile(
     rows, columns = tile
     # Large tiles across the diagonal hold pairs whose cosines nobody has written: those of the mirror image.
     large = sides is None and not plan.exact.closed
-    cosine = np.clip(_cosines(left, right, tile), -1.0, 1.0) if large else matrices[0][rows, columns]  # read before it is written
+    cosine = (
+        np.clip(_cosines(left, right, tile), -1.0, 1.0) if large else matrices[0][rows, columns]
+    )  # read before it is written
     if plan.composed is not None and sides is not None:
         values = list(plan.composed.tile(*sides, cosine, rows, columns))
         if beyond:
