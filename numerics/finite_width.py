@@ -73,8 +73,8 @@ def fluctuations(
         drawn again (``numerics.resampled``). For :math:`\gamma_0=0` from the tensors A and B of ``predict(net, X)``
         (``numerics.lazy_fluctuations``).
     Shapes
-        As ``predict``. f_variance (time, sample), f_covariance (time, sample, time2, sample2), and of ``quantities``: NTK_variance
-        (time, sample, sample2), Phi_variance and G_variance (layer, time, sample, sample2) at equal times, f1 (time, sample),
+        As ``predict``, ``times`` too: steps of gradient descent, where the axis is eta x steps. f_variance (time, sample),
+        f_covariance (time, sample, time2, sample2), and of ``quantities``: NTK_variance (time, sample, sample2), Phi_variance and G_variance (layer, time, sample, sample2) at equal times, f1 (time, sample),
         loss1 (time); with ``output`` axes if there are several. For each of ``draws``, of what ``predict`` gives: <name>_draw
         (draw, ...), joint draws of :math:`\sqrt N(q-q_\infty)` in directions times replicas rows, whose averages of products are N
         times any covariance, between any two quantities and times.

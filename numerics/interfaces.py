@@ -38,10 +38,10 @@ from .conditioned import Conditioned, Side
 
 Array = NDArray[np.float64]
 
-#: A vector with no more than this part outside the span of those before is taken to lie in it; times gamma_0 below one, as
-#: predictions are 1/gamma_0 times what training changes. N Var f changes by its square, times a number of order ten: by 0.1 to
-#: 0.3 % (three networks, against 1e-3).
-RESOLVED = 1e-2
+#: A vector with no more than this part outside the span of those before is taken to lie in it; times gamma_0, as predictions are
+#: 1/gamma_0 times what training changes, up to the largest. N Var f changes by its square, times a number of order ten: by 0.1
+#: to 0.3 % (three networks, against 1e-3).
+RESOLVED, LARGEST = 1e-2, 1e-1
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class Interface:
 
 def resolved(problem: Problem) -> Problem:
     """The problem, with directions that its sites can tell from others alone."""
-    return replace(problem, least=RESOLVED * min(1.0, problem.parameters["gamma_0"]))
+    return replace(problem, least=min(RESOLVED * problem.parameters["gamma_0"], LARGEST))
 
 
 def interface(run: Run, number: int) -> Interface:
