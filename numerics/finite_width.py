@@ -74,10 +74,11 @@ def fluctuations(
         (``numerics.lazy_fluctuations``).
     Shapes
         As ``predict``, ``times`` too: steps of gradient descent, where the axis is eta x steps. f_variance (time, sample),
-        f_covariance (time, sample, time2, sample2), and of ``quantities``: NTK_variance (time, sample, sample2), Phi_variance and G_variance (layer, time, sample, sample2) at equal times, f1 (time, sample),
-        loss1 (time); with ``output`` axes if there are several. For each of ``draws``, of what ``predict`` gives: <name>_draw
-        (draw, ...), joint draws of :math:`\sqrt N(q-q_\infty)` in directions times replicas rows, whose averages of products are N
-        times any covariance, between any two quantities and times.
+        f_covariance (time, sample, time2, sample2), and of ``quantities``: NTK_variance (time, sample, sample2), Phi_variance and
+        G_variance (layer, time, sample, sample2) at equal times, f1 (time, sample), loss1 (time); with ``output`` axes if there
+        are several. For each of ``draws``, of what ``predict`` gives: <name>_draw (draw, ...), joint draws of
+        :math:`\sqrt N(q-q_\infty)` in directions times replicas rows, whose averages of products are N times any covariance,
+        between any two quantities and times.
     Units
         ``quantities`` are "f", "NTK", "Phi", "G" (or "f_variance" and so on), "f1", "loss1"; ``draws`` "f", "loss", "Phi", "G",
         "NTK". Everything is multiplied by N: divide by the width. ``centred``: predictions are :math:`f-f(0)`.
