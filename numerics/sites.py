@@ -22,7 +22,7 @@ from ..theory import symbols
 from ..theory.activations import Activation
 from ..theory.dynamics import Dynamics
 from ..theory.errors import InvalidArgument
-from ..theory.fields import Activated, Field, Memory, Order, ell, eta, gamma_0
+from ..theory.fields import Activated, SiteField, Memory, OrderParameter, ell, eta, gamma_0
 from ..theory.symbols import SiteAverage
 from .printing import numpy_text
 
@@ -103,7 +103,7 @@ class _Writer:
         memories = sorted(equation.rhs.atoms(Memory), key=str)
         letters = {memory: sp.Symbol(f"memory_{i}") for i, memory in enumerate(memories)}
         rest = equation.rhs.xreplace(letters)
-        fields = sorted(rest.atoms(Field), key=str)
+        fields = sorted(rest.atoms(SiteField), key=str)
         if len(fields) != 1 or not rest.is_polynomial(*fields, *letters.values()):
             raise InvalidArgument(f"{name} = {equation.rhs}: a field is a source and memories; allowed: linear in both")
         orders = _orders(equation.rhs)
@@ -112,10 +112,10 @@ class _Writer:
         self._add(f"{name}_kernels", [o.name for o in orders], equation, [f"return [{', '.join(kernels)}]"])
         given = [(m.kernel, here, (m.place[1], *m.place[0])) for m in memories]
         self.push(f"{name}_kernels", orders, equation, given)
-        names = {f: sp.Symbol(f.name) for f in fields} | {o: sp.Symbol(o.name) for o in rest.atoms(Order)}
-        arguments = [f.name for f in fields] + [o.name for o in sorted(rest.atoms(Order), key=str)]
+        names = {f: sp.Symbol(f.name) for f in fields} | {o: sp.Symbol(o.name) for o in rest.atoms(OrderParameter)}
+        arguments = [f.name for f in fields] + [o.name for o in sorted(rest.atoms(OrderParameter), key=str)]
         arguments += [str(s) for s in letters.values()]
-        self.takes[name] = tuple((o.name, 0) for o in sorted(rest.atoms(Order), key=str))
+        self.takes[name] = tuple((o.name, 0) for o in sorted(rest.atoms(OrderParameter), key=str))
         self._add(name, arguments, equation, [f"return {numpy_text(rest.xreplace(names))}"])
         self.memories[name] = tuple(("phi" if m.vector.has(Activated) else "g", m.strict) for m in memories)
 
@@ -123,7 +123,7 @@ class _Writer:
         """The gradient g, and how it varies with h and z."""
         names, args = _site_names(equation.rhs)
         self._add("g", args, equation, [f"return {numpy_text(equation.rhs.xreplace(names))}"])
-        h, z = (next(f for f in equation.rhs.atoms(Field) if f.name == n) for n in "hz")
+        h, z = (next(f for f in equation.rhs.atoms(SiteField) if f.name == n) for n in "hz")
         varied = equation.rhs.diff(h) * sp.Symbol("dh") + equation.rhs.diff(z) * sp.Symbol("dz")
         names, args = _site_names(varied)
         text = numpy_text(varied.xreplace(names))
@@ -140,7 +140,7 @@ class _Writer:
             text = _einsum(memory.kernel, ("k", "mu"), (memory.place[1], *memory.place[0]))
             lines.append(f"memory_{i} = ({text}).sum(axis=(-2, -1))")
             names[memory] = sp.Symbol(f"memory_{i}")
-        names |= {o: sp.Symbol(o.name) for o in expr.xreplace(names).atoms(Order)}
+        names |= {o: sp.Symbol(o.name) for o in expr.xreplace(names).atoms(OrderParameter)}
         self.takes["f"] = tuple((o.name, 0) for o in orders)
         self._add(
             "f", ["readout", *(o.name for o in orders)], expr, [*lines, f"return {numpy_text(expr.xreplace(names))}"]
@@ -157,7 +157,7 @@ class _Writer:
         self._add("NTK", [o.name for o in orders], expr, [f"return {text}"])
         self.push("NTK", orders, expr, [(expr.function, ("k", "mu"), ("k'", "alpha"))])
 
-    def push(self, name: str, orders: list[Order], equation: Any, given: list[tuple[sp.Expr, Any, Any]]) -> None:
+    def push(self, name: str, orders: list[OrderParameter], equation: Any, given: list[tuple[sp.Expr, Any, Any]]) -> None:
         """How a change of order parameters changes a quantity, transposed: from weights of the one to weights of the other.
 
         Weights have a letter x more, for what is weighed, behind the letters of the rows.
@@ -172,7 +172,7 @@ class _Writer:
 
     def covariance(self, name: str, expr: sp.Expr) -> None:
         """The weights of a source: of what the layer next to it sends, and of a constant (the bias)."""
-        (order,) = expr.atoms(Order)
+        (order,) = expr.atoms(OrderParameter)
         weight, constant = numpy_text(sp.expand(expr).coeff(order)), numpy_text(expr.xreplace({order: sp.S.Zero}))
         self.takes[f"{name}_source"] = ((order.name, _shift(order)),)
         self._add(f"{name}_source", [], expr, [f"return {weight}, {constant}"])
@@ -181,16 +181,16 @@ class _Writer:
 def _site_names(expr: sp.Expr) -> tuple[dict[sp.Expr, sp.Expr], list[str]]:
     """Letters for fields and activations of a site, which are the arguments."""
     names: dict[sp.Expr, sp.Expr] = {a: sp.Symbol(f"phi_{a.order}") for a in expr.atoms(Activated)}
-    names |= {f: sp.Symbol(f.name) for f in expr.xreplace(names).atoms(Field)}
+    names |= {f: sp.Symbol(f.name) for f in expr.xreplace(names).atoms(SiteField)}
     return names, sorted({str(s) for s in names.values()})
 
 
-def _orders(expr: sp.Expr) -> list[Order]:
+def _orders(expr: sp.Expr) -> list[OrderParameter]:
     """The order parameters of a text, one of each name: all are of one layer."""
-    return list({o.name: o for o in sorted(expr.atoms(Order), key=str)}.values())
+    return list({o.name: o for o in sorted(expr.atoms(OrderParameter), key=str)}.values())
 
 
-def _shift(order: Order) -> int:
+def _shift(order: OrderParameter) -> int:
     """The layer relative to that of the site; 0 for what belongs to no layer."""
     return 0 if order.layer is None or not order.layer.has(ell) else int(order.layer - ell)
 
@@ -200,8 +200,8 @@ def _einsum(expr: sp.Expr, rows: tuple[str, ...], columns: tuple[str, ...]) -> s
     letters = [_LETTERS.get(i, i) for i in (*rows, *columns)]
     texts = []
     for term in sp.Add.make_args(sp.expand(expr)):
-        scalar, rest = term.as_independent(Order, as_Add=False)
-        atoms = sorted(rest.atoms(Order), key=str)
+        scalar, rest = term.as_independent(OrderParameter, as_Add=False)
+        atoms = sorted(rest.atoms(OrderParameter), key=str)
         if sp.Mul(*atoms) != rest:
             raise InvalidArgument(f"a kernel holds {rest}; allowed: sums of products of order parameters")
         index = ["".join(_axes(o)) for o in atoms]
@@ -218,8 +218,8 @@ def _pushes(kernel: sp.Expr, rows: tuple[str, ...], columns: tuple[str, ...], pu
     letters = [_LETTERS.get(i, i) for i in (*rows, *columns)]
     texts = []
     for term in sp.Add.make_args(sp.expand(kernel)):
-        scalar, rest = term.as_independent(Order, as_Add=False)
-        atoms = sorted(rest.atoms(Order), key=str)
+        scalar, rest = term.as_independent(OrderParameter, as_Add=False)
+        atoms = sorted(rest.atoms(OrderParameter), key=str)
         for order in (o for o in atoms if o.name in FLUCTUATING):
             others, own = [o for o in atoms if o != order], _axes(order)
             first = [] if order.name == "Delta" else [i for i in own if i in letters[: len(rows)]]
@@ -246,7 +246,7 @@ def _behind(letters: list[str], rows: int) -> str:
     return "".join([*letters[:rows], "x", *letters[rows:]])
 
 
-def _axes(order: Order) -> list[str]:
+def _axes(order: OrderParameter) -> list[str]:
     """The letters of an order parameter's axes: the row's time is left out, and a second time t is that of the row too."""
     axes = []
     for indices, time in order.places:

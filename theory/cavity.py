@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 import sympy as sp
 
-from .fields import Activated, Field, Memory, Order, Place, Variation, ell, gamma_0
+from .fields import Activated, SiteField, Memory, OrderParameter, Place, Variation, ell, gamma_0
 from .program import PAST, PAST_OUT, Product, Program
 from .symbols import C_W, C_b, SiteAverage
 
@@ -38,39 +38,39 @@ def trained(product: Product, weights: sp.Eq) -> sp.Expr:
 
 def at_layer(expr: sp.Expr, layer: sp.Expr) -> sp.Expr:
     """A statement about layer ell for another layer."""
-    fields = {x: type(x)(x.name, x.layer.subs(ell, layer), *x.place) for x in expr.atoms(Field)}
+    fields = {x: type(x)(x.name, x.layer.subs(ell, layer), *x.place) for x in expr.atoms(SiteField)}
     return expr.xreplace(fields)
 
 
 def at_place(vector: sp.Expr, place: Place) -> sp.Expr:
     """The vector of another sample, output and time; an activity has no output."""
-    (own,) = vector.atoms(Field)
+    (own,) = vector.atoms(SiteField)
     indices, time = place
     return vector.xreplace({own: own.at(indices[-len(own.indices) :], time)})
 
 
-def overlap(left: sp.Expr, right: sp.Expr) -> Order:
+def overlap(left: sp.Expr, right: sp.Expr) -> OrderParameter:
     r""":math:`\frac1N\,a\cdot b` of two vectors of one layer: :math:`\Phi` of activities, G of gradients."""
-    (x,), (y,) = left.atoms(Field), right.atoms(Field)
+    (x,), (y,) = left.atoms(SiteField), right.atoms(SiteField)
     if x.name != y.name or x.layer != y.layer:
         raise ValueError(f"{left} and {right} belong to different layers")
-    return Order("Phi" if isinstance(left, Activated) else "G", x.layer, x.place, y.place)
+    return OrderParameter("Phi" if isinstance(left, Activated) else "G", x.layer, x.place, y.place)
 
 
-def definition(order: Order) -> sp.Expr:
+def definition(order: OrderParameter) -> sp.Expr:
     """What an order parameter is the site average of."""
     if order.name in RESPONSES:
         assert order.layer is not None
         _, vector, field = RESPONSES[order.name]
         shift = order.layer + (1 if order.name == "B" else 0)
         here, there = order.places
-        return SiteAverage(Variation(_vector(vector, shift, here), Field(field, shift, *there))) / gamma_0
+        return SiteAverage(Variation(_vector(vector, shift, here), SiteField(field, shift, *there))) / gamma_0
     vector = "phi" if order.name == "Phi" else "g"
     return SiteAverage(sp.Mul(*(_vector(vector, order.layer, p) for p in order.places), evaluate=False))
 
 
 def _vector(name: str, layer: sp.Expr, place: Place) -> sp.Expr:
-    return Activated(Field("h", layer, *place), 0) if name == "phi" else Field(name, layer, *place)
+    return Activated(SiteField("h", layer, *place), 0) if name == "phi" else SiteField(name, layer, *place)
 
 
 #: Response: the direction of the product that it enters, the vector that answers, and the field that it answers to.
@@ -81,26 +81,26 @@ def rule(product: Product, multiplied: Sequence[Product]) -> sp.Expr:
     """The cavity rule for one product with an initial matrix, given all products with it in the program."""
     name = "B" if product.transposed else "A"
     _, vector, _ = RESPONSES[name]
-    (own,) = product.vector.atoms(Field)
+    (own,) = product.vector.atoms(SiteField)
     above = product.layer + (0 if product.transposed else 1)
-    total: sp.Expr = Field("r" if product.transposed else "u", above, *own.place)
+    total: sp.Expr = SiteField("r" if product.transposed else "u", above, *own.place)
     for other in multiplied:
         if other.layer == product.layer and other.transposed != product.transposed:
-            (answer,) = other.vector.atoms(Field)
+            (answer,) = other.vector.atoms(SiteField)
             place = PAST if product.transposed else PAST_OUT
             back = other.vector.xreplace({answer: answer.at(*place)})
-            response = Order(name, product.layer, own.place, place)
+            response = OrderParameter(name, product.layer, own.place, place)
             # Within a step the forward pass comes first: an activity at t cannot answer to what comes back at t, while a
             # gradient at t does answer to what went forward at t.
             total += Memory(gamma_0 * C_W * response, back, place, strict=vector == "phi")
     return total
 
 
-def covariance(field: Field, other: Field) -> sp.Expr:
+def covariance(field: SiteField, other: SiteField) -> sp.Expr:
     """Of the Gaussian fields: u has the bias of the initialisation in it."""
     below = field.layer - 1 if field.name == "u" else field.layer + 1
     name = "Phi" if field.name == "u" else "G"
-    return (C_b if field.name == "u" else 0) + C_W * Order(name, below, field.place, other.place)
+    return (C_b if field.name == "u" else 0) + C_W * OrderParameter(name, below, field.place, other.place)
 
 
 def gathered(expr: sp.Expr) -> sp.Expr:
@@ -123,18 +123,18 @@ def gathered(expr: sp.Expr) -> sp.Expr:
 def _common(kernel: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
     """The parameters that stand in front of all terms, and the rest with the errors outside brackets."""
     factored = sp.factor_terms(sp.expand(kernel))
-    constant, inner = factored.as_independent(Order, as_Add=False)
-    errors = [o for o in inner.atoms(Order) if o.name == "Delta"]
+    constant, inner = factored.as_independent(OrderParameter, as_Add=False)
+    errors = [o for o in inner.atoms(OrderParameter) if o.name == "Delta"]
     return constant, sp.collect(sp.expand(inner), errors, sp.factor_terms)
 
 
 def site(program: Program, statement: sp.Eq) -> sp.Expr:
     """The right-hand side of a statement for a single site: trained matrices, then the rule for the initial ones."""
     expr = statement.rhs
-    expr = expr.xreplace({b: at_layer(program.biases.rhs, b.layer) for b in expr.atoms(Field) if b.name == "b"})
+    expr = expr.xreplace({b: at_layer(program.biases.rhs, b.layer) for b in expr.atoms(SiteField) if b.name == "b"})
     expr = expr.xreplace({p: trained(p, program.weights) for p in expr.atoms(Product) if p.time is not None})
     expr = expr.xreplace({p: rule(p, _products(p, program)) for p in expr.atoms(Product)})
-    return gathered(expr.xreplace({b: sp.S.Zero for b in expr.atoms(Field) if b.name == "b"}))
+    return gathered(expr.xreplace({b: sp.S.Zero for b in expr.atoms(SiteField) if b.name == "b"}))
 
 
 def _products(product: Product, program: Program) -> list[Product]:

@@ -13,7 +13,7 @@ from typing import Any
 import sympy as sp
 
 from . import latex
-from .fields import Activated, Field, Memory
+from .fields import Activated, SiteField, Memory
 
 _SIZE = sp.Symbol("n", integer=True, positive=True)
 Rows = dict[str, dict[str, sp.MatrixExpr]]
@@ -70,13 +70,13 @@ def _linear(expr: sp.Expr, memory: sp.MatrixSymbol, slope: sp.Expr) -> tuple[dic
     terms: dict[str, sp.MatrixExpr] = {}
     kernel = sp.S.Zero
     for term in sp.Add.make_args(sp.expand(expr)):
-        factor, rest = term.as_independent(Memory, Field)
+        factor, rest = term.as_independent(Memory, SiteField)
         if isinstance(rest, Memory):
             other = "h" if rest.vector.has(Activated) else "z"
             terms[other] = slope * memory
             kernel += factor * rest.func(rest.kernel, sp.S.One)
         else:
-            assert isinstance(rest, Field)
+            assert isinstance(rest, SiteField)
             terms[rest.name] = sp.Identity(_SIZE) if factor == 1 else Operator(str(factor), latex.tex(factor))
     return terms, kernel
 

@@ -18,7 +18,7 @@ from . import latex, symbols
 from .cavity import at_layer, at_place, covariance, definition, gathered, overlap, site
 from .closure import closed_equations
 from .errors import InvalidArgument
-from .fields import Field, Memory, Order, ell, eta, gamma_0, in_order, last, width
+from .fields import SiteField, Memory, OrderParameter, ell, eta, gamma_0, in_order, last, width
 from .narrative import Step
 from .program import HERE, HERE_OUT, PAST, PAST_OUT, Outer, Program, activity, error, initial, optimizer, program
 from .symbols import SiteAverage
@@ -76,11 +76,11 @@ class Dynamics:
             return (_equal(initial(), sp.exp(-kappa * t)), _equal(optimizer(), sp.exp(-kappa * (t - s))))
         keep = 1 + beta - eta * kappa
 
-        def a(time: str) -> Order:
-            return Order("a", None, ((), time))
+        def a(time: str) -> OrderParameter:
+            return OrderParameter("a", None, ((), time))
 
-        def m(time: str) -> Order:
-            return Order("m", None, ((), time), ((), "s"))
+        def m(time: str) -> OrderParameter:
+            return OrderParameter("m", None, ((), time), ((), "s"))
 
         return (
             _equal(a("0"), sp.S.One),
@@ -175,11 +175,11 @@ def _derived() -> dict[str, sp.Eq]:
         "NTK": _tangent_kernel(steps),
     }
     for name, here, there in (("u", HERE, PAST), ("r", HERE_OUT, PAST_OUT)):
-        x, y = Field(name, ell, *here), Field(name, ell, *there)
+        x, y = SiteField(name, ell, *here), SiteField(name, ell, *there)
         found[name] = sp.Eq(SiteAverage(sp.Mul(x, y, evaluate=False)), covariance(x, y), evaluate=False)
     places = {"Phi": (HERE, PAST), "G": (HERE_OUT, PAST_OUT), "A": (HERE, PAST_OUT), "B": (HERE_OUT, PAST)}
     for name in ORDERS:
-        order = Order(name, ell, *places[name])
+        order = OrderParameter(name, ell, *places[name])
         found[name] = sp.Eq(order, definition(order), evaluate=False)
     return found
 
@@ -198,13 +198,13 @@ def _prediction(steps: Program) -> sp.Expr:
     for term in sp.Add.make_args(expr):
         factor, memory = term.as_independent(Memory)
         if not isinstance(memory, Memory):  # the Gaussian field
-            assert sp.limit(term.xreplace(dict.fromkeys(term.atoms(Field, Order), sp.S.One)), width, sp.oo) == 0
+            assert sp.limit(term.xreplace(dict.fromkeys(term.atoms(SiteField, OrderParameter), sp.S.One)), width, sp.oo) == 0
             continue
         for part in sp.Add.make_args(sp.expand(memory.kernel)):
             kernel = (factor * part * sp.sqrt(width)).xreplace(_own_output(part, here))
-            responses = [o for o in kernel.atoms(Order) if o.name == "A"]
+            responses = [o for o in kernel.atoms(OrderParameter) if o.name == "A"]
             if responses:
-                stein = SiteAverage(Field("r", last, (here,), "") * activity(last)) / (gamma_0 * symbols.C_W)
+                stein = SiteAverage(SiteField("r", last, (here,), "") * activity(last)) / (gamma_0 * symbols.C_W)
                 total += kernel.xreplace({responses[0]: stein})
             else:
                 total += Memory(kernel, sp.S.One, PAST)
@@ -214,8 +214,8 @@ def _prediction(steps: Program) -> sp.Expr:
 def _own_output(expr: sp.Expr, output: str) -> dict[sp.Expr, sp.Expr]:
     """The readout of an output multiplies its own vector alone: k for k'."""
     return {
-        o: Order(o.name, o.layer, *((tuple(output if i == "k'" else i for i in ix), t) for ix, t in o.places))
-        for o in expr.atoms(Order)
+        o: OrderParameter(o.name, o.layer, *((tuple(output if i == "k'" else i for i in ix), t) for ix, t in o.places))
+        for o in expr.atoms(OrderParameter)
     }
 
 
@@ -224,13 +224,13 @@ def _tangent_kernel(steps: Program) -> sp.Eq:
     total, here, there = sp.S.Zero, HERE_OUT, (PAST_OUT[0], HERE_OUT[1])
     for equation, layer in ((steps.weights, ell), (steps.biases, ell + 1)):
         (memory,) = equation.rhs.atoms(Memory)
-        rate = memory.kernel.xreplace(dict.fromkeys(memory.kernel.atoms(Order), sp.S.One)) / (gamma_0 * eta)
+        rate = memory.kernel.xreplace(dict.fromkeys(memory.kernel.atoms(OrderParameter), sp.S.One)) / (gamma_0 * eta)
         vector = at_layer(
             memory.vector, layer
         )  # what a parameter's gradient is made of: one vector, or two of an outer product
         parts = vector.args if isinstance(vector, Outer) else (vector,)
         total += rate * sp.Mul(*(overlap(at_place(v, here), at_place(v, there)) for v in parts))
-    lhs = Order("NTK", None, here, there)
+    lhs = OrderParameter("NTK", None, here, there)
     return sp.Eq(lhs, sp.Sum(sp.factor_terms(total), (ell, 0, last)), evaluate=False)
 
 
@@ -241,17 +241,17 @@ def _errors(flow: Training) -> sp.Eq:
     names = ["k"] if outputs == 1 else [f"k={i}" for i in range(1, outputs + 1)]
     letters: dict[sp.Expr, sp.Expr] = {}
     for k, a, b in zip(names, fs, ys, strict=True):
-        letters |= {a: Order("f", None, ((k, "mu"), "t")), b: Order("y", None, ((k, "mu"), ""))}
+        letters |= {a: OrderParameter("f", None, ((k, "mu"), "t")), b: OrderParameter("y", None, ((k, "mu"), ""))}
     return sp.Eq(error(((names[0], "mu"), "t")), value.xreplace(letters), evaluate=False)
 
 
 def _boundaries() -> tuple[sp.Eq, ...]:
-    kx = Order("Kx", None, (HERE[0], ""), (PAST[0], ""))
+    kx = OrderParameter("Kx", None, (HERE[0], ""), (PAST[0], ""))
     return (
-        sp.Eq(Order("Phi", 0, HERE, PAST), kx, evaluate=False),
-        sp.Eq(Order("G", last + 1, HERE_OUT, PAST_OUT), sp.KroneckerDelta(*sp.symbols("k k'")), evaluate=False),
-        sp.Eq(Order("A", 0, HERE, PAST_OUT), sp.S.Zero, evaluate=False),
-        sp.Eq(Order("B", last, HERE_OUT, PAST), sp.S.Zero, evaluate=False),
+        sp.Eq(OrderParameter("Phi", 0, HERE, PAST), kx, evaluate=False),
+        sp.Eq(OrderParameter("G", last + 1, HERE_OUT, PAST_OUT), sp.KroneckerDelta(*sp.symbols("k k'")), evaluate=False),
+        sp.Eq(OrderParameter("A", 0, HERE, PAST_OUT), sp.S.Zero, evaluate=False),
+        sp.Eq(OrderParameter("B", last, HERE_OUT, PAST), sp.S.Zero, evaluate=False),
     )
 
 
@@ -269,7 +269,7 @@ def _drop(expr: sp.Expr, names: tuple[str, ...]) -> sp.Expr:
         expr.replace(
             lambda e: isinstance(e, Memory),
             lambda e: e.func(
-                e.kernel.xreplace({o: sp.S.Zero for o in e.kernel.atoms(Order) if o.name in names}), e.vector
+                e.kernel.xreplace({o: sp.S.Zero for o in e.kernel.atoms(OrderParameter) if o.name in names}), e.vector
             ),
         )
     )
@@ -283,8 +283,8 @@ def _rebuilt(expr: sp.Expr, known: Mapping[sp.Expr, sp.Expr], flow: Training) ->
 
     expr = expr.xreplace(dict(known))
     if flow.outputs == 1:
-        atoms: dict[sp.Expr, sp.Expr] = {x: type(x)(x.name, x.layer, *places((x.place,))[0]) for x in expr.atoms(Field)}
-        atoms |= {o: Order(o.name, o.layer, *places(o.places)) for o in expr.atoms(Order)}
+        atoms: dict[sp.Expr, sp.Expr] = {x: type(x)(x.name, x.layer, *places((x.place,))[0]) for x in expr.atoms(SiteField)}
+        atoms |= {o: OrderParameter(o.name, o.layer, *places(o.places)) for o in expr.atoms(OrderParameter)}
         atoms |= dict.fromkeys(expr.atoms(sp.KroneckerDelta), sp.S.One)
         expr = expr.xreplace(atoms)
     memories: dict[sp.Expr, sp.Expr] = {}

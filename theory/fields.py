@@ -27,29 +27,29 @@ last = sp.Symbol("L", integer=True, positive=True)
 Place = tuple[tuple[str, ...], str]
 
 _HEADS = {"Phi": r"\Phi", "Delta": r"\Delta", "NTK": r"K^{\mathrm{NTK}}", "Kx": "K^x"}
-PRECEDENCE_TRADITIONAL["Field"] = PRECEDENCE_TRADITIONAL["Order"] = PRECEDENCE["Mul"]
+PRECEDENCE_TRADITIONAL["SiteField"] = PRECEDENCE_TRADITIONAL["OrderParameter"] = PRECEDENCE["Mul"]
 
 
 def _index(indices: tuple[str, ...], tex: bool) -> str:
     return " ".join(map(label_latex, indices)) if tex else ",".join(indices)
 
 
-class Field(Atom):
-    r"""A field of one neuron: ``Field("h", ell, ("mu",), "t")`` is :math:`h^\ell_\mu(t)`."""
+class SiteField(Atom):
+    r"""A field of one neuron: ``SiteField("h", ell, ("mu",), "t")`` is :math:`h^\ell_\mu(t)`."""
 
     name: str
     layer: sp.Expr
     indices: tuple[str, ...]
     time: str
 
-    def __new__(cls, name: str, layer: Any, indices: tuple[str, ...], time: str) -> Field:
+    def __new__(cls, name: str, layer: Any, indices: tuple[str, ...], time: str) -> SiteField:
         """Structure first: equal structures are equal atoms."""
-        obj: Field = super().__new__(cls)
+        obj: SiteField = super().__new__(cls)
         obj.name, obj.layer, obj.indices, obj.time = name, sp.sympify(layer), tuple(indices), time
         obj.structure = (name, obj.layer, obj.indices, time)
         return obj
 
-    def at(self, indices: tuple[str, ...], time: str) -> Field:
+    def at(self, indices: tuple[str, ...], time: str) -> SiteField:
         """The same field at another place."""
         return type(self)(self.name, self.layer, indices, time)
 
@@ -67,8 +67,8 @@ class Field(Atom):
         return f"{self.name}^{{{printer._print(self.layer)}}}{index}" + (f"({self.time})" if self.time else "")
 
 
-class Order(Atom):
-    r"""An order parameter: ``Order("Phi", ell, (("mu",), "t"), (("alpha",), "s"))`` is :math:`\Phi^\ell_{\mu\alpha}(t,s)`.
+class OrderParameter(Atom):
+    r"""An order parameter: ``OrderParameter("Phi", ell, (("mu",), "t"), (("alpha",), "s"))`` is :math:`\Phi^\ell_{\mu\alpha}(t,s)`.
 
     With one place it is a quantity of a sample, as :math:`\Delta_\alpha(s)`; ``layer=None`` if it belongs to none.
     """
@@ -77,9 +77,9 @@ class Order(Atom):
     layer: sp.Expr | None
     places: tuple[Place, ...]
 
-    def __new__(cls, name: str, layer: Any, *places: Place) -> Order:
+    def __new__(cls, name: str, layer: Any, *places: Place) -> OrderParameter:
         """Structure first: equal structures are equal atoms."""
-        obj: Order = super().__new__(cls)
+        obj: OrderParameter = super().__new__(cls)
         obj.name, obj.layer = name, None if layer is None else sp.sympify(layer)
         obj.places = tuple((tuple(i), t) for i, t in places)
         obj.structure = (name, obj.layer, *obj.places)
@@ -196,7 +196,7 @@ class Memory(sp.Expr):
 
     def _latex(self, printer: Any) -> str:
         indices, s = self.place
-        inner = {i for order in self.kernel.atoms(Order) for i in order.indices if i.endswith("'")} - set(indices)
+        inner = {i for order in self.kernel.atoms(OrderParameter) for i in order.indices if i.endswith("'")} - set(indices)
         sums = rf"\sum_{{{' '.join(map(label_latex, (*indices, *sorted(inner))))}}}" if indices or inner else ""
         kernel = printer._print(self.kernel)
         if isinstance(self.kernel, sp.Add):

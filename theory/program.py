@@ -12,7 +12,7 @@ from typing import Any
 
 import sympy as sp
 
-from .fields import Activated, Field, Memory, Order, Place, ell, eta, gamma_0, last, width
+from .fields import Activated, SiteField, Memory, OrderParameter, Place, ell, eta, gamma_0, last, width
 from .symbols import lambda_b, lambda_W
 
 #: The outputs and samples of a statement, and of a sum over the past.
@@ -89,9 +89,9 @@ class Program:
     output: sp.Eq  #: f
 
 
-def preactivation(layer: Any, place: Place = HERE) -> Field:
+def preactivation(layer: Any, place: Place = HERE) -> SiteField:
     """The field h."""
-    return Field("h", layer, place[0][-1:], place[1])
+    return SiteField("h", layer, place[0][-1:], place[1])
 
 
 def activity(layer: Any, place: Place = HERE) -> sp.Expr:
@@ -99,14 +99,14 @@ def activity(layer: Any, place: Place = HERE) -> sp.Expr:
     return Activated(preactivation(layer, place), 0)
 
 
-def gradient(layer: Any, place: Place = HERE_OUT) -> Field:
+def gradient(layer: Any, place: Place = HERE_OUT) -> SiteField:
     """The field g."""
-    return Field("g", layer, *place)
+    return SiteField("g", layer, *place)
 
 
-def error(place: Place = PAST_OUT) -> Order:
+def error(place: Place = PAST_OUT) -> OrderParameter:
     r"""The error :math:`\Delta`."""
-    return Order("Delta", None, place)
+    return OrderParameter("Delta", None, place)
 
 
 def program() -> Program:
@@ -122,7 +122,7 @@ def program() -> Program:
     above = _forward(ell + 1)
     (product,) = above.rhs.atoms(Product)
     slope = product.vector.diff(h)
-    z = Field("z", ell, *HERE_OUT)
+    z = SiteField("z", ell, *HERE_OUT)
     returned = Product(gradient(ell + 1), product.layer, product.time, transposed=True)
     step = gamma_0 * eta * optimizer() * error()
     sent = product.vector.xreplace({h: preactivation(ell, PAST)})
@@ -132,13 +132,13 @@ def program() -> Program:
         evaluate=False,
     )
     biases = sp.Eq(
-        Field("b", ell, (), "t"),
-        initial() * Field("b", ell, (), "0") + Memory(lambda_b * step, gradient(ell, PAST_OUT), PAST_OUT),
+        SiteField("b", ell, (), "t"),
+        initial() * SiteField("b", ell, (), "0") + Memory(lambda_b * step, gradient(ell, PAST_OUT), PAST_OUT),
         evaluate=False,
     )
     output = sp.Eq(
-        Order("f", None, HERE_OUT),
-        (Product(activity(last), last, "t") + Field("b", last + 1, (), "t")) / (gamma_0 * sp.sqrt(width)),
+        OrderParameter("f", None, HERE_OUT),
+        (Product(activity(last), last, "t") + SiteField("b", last + 1, (), "t")) / (gamma_0 * sp.sqrt(width)),
         evaluate=False,
     )
     return Program(
@@ -153,15 +153,15 @@ def program() -> Program:
 
 def _forward(layer: sp.Expr) -> sp.Eq:
     return sp.Eq(
-        preactivation(layer), Product(activity(layer - 1), layer - 1, "t") + Field("b", layer, (), "t"), evaluate=False
+        preactivation(layer), Product(activity(layer - 1), layer - 1, "t") + SiteField("b", layer, (), "t"), evaluate=False
     )
 
 
-def initial() -> Order:
+def initial() -> OrderParameter:
     """a(t): what is left of the initial parameters."""
-    return Order("a", None, ((), "t"))
+    return OrderParameter("a", None, ((), "t"))
 
 
-def optimizer() -> Order:
+def optimizer() -> OrderParameter:
     """m(t, s): how much of the step at time s is in the parameters at time t."""
-    return Order("m", None, ((), "t"), ((), "s"))
+    return OrderParameter("m", None, ((), "t"), ((), "s"))

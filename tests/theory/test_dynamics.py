@@ -8,21 +8,21 @@ import sympy as sp
 from widthwise.theory.architecture import MLP
 from widthwise.theory.dynamics import dynamics
 from widthwise.theory.errors import InvalidArgument, NotAvailable, UnknownName
-from widthwise.theory.fields import Activated, Field, Memory, Order, ell, gamma_0, last
+from widthwise.theory.fields import Activated, SiteField, Memory, OrderParameter, ell, gamma_0, last
 from widthwise.theory.losses import LOSSES, as_loss, f, y
 from widthwise.theory.symbols import SiteAverage
 from widthwise.theory.training import Training
 
 HERE, PAST = (("mu",), "t"), (("alpha",), "s")
-DELTA = Order("Delta", None, PAST)
+DELTA = OrderParameter("Delta", None, PAST)
 
 
 def field(name, layer=ell, place=HERE):
-    return Field(name, layer, *place)
+    return SiteField(name, layer, *place)
 
 
 def order(name, layer):
-    return Order(name, layer, HERE, PAST)
+    return OrderParameter(name, layer, HERE, PAST)
 
 
 def past(kernel, vector):
@@ -42,18 +42,18 @@ def test_gradient_flow_of_bordelon_and_pehlevan():
     assert sp.expand(found["h"] - h) == 0
     assert sp.expand(found["z"] - z) == 0
     assert found["g"] == Activated(field("h"), 1) * field("z")
-    readout = SiteAverage(Field("r", last, (), "") * Activated(field("h", last), 0)) / gamma_0
+    readout = SiteAverage(SiteField("r", last, (), "") * Activated(field("h", last), 0)) / gamma_0
     assert sp.expand(found["f"] - readout - past(DELTA * order("Phi", last), sp.S.One)) == 0
-    equal = Order("G", ell + 1, HERE, (("alpha",), "t")) * Order("Phi", ell, HERE, (("alpha",), "t"))
+    equal = OrderParameter("G", ell + 1, HERE, (("alpha",), "t")) * OrderParameter("Phi", ell, HERE, (("alpha",), "t"))
     assert found["NTK"] == sp.Sum(equal, (ell, 0, last))
     assert found["u"] == order("Phi", ell - 1)
     assert found["r"] == order("G", ell + 1)
-    assert found["Delta"] == Order("y", None, (("mu",), "")) - Order("f", None, HERE)
+    assert found["Delta"] == OrderParameter("y", None, (("mu",), "")) - OrderParameter("f", None, HERE)
 
 
 def test_boundaries():
     below, above, A, B = dynamics(flow()).boundaries
-    assert below.rhs == Order("Kx", None, (("mu",), ""), (("alpha",), ""))
+    assert below.rhs == OrderParameter("Kx", None, (("mu",), ""), (("alpha",), ""))
     assert (above.rhs, A.rhs, B.rhs) == (1, 0, 0)
 
 
@@ -68,7 +68,7 @@ def test_an_activity_does_not_answer_to_the_present_and_a_gradient_does():
 
 
 def _named(memory, name):
-    return [o for o in memory.atoms(Order) if o.name == name]
+    return [o for o in memory.atoms(OrderParameter) if o.name == name]
 
 
 def test_hyperparameters_stand_where_the_update_and_the_variance_put_them():
@@ -80,16 +80,16 @@ def test_hyperparameters_stand_where_the_update_and_the_variance_put_them():
     assert found["u"].rhs == 3 + 2 * order("Phi", ell - 1)
     (memory,) = found["f"].rhs.atoms(Memory)
     assert sp.expand(memory.kernel - DELTA * (5 * order("Phi", last) + 7)) == 0
-    Phi = Order("Phi", ell, HERE, (("alpha",), "t"))
-    assert sp.expand(found["NTK"].rhs.function - Order("G", ell + 1, HERE, (("alpha",), "t")) * (5 * Phi + 7)) == 0
+    Phi = OrderParameter("Phi", ell, HERE, (("alpha",), "t"))
+    assert sp.expand(found["NTK"].rhs.function - OrderParameter("G", ell + 1, HERE, (("alpha",), "t")) * (5 * Phi + 7)) == 0
 
 
 def test_several_outputs_share_one_network():
     found = dynamics(flow(outputs=3, loss="cross_entropy")).equations
     (memory,) = found["h"].rhs.atoms(Memory)
     assert memory.place == (("k'", "alpha"), "s")
-    kernel = Order("G", ell + 1, (("k", "mu"), "t"), (("k'", "alpha"), "s"))
-    assert kernel in found["z"].rhs.atoms(Order)
+    kernel = OrderParameter("G", ell + 1, (("k", "mu"), "t"), (("k'", "alpha"), "s"))
+    assert kernel in found["z"].rhs.atoms(OrderParameter)
     assert dynamics(flow(outputs=3)).boundaries[1].rhs == sp.KroneckerDelta(*sp.symbols("k k'"))
 
 
@@ -125,7 +125,7 @@ def test_steps_lead_from_the_network_to_the_equations():
 def test_an_equation_can_be_changed_by_name_only():
     found = dynamics(flow())
     assert found.with_(z=sp.S.Zero).system["z"].rhs == 0
-    assert not [o for o in found.without_responses().system["z"].rhs.atoms(Order) if o.name == "B"]
+    assert not [o for o in found.without_responses().system["z"].rhs.atoms(OrderParameter) if o.name == "B"]
     with pytest.raises(InvalidArgument, match="x= is no equation of the system; allowed: h, z, g"):
         found.with_(x=sp.S.Zero)
 
@@ -137,7 +137,7 @@ def test_momentum_and_decay_are_defined_where_they_are_used():
     found = dynamics(flow(learning_rate=0.1, momentum=0.7, weight_decay=0.3))
     keep = (
         found.optimizer[1]
-        .rhs.coeff(Order("a", None, ((), "t")))
+        .rhs.coeff(OrderParameter("a", None, ((), "t")))
         .subs("eta", 0.1)
         .subs(found.optimizer[1].rhs.free_symbols.pop(), 0.1)
     )

@@ -13,7 +13,7 @@ from widthwise.numerics.training import predict_training
 from widthwise.theory.architecture import MLP
 from widthwise.theory.dynamics import dynamics
 from widthwise.theory.errors import InvalidArgument, InvalidNetwork
-from widthwise.theory.fields import Order, gamma_0
+from widthwise.theory.fields import OrderParameter, gamma_0
 from widthwise.theory.training import Training
 from widthwise.validation.learning import compare, validate_training
 from widthwise.validation.trained import TrainedNetwork, simulate_training, train
@@ -143,8 +143,8 @@ def simulations():
 def _transposed(expr):
     """Kernels of the layer below with their samples exchanged."""
     orders = {
-        o: Order("Phi", o.layer, (o.places[1][0], o.places[0][1]), (o.places[0][0], o.places[1][1]))
-        for o in expr.atoms(Order)
+        o: OrderParameter("Phi", o.layer, (o.places[1][0], o.places[0][1]), (o.places[0][0], o.places[1][1]))
+        for o in expr.atoms(OrderParameter)
         if o.name == "Phi"
     }
     return expr.xreplace(orders)

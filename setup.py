@@ -1,0 +1,7 @@
+"""The packages of the wheel: all folders with an ``__init__.py``, so that a new one needs no second mention."""
+
+from setuptools import find_packages, setup
+
+FLOORS = ("theory", "numerics", "validation")
+found = find_packages(include=[pattern for floor in FLOORS for pattern in (floor, f"{floor}.*")])
+setup(packages=["widthwise", *(f"widthwise.{package}" for package in found)])
