@@ -22,15 +22,15 @@ import numpy as np
 import sympy as sp
 from rich.progress import track
 
-from widthwise.numerics.gaussian import gaussian_average
-from widthwise.numerics.pairs import pair_map
-from widthwise.numerics.quadrature import gaussian_averages
-from widthwise.theory.activations import ACTIVATIONS, Activation, activation
-from widthwise.theory.architecture import MLP
-from widthwise.theory.closed_forms import closed_form
-from widthwise.theory.gaussian import Average
-from widthwise.theory.integrands import read_integrand
-from widthwise.theory.symbols import Jet, Sigma
+from widthwise.numerics.averages.gaussian import gaussian_average
+from widthwise.numerics.kernels.pairs import pair_map
+from widthwise.numerics.quadrature.quadrature import gaussian_averages
+from widthwise.theory.averages.closed_forms import closed_form
+from widthwise.theory.averages.gaussian import Average
+from widthwise.theory.averages.reading import read_integrand
+from widthwise.theory.language.jets import Jet, Sigma
+from widthwise.theory.networks.activations import ACTIVATIONS, Activation, activation
+from widthwise.theory.networks.architecture import MLP
 
 FAMILIES = ("hermite(3)", "monomial(4)", "rectified(2)", "leaky_relu(0.2)")
 DIGITS = 13

@@ -18,9 +18,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from widthwise.theory.architecture import MLP
-from widthwise.validation.networks import layer_widths
-from widthwise.validation.simulate import simulate
+from widthwise.theory.networks.architecture import MLP
+from widthwise.validation.initialisation.simulate import simulate
+from widthwise.validation.literal.networks import layer_widths
 
 #: What a forward and a backward pass give; P ... U take tangents of both.
 QUANTITIES = ("K", "Theta", "V", "D", "F", "A", "B")

@@ -18,7 +18,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import widthwise as ww
-from widthwise.theory.depthlaw import dimension
+from widthwise.theory.depth.depthlaw import dimension
 
 TENSORS = ("V", "D", "F", "A", "B", "P", "Q", "R", "S", "T", "U")
 COLOURS = {"gaussian": "#c1440e", "orthogonal": "#1f5a99"}

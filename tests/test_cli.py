@@ -8,7 +8,7 @@ import xarray as xr
 from typer.testing import CliRunner
 
 from widthwise import cli
-from widthwise.theory.errors import WidthwiseError
+from widthwise.theory.language.errors import WidthwiseError
 
 runner = CliRunner()
 

@@ -101,22 +101,3 @@ def test_example_of_the_readme_runs(tmp_path):
     assert r"\begin{align}" in out
     assert "comparisons, family-wise false-alarm rate" in out
     assert (tmp_path / "recursion.py").exists()
-
-
-def test_folders_depend_one_way():
-    """theory -> numerics -> validation: no import goes back."""
-    allowed = {"theory": set(), "numerics": {"theory"}, "validation": {"theory", "numerics"}}
-    for folder, below in allowed.items():
-        for path in (ROOT / folder).glob("*.py"):
-            used = set(re.findall(r"^\s*from \.\.(\w+)", path.read_text(encoding="utf-8"), flags=re.M))
-            assert used <= below, path
-            assert "widthwise." not in "".join(re.findall(r"^\s*(?:from|import) .*", path.read_text(), flags=re.M)), (
-                path
-            )
-
-
-def test_nothing_of_theory_imports_arrays():
-    for path in (ROOT / "theory").glob("*.py"):
-        assert not re.search(
-            r"^\s*(?:from|import) (?:numpy|scipy|xarray)", path.read_text(encoding="utf-8"), flags=re.M
-        )

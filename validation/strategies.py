@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 from numpy.typing import NDArray
 
-from ..theory.activations import ACTIVATIONS, Activation, activation
-from ..theory.architecture import MLP
-from ..theory.errors import InvalidArgument
-from ..theory.symbols import z
+from ..theory.language.errors import InvalidArgument
+from ..theory.language.symbols import z
+from ..theory.networks.activations import ACTIVATIONS, Activation, activation
+from ..theory.networks.architecture import MLP
 
 Array = NDArray[np.float64]
 

@@ -15,38 +15,38 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .numerics.asymptotics import asymptotics as asymptotics
-    from .numerics.codegen import Compiled as Compiled
-    from .numerics.critical import CriticalPoint as CriticalPoint
-    from .numerics.critical import critical as critical
-    from .numerics.critical import critical_points as critical_points
-    from .numerics.finite_width import fluctuations as fluctuations
-    from .numerics.flow import gradient_flow as gradient_flow
-    from .numerics.gaussian import gaussian_average as gaussian_average
-    from .numerics.kernels import kernel as kernel
-    from .numerics.lazy import dask_kernel as dask_kernel
-    from .numerics.regression import NNGPKernel as NNGPKernel
-    from .numerics.regression import NTKKernel as NTKKernel
-    from .theory import errors as errors
-    from .theory.activations import Activation as Activation
-    from .theory.architecture import MLP as MLP
-    from .theory.depthlaw import DepthLaw as DepthLaw
-    from .theory.depthlaw import DepthLaws as DepthLaws
-    from .theory.derivation import Derivation as Derivation
-    from .theory.derivation import System as System
-    from .theory.dynamics import Dynamics as Dynamics
-    from .theory.ensembles import Ensemble as Ensemble
-    from .theory.ensembles import independent as independent
-    from .theory.parametrization import YANG_HU as YANG_HU
-    from .theory.parametrization import abc as abc
-    from .theory.residual import residual as residual
-    from .theory.scaling import depth_scaling as depth_scaling
-    from .theory.scaling import fluctuation_slope as fluctuation_slope
-    from .theory.scaling import optimal_aspect_ratio as optimal_aspect_ratio
-    from .theory.training import Training as Training
-    from .validation.learning import TrainingReport as TrainingReport
-    from .validation.phase import phase_diagram as phase_diagram
-    from .validation.report import Report as Report
+    from .numerics.averages.gaussian import gaussian_average as gaussian_average
+    from .numerics.codegen.modules import Compiled as Compiled
+    from .numerics.depth.asymptotics import asymptotics as asymptotics
+    from .numerics.depth.critical import CriticalPoint as CriticalPoint
+    from .numerics.depth.critical import critical as critical
+    from .numerics.depth.critical import critical_points as critical_points
+    from .numerics.fluctuations.predict import fluctuations as fluctuations
+    from .numerics.kernels.kernels import kernel as kernel
+    from .numerics.kernels.out_of_core import dask_kernel as dask_kernel
+    from .numerics.kernels.regression import NNGPKernel as NNGPKernel
+    from .numerics.kernels.regression import NTKKernel as NTKKernel
+    from .numerics.training.lazy import gradient_flow as gradient_flow
+    from .theory.depth.depthlaw import DepthLaw as DepthLaw
+    from .theory.depth.depthlaw import DepthLaws as DepthLaws
+    from .theory.depth.scaling import depth_scaling as depth_scaling
+    from .theory.depth.scaling import fluctuation_slope as fluctuation_slope
+    from .theory.depth.scaling import optimal_aspect_ratio as optimal_aspect_ratio
+    from .theory.initialisation.derivation import Derivation as Derivation
+    from .theory.initialisation.derivation import System as System
+    from .theory.initialisation.layer_maps import residual as residual
+    from .theory.language import errors as errors
+    from .theory.networks.activations import Activation as Activation
+    from .theory.networks.architecture import MLP as MLP
+    from .theory.networks.ensembles import Ensemble as Ensemble
+    from .theory.networks.ensembles import independent as independent
+    from .theory.networks.parametrization import YANG_HU as YANG_HU
+    from .theory.networks.parametrization import abc as abc
+    from .theory.training.dynamics import Dynamics as Dynamics
+    from .theory.training.subject import Training as Training
+    from .validation.initialisation.page import Report as Report
+    from .validation.reports.phase import phase_diagram as phase_diagram
+    from .validation.training.validate import TrainingReport as TrainingReport
     from .verbs import compile as compile
     from .verbs import derive as derive
     from .verbs import predict as predict
@@ -63,42 +63,42 @@ if not (_here / "theory").is_dir() and (_here.parent / "theory").is_dir():
 
 #: Where each public name lives.
 _HOME = {
-    "MLP": "theory.architecture",
-    "Activation": "theory.activations",
-    "Training": "theory.training",
-    "Dynamics": "theory.dynamics",
-    "TrainingReport": "validation.learning",
+    "MLP": "theory.networks.architecture",
+    "Activation": "theory.networks.activations",
+    "Training": "theory.training.subject",
+    "Dynamics": "theory.training.dynamics",
+    "TrainingReport": "validation.training.validate",
     "derive": "verbs",
-    "Derivation": "theory.derivation",
-    "System": "theory.derivation",
+    "Derivation": "theory.initialisation.derivation",
+    "System": "theory.initialisation.derivation",
     "compile": "verbs",
-    "Compiled": "numerics.codegen",
+    "Compiled": "numerics.codegen.modules",
     "predict": "verbs",
-    "gaussian_average": "numerics.gaussian",
-    "kernel": "numerics.kernels",
-    "dask_kernel": "numerics.lazy",
-    "gradient_flow": "numerics.flow",
-    "fluctuations": "numerics.finite_width",
-    "NNGPKernel": "numerics.regression",
-    "NTKKernel": "numerics.regression",
-    "critical": "numerics.critical",
-    "CriticalPoint": "numerics.critical",
-    "critical_points": "numerics.critical",
-    "asymptotics": "numerics.asymptotics",
-    "DepthLaw": "theory.depthlaw",
-    "DepthLaws": "theory.depthlaw",
-    "residual": "theory.residual",
-    "depth_scaling": "theory.scaling",
-    "fluctuation_slope": "theory.scaling",
-    "optimal_aspect_ratio": "theory.scaling",
-    "Ensemble": "theory.ensembles",
-    "independent": "theory.ensembles",
-    "YANG_HU": "theory.parametrization",
-    "abc": "theory.parametrization",
-    "phase_diagram": "validation.phase",
+    "gaussian_average": "numerics.averages.gaussian",
+    "kernel": "numerics.kernels.kernels",
+    "dask_kernel": "numerics.kernels.out_of_core",
+    "gradient_flow": "numerics.training.lazy",
+    "fluctuations": "numerics.fluctuations.predict",
+    "NNGPKernel": "numerics.kernels.regression",
+    "NTKKernel": "numerics.kernels.regression",
+    "critical": "numerics.depth.critical",
+    "CriticalPoint": "numerics.depth.critical",
+    "critical_points": "numerics.depth.critical",
+    "asymptotics": "numerics.depth.asymptotics",
+    "DepthLaw": "theory.depth.depthlaw",
+    "DepthLaws": "theory.depth.depthlaw",
+    "residual": "theory.initialisation.layer_maps",
+    "depth_scaling": "theory.depth.scaling",
+    "fluctuation_slope": "theory.depth.scaling",
+    "optimal_aspect_ratio": "theory.depth.scaling",
+    "Ensemble": "theory.networks.ensembles",
+    "independent": "theory.networks.ensembles",
+    "YANG_HU": "theory.networks.parametrization",
+    "abc": "theory.networks.parametrization",
+    "phase_diagram": "validation.reports.phase",
     "simulate": "verbs",
     "validate": "verbs",
-    "Report": "validation.report",
+    "Report": "validation.initialisation.page",
 }
 
 __all__ = [*_HOME, "__version__", "errors"]
@@ -106,7 +106,7 @@ __all__ = [*_HOME, "__version__", "errors"]
 
 def __getattr__(name: str) -> Any:
     if name == "errors":
-        return import_module(".theory.errors", __name__)
+        return import_module(".theory.language.errors", __name__)
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}")
     value = getattr(import_module(f".{_HOME[name]}", __name__), name)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 if TYPE_CHECKING:
-    from .theory.architecture import MLP
+    from .theory.networks.architecture import MLP
 
 #: Letters of an expression; no quotes, so that nothing but mathematics can be written.
 EXPRESSION = re.compile(r"[\w\s.+\-*/(),<>=&|~]+")
@@ -21,8 +21,8 @@ MEMBER = re.compile(r"(\w+)\(\s*[\d./+-]*\s*\)")
 
 def read_activation(text: str | None) -> Any:
     """A name stays a name, and so does a family with its number; anything that is no word is read as an expression."""
-    from .theory.activations import FAMILIES
-    from .theory.errors import InvalidArgument
+    from .theory.language.errors import InvalidArgument
+    from .theory.networks.activations import FAMILIES
 
     if text is None or text.replace("_", "").isalnum():
         return text
@@ -43,7 +43,7 @@ def read_activation(text: str | None) -> Any:
 
 def read_mlp(activation: str | None, weights: str = "gaussian") -> MLP:
     """The network of which only the activation and the ensemble are given."""
-    from .theory.architecture import MLP
+    from .theory.networks.architecture import MLP
 
     return MLP(read_activation(activation), weights=_one_or_many(words(weights)))
 
@@ -60,11 +60,11 @@ def read_network(
     residual: str | None = None,
 ) -> MLP:
     """The network of the options; without variances, at criticality."""
-    from .numerics.critical import Universality, critical
-    from .theory.architecture import MLP
-    from .theory.asymptotics import closed_system, critical_weight
-    from .theory.errors import InvalidArgument
-    from .theory.residual import residual as layer_with
+    from .numerics.depth.critical import Universality, critical
+    from .theory.depth.asymptotics import closed_system, critical_weight
+    from .theory.initialisation.layer_maps import residual as layer_with
+    from .theory.language.errors import InvalidArgument
+    from .theory.networks.architecture import MLP
 
     weight, bias = (_numbers(n, t) if t is not None else None for n, t in (("--c-w", c_w), ("--c-b", c_b)))
     gamma = None if residual is None else _numbers("--residual", residual)
@@ -106,7 +106,7 @@ def _numbers(name: str, text: str) -> float | tuple[float, ...]:
 
 
 def _parse(name: str, text: str, kind: Any, noun: str) -> list[Any]:
-    from .theory.errors import InvalidArgument
+    from .theory.language.errors import InvalidArgument
 
     try:
         return [kind(part) for part in text.split(",")]
@@ -116,7 +116,7 @@ def _parse(name: str, text: str, kind: Any, noun: str) -> list[Any]:
 
 def read_covariance(text: str) -> Any:
     """A variance, or rows of a covariance matrix separated by semicolons; fractions and decimals stay exact."""
-    from .theory.errors import InvalidInput
+    from .theory.language.errors import InvalidInput
 
     rows = [[entry.strip() for entry in row.split(",")] for row in text.split(";")]
     if any(len(row) != len(rows) for row in rows):
@@ -133,7 +133,7 @@ def read_inputs(path: Path | None, digits: str) -> Any:
     """The inputs from a file, or digit images with pixels between 0 and 2."""
     import numpy as np
 
-    from .theory.errors import InvalidInput
+    from .theory.language.errors import InvalidInput
 
     if path is None:
         from sklearn.datasets import load_digits

@@ -89,7 +89,7 @@ def derive(
     form: Annotated[Form, typer.Option("--format", help="Plain text, or LaTeX to paste.")] = Form.TEXT,
 ) -> None:
     """Derive the layer recursions and print them."""
-    from .theory.derivation import derive
+    from .theory.initialisation.derivation import derive
 
     result = derive(read_mlp(activation, weights), quantity, samples=1 if one_input else None, order=order)
     if closed_forms:
@@ -117,8 +117,8 @@ def average(
     form: Annotated[Form, typer.Option("--format", help="Plain text, or LaTeX to paste.")] = Form.TEXT,
 ) -> None:
     """The average of a function of Gaussian variables: its closed form, or a number with its error."""
-    from .numerics.gaussian import gaussian_average
-    from .theory.latex import tex
+    from .numerics.averages.gaussian import gaussian_average
+    from .theory.language.latex import tex
 
     if covariance is None:
         result = gaussian_average(integrand)
@@ -149,8 +149,8 @@ def generate(
     order: Order = 1,
 ) -> None:
     """Generate NumPy code that stands on its own."""
-    from .numerics.codegen import compile
-    from .theory.derivation import derive
+    from .numerics.codegen.modules import compile
+    from .theory.initialisation.derivation import derive
 
     system = derive(read_mlp(activation, weights), samples=1 if one_input else None, order=order)
     compiled = compile(system.restrict(words(quantities)) if quantities else system)
@@ -178,7 +178,7 @@ def predict(
     output: Output = None,
 ) -> None:
     """Predict the tensors of every layer from the derived recursions."""
-    from .numerics.predict import predict
+    from .numerics.initialisation.predict import predict
 
     net = read_network(activation, depth, width, c_w, c_b, lambda_w, lambda_b, weights, residual)
     _show(predict(net, read_inputs(inputs, digits), words(quantities), order=order), f"Predicted: {net}", output)
@@ -203,7 +203,7 @@ def simulate(
     output: Output = None,
 ) -> None:
     """Measure the same tensors on literal finite networks."""
-    from .validation.simulate import simulate
+    from .validation.initialisation.simulate import simulate
 
     net = read_network(activation, depth, width, c_w, c_b, lambda_w, lambda_b, weights, residual)
     data = simulate(net, read_inputs(inputs, digits), networks=networks, seed=seed, quantities=words(quantities))
@@ -232,7 +232,7 @@ def validate(
     latex: Annotated[Path | None, typer.Option(help="Write a table for a paper to this file.")] = None,
 ) -> None:
     """Confront the theory with literal networks; the exit status is 1 if they disagree."""
-    from .validation.validate import validate
+    from .validation.initialisation.validate import validate
 
     net = read_network(activation, depth, "", c_w, c_b, lambda_w, lambda_b, weights, residual)
     report = validate(
@@ -250,7 +250,7 @@ def validate(
 @app.command()
 def critical(activation: ActivationArg) -> None:
     """Print all critical points of an activation: C_W, C_b, K*, their class and the reason."""
-    from .numerics.critical import critical_points
+    from .numerics.depth.critical import critical_points
 
     for point in critical_points(read_activation(activation)):
         if point.C_W is None:
@@ -270,8 +270,8 @@ def asymptotics(
     form: Annotated[Form, typer.Option("--format", help="Plain text, or LaTeX to paste.")] = Form.TEXT,
 ) -> None:
     """Print how every quantity grows or decays with depth at criticality."""
-    from .numerics.asymptotics import asymptotics
-    from .theory.residual import residual
+    from .numerics.depth.asymptotics import asymptotics
+    from .theory.initialisation.layer_maps import residual
 
     layer = None if gamma is None else residual(gamma, weights=weights)
     laws = asymptotics(read_mlp(activation, weights), words(quantities), layer=layer)
@@ -313,7 +313,7 @@ def main() -> None:
     """Run the command line; a wrong argument is a sentence and exit status 2."""
     import warnings
 
-    from .theory.errors import WidthwiseError
+    from .theory.language.errors import WidthwiseError
 
     warnings.showwarning = lambda message, *_, **__: typer.echo(f"warning: {message}", err=True)
     try:

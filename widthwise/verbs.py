@@ -6,20 +6,20 @@ import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, overload
 
-from .theory.architecture import MLP
-from .theory.derivation import Derivation, System
-from .theory.derivation import derive as derive_recursions
-from .theory.dynamics import Dynamics, dynamics
-from .theory.errors import InvalidArgument
-from .theory.training import Training
+from .theory.initialisation.derivation import Derivation, System
+from .theory.initialisation.derivation import derive as derive_recursions
+from .theory.language.errors import InvalidArgument
+from .theory.networks.architecture import MLP
+from .theory.training.dynamics import Dynamics, dynamics
+from .theory.training.subject import Training
 
 if TYPE_CHECKING:
     import xarray as xr
 
-    from .numerics.codegen import Compiled
-    from .numerics.sites import Sites
-    from .validation.learning import TrainingReport
-    from .validation.report import Report
+    from .numerics.codegen.modules import Compiled
+    from .numerics.training.sites import Sites
+    from .validation.initialisation.page import Report
+    from .validation.training.validate import TrainingReport
 
 
 def _called(verb: str, function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
@@ -101,14 +101,14 @@ def compile(derivation: Any, **options: Any) -> Any:
         The equations.
     """
     if isinstance(derivation, Dynamics):
-        from .numerics.sites import generate
+        from .numerics.training.sites import generate
 
         if options:
             raise InvalidArgument(
                 f"{min(options)}={options[min(options)]!r}: code for training is NumPy; allowed: compile(derive(flow))"
             )
         return generate(derivation)
-    from .numerics.codegen import compile as compile_recursions
+    from .numerics.codegen.modules import compile as compile_recursions
 
     return compile_recursions(derivation, **options)
 
@@ -143,11 +143,11 @@ def predict(subject: Any, X: Any, *arguments: Any, **options: Any) -> Any:
         Derived; see ``derive(subject).steps``.
     """
     if isinstance(subject, Training):
-        from .numerics.training import predict_training
+        from .numerics.training.predict import predict_training
 
         return _called("predict", predict_training, subject, X, *arguments, **options)
     if isinstance(subject, MLP):
-        from .numerics.predict import predict as predict_tensors
+        from .numerics.initialisation.predict import predict as predict_tensors
 
         return _called("predict", predict_tensors, subject, X, *arguments, **options)
     raise _unknown(subject)
@@ -180,11 +180,11 @@ def simulate(subject: Any, X: Any, *arguments: Any, **options: Any) -> Any:
         The definitions.
     """
     if isinstance(subject, Training):
-        from .validation.trained import simulate_training
+        from .validation.training.simulate import simulate_training
 
         return _called("simulate", simulate_training, subject, X, *arguments, **options)
     if isinstance(subject, MLP):
-        from .validation.simulate import simulate as simulate_tensors
+        from .validation.initialisation.simulate import simulate as simulate_tensors
 
         return _called("simulate", simulate_tensors, subject, X, *arguments, **options)
     raise _unknown(subject)
@@ -216,11 +216,11 @@ def validate(subject: Any, X: Any, *arguments: Any, **options: Any) -> Any:
         The statistics: Student's t, Cochran and Cox, Bonferroni.
     """
     if isinstance(subject, Training):
-        from .validation.learning import validate_training
+        from .validation.training.validate import validate_training
 
         return _called("validate", validate_training, subject, X, *arguments, **options)
     if isinstance(subject, MLP):
-        from .validation.validate import validate as validate_tensors
+        from .validation.initialisation.validate import validate as validate_tensors
 
         return _called("validate", validate_tensors, subject, X, *arguments, **options)
     raise _unknown(subject)

@@ -8,10 +8,10 @@ import sympy as sp
 from hypothesis import find, given, settings
 from hypothesis import strategies as st
 
-from widthwise.theory.activations import ACTIVATIONS
-from widthwise.theory.architecture import HYPERPARAMETERS, MLP
-from widthwise.theory.errors import InvalidArgument
-from widthwise.theory.symbols import z
+from widthwise.theory.language.errors import InvalidArgument
+from widthwise.theory.language.symbols import z
+from widthwise.theory.networks.activations import ACTIVATIONS
+from widthwise.theory.networks.architecture import HYPERPARAMETERS, MLP
 from widthwise.validation.strategies import KINDS, activations, hyperparameters, inputs, networks
 
 quick = settings(max_examples=200, database=None)

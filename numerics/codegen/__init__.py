@@ -1,0 +1,1 @@
+"""Code generated from derived equations, and its targets."""

@@ -1,0 +1,167 @@
+"""The Gaussian averages of a generated module: their names, what quadrature needs of them, and their closed forms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import combinations_with_replacement
+from typing import Any
+
+import sympy as sp
+
+from ...theory.averages.closed_forms import closed_form
+from ...theory.averages.gaussian import Average
+from ...theory.language.errors import InvalidArgument, NotAvailable
+from ...theory.language.jets import Jet, Sigma
+from ...theory.language.quantities import quantity
+from ...theory.networks.activations import Activation
+from .printing import Text, assignments
+
+AXES = "abcdefgh"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A Gaussian average as a table over samples: its name, what the quadrature needs, and its closed form if there is one."""
+
+    name: str
+    orders: tuple[tuple[int, ...], ...]
+    derivatives: tuple[int, ...]
+    node: Average
+    closed: Any  #: a SymPy expression, or None
+
+    @property
+    def sites(self) -> int:
+        """The number of samples that the average couples."""
+        return len(self.orders)
+
+
+def sites_of(node: Average) -> list[Jet]:
+    """The sites in the order of the table: sorted by their factors, unless operators tell them apart."""
+    if node.derivatives:
+        return list(node.sites)
+    return sorted(node.sites, key=lambda site: tuple(sorted(orders_at(node.body, site))))
+
+
+def table(node: Average, activation: Activation, most_sites: int, target: str) -> Table:
+    """The table of an average; ``NotAvailable`` when it has no closed form and couples more samples than quadrature can."""
+    sites = sites_of(node)
+    orders = tuple(tuple(sorted(orders_at(node.body, site))) for site in sites)
+    derivatives = tuple(node.derivatives.count(site) for site in sites)
+    name = "E_" + "_".join("".join(map(str, o)) for o in orders)
+    if any(derivatives):
+        name += "_d" + "".join(map(str, derivatives))
+    standard = _standard(sites, orders, derivatives)
+    closed = closed_form(standard, activation)
+    if closed is None and len(sites) > most_sites:
+        raise NotAvailable(
+            f"the average {node.operator_text()} couples {len(sites)} inputs and has no closed form for "
+            f"activation={activation.name!r}; quadrature with target={target!r} goes up to {most_sites}; allowed: one input, "
+            "an activation such as sin or a polynomial, or only the quantities that do without it, e.g. "
+            "derive(net).restrict(('K', 'Theta', 'K1', 'Theta1'))"
+            + ("" if target == "numpy" else "; or target='numpy'")
+        )
+    return Table(name, orders, derivatives, standard, closed)
+
+
+def orders_at(body: sp.Expr, site: sp.Expr) -> Iterable[int]:
+    """The derivative orders of the sigma factors at a site, with multiplicity."""
+    for factor in sp.Mul.make_args(body):
+        base, power = factor.as_base_exp()
+        if not isinstance(base, Sigma):
+            raise InvalidArgument(
+                f"no NumPy rule for the factor {factor} of an average; allowed: powers of sigma's derivatives"
+            )
+        if base.args[0] == site:
+            yield from [base.order] * int(power)
+
+
+def _standard(sites: list[Jet], orders: tuple[tuple[int, ...], ...], derivatives: tuple[int, ...]) -> Average:
+    """The average with its sites called a, b, ... in the order of the table (or "" for the only site of one input)."""
+    jets = [Jet("")] if sites == [Jet("")] else [Jet(label) for label in AXES[: len(sites)]]
+    body = sp.Mul(*(Sigma(jet, k) for jet, group in zip(jets, orders, strict=True) for k in group))
+    return Average(body, [jet for jet, n in zip(jets, derivatives, strict=True) for _ in range(n)])
+
+
+@dataclass(frozen=True)
+class Group:
+    """The function of the closed forms over some number of sites, with their common subexpressions."""
+
+    name: str
+    sites: int
+    operators: bool  #: whether derivatives act on the averages, where that is told apart
+    arguments: tuple[str, ...]
+    gathers: tuple[str, ...]
+    lines: tuple[str, ...]
+    tables: tuple[tuple[str, str], ...]
+
+    @property
+    def axes(self) -> str:
+        """The letters of the sites."""
+        return AXES[: self.sites]
+
+
+def closed_groups(found: Iterable[Table], text: Text, *, by_correlation: bool = False) -> list[Group]:
+    """Closed forms, grouped by the number of sites.
+
+    With ``by_correlation`` those of two sites are functions of deviations, covariance and correlation, and those with
+    derivatives are a group of their own, because at parallel samples only the others have a limit.
+    """
+    closed = [t for t in found if t.closed is not None]
+    keys = {t: (t.sites, by_correlation and t.sites == 2 and any(t.derivatives)) for t in closed}
+    return [
+        _group([t for t in closed if keys[t] == key], *key, text, by_correlation and key[0] == 2)
+        for key in sorted(set(keys.values()))
+    ]
+
+
+def _group(group: list[Table], sites: int, operators: bool, text: Text, by_correlation: bool) -> Group:
+    entries = [quantity("K").entry(pair) for pair in combinations_with_replacement(AXES[:sites], 2)]
+    names = {e: sp.Symbol("K_" + "".join(e.labels)) for e in entries} | {
+        quantity("K").entry(("", "")): sp.Symbol("K_aa")
+    }
+    forms = [t.closed.xreplace(names) for t in group]
+    arguments = [str(names[e]) for e in entries]
+    if by_correlation:
+        forms, arguments = [_by_correlation(form) for form in forms], ["a", "K_ab", "b", "correlation"]
+    elif sites == 2:
+        forms = [_of_one_root(form) for form in forms]
+    lines, results = assignments(forms, text, prefix="y")
+    return Group(
+        f"closed_forms_{sites}" + ("_operators" if operators else ""),
+        sites,
+        operators,
+        tuple(arguments),
+        tuple(f"K[{', '.join(e.labels)}]" for e in entries),
+        tuple(lines),
+        tuple((t.name, result) for t, result in zip(group, results, strict=True)),
+    )
+
+
+def _of_one_root(form: sp.Expr) -> sp.Expr:
+    r"""Arcs as :math:`\arcsin\frac nd=\operatorname{atan2}(n,\sqrt{d^2-n^2})` where the form holds that root, the determinant's.
+
+    At nearly parallel samples the rounding of the root, eps/angle, then cancels between the terms as its slope does.
+    """
+    roots = {sp.expand(p.base): sp.sqrt(p.base) for p in form.atoms(sp.Pow) if p.exp.is_Rational and p.exp.q == 2}
+
+    def arc(node: sp.asin) -> sp.Expr:
+        n, d = sp.fraction(node.args[0])
+        root = roots.get(sp.expand(d**2 - n**2))
+        return node if root is None else sp.atan2(n, root)
+
+    return form.replace(lambda e: isinstance(e, sp.asin), arc)
+
+
+def _by_correlation(form: sp.Expr) -> sp.Expr:
+    """Arcs and roots of the same correlation, so that their slopes stop together at parallel samples; K_ab elsewhere."""
+    a, b = sp.symbols("a b", positive=True)
+    rho = sp.Symbol("correlation", real=True)
+    K_aa, K_ab, K_bb = sp.symbols("K_aa K_ab K_bb")
+    # the determinant is the only polynomial under a root that holds K_ab
+    inside = {K_aa: a**2, K_bb: b**2, K_ab: a * b * rho}
+    edges = (sp.asin, sp.acos, sp.Pow)
+    found = [x for x in form.atoms(*edges) if x.has(K_ab) and not (x.is_Pow and x.exp.is_Integer)]
+    masks = {x: sp.Dummy() for x in sorted(found, key=sp.count_ops, reverse=True)}
+    values = {masks[x]: x.func(*(sp.factor(arg.xreplace(inside)) for arg in x.args)) for x in masks}
+    return form.xreplace(masks).xreplace({K_aa: a**2, K_bb: b**2}).xreplace(values)

@@ -1,0 +1,258 @@
+r"""Expressions over a tile of a matrix as NumPy calls that write into buffers, so that nothing is allocated on the way.
+
+A tile of a kernel matrix is a function of vectors along its rows, of vectors along its columns, and of whole matrices. Each
+operation of the expression becomes one ufunc call; what depends on rows or columns alone stays a vector, and a matrix that is not
+needed any more lends its memory to the next result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import reduce
+from itertools import count
+from typing import Any
+
+import numpy as np
+import sympy as sp
+from numpy.typing import NDArray
+
+from ...theory.language.errors import NotAvailable
+
+Array = NDArray[np.float64]
+
+#: What a value depends on: nothing, rows, columns, both. Their union is a bitwise or.
+SCALAR, ROW, COLUMN, FULL = 0, 1, 2, 3
+
+#: Functions with a ufunc. Arcs are taken of correlations, which rounding pushes over the edge.
+UFUNCS = {
+    sp.sin: "np.sin", sp.cos: "np.cos", sp.exp: "np.exp", sp.sinh: "np.sinh", sp.cosh: "np.cosh", sp.tanh: "np.tanh",
+    sp.atan: "np.arctan", sp.log: "np.log", sp.Abs: "np.abs", sp.erf: "special.erf",
+    sp.asin: "np.arcsin", sp.acos: "np.arccos",
+}  # fmt: skip
+ARCS = (sp.asin, sp.acos)
+
+
+class Correlation(sp.Function):
+    """A quotient that is a correlation: between -1 and 1, and equal to them where rounding cannot tell it apart."""
+
+    is_real = True
+
+
+#: A correlation above this is one: products of a few dozen numbers are not known better.
+PARALLEL = 1 - 4e-15
+
+
+@dataclass(frozen=True)
+class Call:
+    """``target = function(*arguments)``; ``kind`` says what the result depends on."""
+
+    target: str
+    function: str
+    arguments: tuple[str, ...]
+    kind: int
+
+
+@dataclass
+class Program:
+    """The calls for some expressions, in order, each value computed once."""
+
+    kinds: Mapping[sp.Symbol, int]
+    calls: list[Call] = field(default_factory=list)
+    _known: dict[Any, tuple[str, int]] = field(default_factory=dict)
+    _numbers: Any = field(default_factory=count)
+
+    def value(self, expr: sp.Expr) -> tuple[str, int]:
+        """The name that holds an expression, and what it depends on."""
+        if expr not in self._known:
+            self._known[expr] = self._made(expr)
+        return self._known[expr]
+
+    def _made(self, expr: sp.Expr) -> tuple[str, int]:
+        if isinstance(expr, sp.Symbol):
+            return str(expr), self.kinds.get(expr, SCALAR)
+        if not expr.free_symbols:
+            return repr(float(expr)), SCALAR
+        if isinstance(expr, sp.Add | sp.Mul):
+            return self._folded(expr)
+        if isinstance(expr, sp.Pow):
+            return self._power(*expr.as_base_exp())
+        if isinstance(expr, sp.exp) and isinstance(expr.args[0], sp.Add):
+            return self._folded(sp.Mul(*map(sp.exp, expr.args[0].args), evaluate=False))
+        if expr.func in UFUNCS:
+            argument = self.value(expr.args[0])
+            if expr.func in ARCS and not isinstance(expr.args[0], Correlation):
+                argument = self.call("correlation", argument)
+            return self.call(UFUNCS[expr.func], argument)
+        if isinstance(expr, Correlation):
+            return self.call("correlation", self.value(expr.args[0]))
+        raise NotAvailable(f"{expr.func.__name__} has no elementwise rule; allowed: {', '.join(map(str, UFUNCS))}")
+
+    def call(self, function: str, *arguments: tuple[str, int]) -> tuple[str, int]:
+        """The result of a ufunc."""
+        kind = reduce(lambda a, b: a | b[1], arguments, SCALAR)
+        key = (function, tuple(name for name, _ in arguments))
+        if key not in self._known:
+            target = f"v{next(self._numbers)}"
+            self.calls.append(Call(target, function, key[1], kind))
+            self._known[key] = target, kind
+        return self._known[key]
+
+    def _folded(self, expr: sp.Expr) -> tuple[str, int]:
+        """A sum or product: first what is cheap, numbers and vectors; then one matrix after the other."""
+        add = isinstance(expr, sp.Add)
+        plus: list[sp.Expr] = []
+        minus: list[sp.Expr] = []
+        for part in expr.args if add else _without_sign(expr):
+            inverse = part.could_extract_minus_sign() if add else _is_inverse(part)
+            (minus if inverse else plus).append((-part if add else 1 / part) if inverse else part)
+        do, undo = ("np.add", "np.subtract") if add else ("np.multiply", "np.divide")
+        neutral = ("0.0" if add else "1.0", SCALAR)
+        found: dict[int, tuple[str, int]] = {}
+        last: list[tuple[str, int]] = []  # matrices to be undone from what comes before them
+        for kind in (SCALAR, ROW, COLUMN, FULL):
+            values = [v for v in map(self.value, plus) if v[1] == kind]
+            others = [v for v in map(self.value, minus) if v[1] == kind]
+            if kind == FULL and not values:
+                last = others
+            elif values or others:
+                start = values[0] if values else neutral
+                total = reduce(lambda a, b: self.call(do, a, b), values[1:], start)
+                found[kind] = reduce(lambda a, b: self._undone(undo, a, b), others, total)
+        if SCALAR in found and len(found) > 1:  # a number joins the smallest array
+            number = found.pop(SCALAR)
+            least = min(found)
+            found[least] = self.call(do, found[least], number)
+        ordered = [found[k] for k in sorted(found, reverse=True)] or [neutral]
+        total = reduce(lambda a, b: self.call(do, a, b), ordered)
+        return reduce(lambda a, b: self._undone(undo, a, b), last, total)
+
+    def _undone(self, undo: str, a: tuple[str, int], b: tuple[str, int]) -> tuple[str, int]:
+        # A row or column without variance has no correlation: its inverse counts as zero.
+        if undo == "np.divide" and b[1] in (ROW, COLUMN):
+            return self.call("np.multiply", a, self.call("inverse", b)) if a[0] != "1.0" else self.call("inverse", b)
+        return self.call(undo, a, b)
+
+    def _power(self, base: sp.Expr, exponent: sp.Expr) -> tuple[str, int]:
+        if exponent.is_Rational and exponent < 0:
+            return self._undone("np.divide", ("1.0", SCALAR), self.value(sp.Pow(base, -exponent)))
+        inside = self.value(base)
+        if exponent == sp.Rational(1, 2):
+            safe = (
+                inside
+                if base.is_nonnegative or _is_squared_sine(base)
+                else self.call("np.maximum", inside, ("0.0", SCALAR))
+            )
+            return self.call("np.sqrt", safe)
+        if exponent.is_Rational and exponent.q == 2:
+            return self.call(
+                "np.multiply", self.value(sp.sqrt(base)), self.value(base ** (exponent - sp.Rational(1, 2)))
+            )
+        if exponent == 2:
+            return self.call("np.multiply", inside, inside)
+        if exponent.is_Integer:
+            return self.call("np.multiply", self.value(base ** (exponent - 1)), inside)
+        return self.call("np.power", inside, self.value(exponent))
+
+
+def _without_sign(product: sp.Expr) -> tuple[sp.Expr, ...]:
+    """The factors of a product, its sign turned around inside a sum if it has one: 1 - x instead of -(x - 1)."""
+    sums = [f for f in product.args if isinstance(f, sp.Add)]
+    if product.args[0] is not sp.S.NegativeOne or not sums:
+        return tuple(product.args)
+    return tuple(-f if f is sums[0] else f for f in product.args[1:])
+
+
+def _is_squared_sine(base: sp.Expr) -> bool:
+    """Whether this is 1 - x^2 of a correlation x, which is clipped and leaves nothing negative."""
+    found = base.atoms(Correlation)
+    return len(found) == 1 and sp.expand(base + next(iter(found)) ** 2) == 1
+
+
+def _is_inverse(part: sp.Expr) -> bool:
+    exponent = part.as_base_exp()[1]
+    return bool(part.free_symbols) and isinstance(part, sp.Pow) and exponent.is_Rational and bool(exponent < 0)
+
+
+@dataclass(frozen=True)
+class Tile:
+    """Generated code: ``run(vectors and matrices by name, buffers)`` returns the arrays that hold the results."""
+
+    source: str
+    buffers: int  #: how many besides the matrices that come in
+    scalars: tuple[str, ...]  #: the numbers that it takes
+    run: Callable[..., tuple[Array, ...]]
+
+
+def compile_tile(
+    expressions: Sequence[sp.Expr], rows: Iterable[sp.Symbol], columns: Iterable[sp.Symbol], full: Sequence[sp.Symbol]
+) -> Tile:
+    """The code that evaluates expressions on a tile; the matrices in ``full`` are overwritten, other symbols are numbers."""
+    rows, columns = list(rows), list(columns)
+    kinds = {**dict.fromkeys(rows, ROW), **dict.fromkeys(columns, COLUMN), **dict.fromkeys(full, FULL)}
+    program = Program(kinds)
+    results = [_whole(program, program.value(expr)) for expr in expressions]
+    lines, names, buffers = _placed(program.calls, results, [str(s) for s in full])
+    scalars = sorted({str(s) for e in expressions for s in e.free_symbols} - {str(s) for s in kinds})
+    arguments = [*map(str, (*rows, *columns, *full)), "work", *scalars]
+    taken = [f"b{i} = work[{i}]" for i in range(buffers)]
+    body = "\n    ".join([*taken, *lines, f"return {', '.join(names)},"])
+    source = f"def tile({', '.join(arguments)}):\n    {body}\n"
+    namespace: dict[str, Any] = {"np": np, "inverse": inverse, "correlation": correlation}
+    if "special." in source:
+        from scipy import special
+
+        namespace["special"] = special
+    exec(compile(source, "<tile>", "exec"), namespace)
+    return Tile(source, buffers, tuple(scalars), namespace["tile"])
+
+
+def _whole(program: Program, value: tuple[str, int]) -> str:
+    """A result that fills the tile; what depends on rows or columns alone is spread over it."""
+    name, kind = value
+    if kind == FULL:
+        return name
+    program.calls.append(Call(f"{name}_spread", "np.add", (name, "0.0"), FULL))
+    return f"{name}_spread"
+
+
+def _placed(calls: Sequence[Call], results: Sequence[str], given: Sequence[str]) -> tuple[list[str], list[str], int]:
+    """Each matrix in a buffer, freed after its last use: lines, where the results are, the number of buffers."""
+    last = {name: i for i, call in enumerate(calls) for name in call.arguments}
+    last |= dict.fromkeys(results, len(calls))
+    place = {name: name for name in given}
+    free = [name for name in given if name not in last]
+    fresh, lines = count(), []
+    used = 0
+    for i, call in enumerate(calls):
+        arguments = [place.get(name, name) for name in call.arguments]
+        dying = [place[n] for n in dict.fromkeys(call.arguments) if n in place and last[n] == i]
+        if call.kind != FULL:
+            lines.append(f"{call.target} = {call.function}({', '.join(arguments)})")
+            continue
+        free += dying
+        if not free:
+            free.append(f"b{next(fresh)}")
+            used += 1
+        # memory that was read just now is still in the cache
+        target = dying[0] if dying else free[-1]
+        free.remove(target)
+        place[call.target] = target
+        lines.append(f"{call.function}({', '.join(arguments)}, out={target})")
+    return lines, [place[name] for name in results], used
+
+
+def correlation(x: Array, out: Array | None = None) -> Array:
+    """A correlation, which lies between -1 and 1; what rounding cannot tell from their ends is at the ends."""
+    out = x.copy() if out is None else out
+    if out is not x:
+        np.copyto(out, x)
+    if out.size and not max(-out.min(), out.max()) <= PARALLEL:
+        np.clip(out, -1.0, 1.0, out=out)
+        np.copyto(out, np.sign(out), where=np.abs(out) > PARALLEL)
+    return out
+
+
+def inverse(x: Array) -> Array:
+    """1/x, and 0 for 0."""
+    return np.divide(1.0, x, out=np.zeros_like(x, dtype=np.float64), where=x != 0)

@@ -1,0 +1,224 @@
+r"""From derivations to source that stands on its own, for NumPy, JAX or PyTorch.
+
+The text of a module is written from the derived equations: one function for the activation and its derivatives, one for the
+Gaussian averages that occur, one for each quantity, and ``step``, which maps the tensors of a layer to those of the next. What
+``predict`` runs is this text, for NumPy. The libraries are rows of ``targets``.
+"""
+
+from __future__ import annotations
+
+import builtins
+import itertools
+import linecache
+import sys
+import types
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import sympy as sp
+
+from ...theory.averages.gaussian import Average
+from ...theory.averages.regularity import prepared
+from ...theory.initialisation.derivation import Derivation, System
+from ...theory.language.errors import InvalidArgument
+from ...theory.language.jets import Entry, Overlap
+from .averages import AXES, Table, sites_of, table
+from .printing import Text, assignments
+from .targets import NODES, TARGETS, Target, nodes_of, rendered, target_of
+
+PARAMETERS = ("C_b", "C_W", "lambda_b", "lambda_W", "rho", "tau", "kappa_4")
+#: Tensors by name: arrays of NumPy or JAX, or tensors of PyTorch.
+State = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Compiled:
+    r"""Generated code for one derivation or a system of them.
+
+    Equation
+        ``compiled(state, C_W=..., ...)`` evaluates the right-hand sides at the tensors ``state`` of a layer.
+    Shapes
+        state["K"]: (m, m), four-index tensors (m, m, m, m); after ``samples=1`` every tensor has one common shape.
+    Units
+        A tensor of layer l multiplies 1/n_(l-1); ``rho`` is n_l/n_(l-1) (1 by default).
+    Valid
+        As the derivations; quadrature errors are in the result under "average_error". With ``target="jax"`` or ``"torch"`` the
+        results can be differentiated by tensors and hyperparameters: through closed forms as often as wanted, through
+        quadrature twice by the kernel (by Price's theorem). A kinked activation at parallel inputs has one-sided slopes:
+        finite ones of averages without derivatives in front (K, Theta) are right there, infinite ones count as 0, and so do
+        those at inputs of zero variance; averages with derivatives in front (K1, Theta1) have the slope along pairs that
+        stay parallel.
+    Errors
+        ``TypeError`` from Python for a missing hyperparameter, ``KeyError`` for a tensor that ``state`` lacks; for JAX and
+        PyTorch ``ValueError`` for any precision other than float64, and for a third derivative through quadrature.
+    """
+
+    names: tuple[str, ...]
+    source: str
+    single: bool
+    target: str
+    namespace: dict[str, Any] = field(repr=False, compare=False)
+
+    def __call__(self, state: State, **parameters: Any) -> dict[str, Any]:
+        """The tensors of the next layer."""
+        return dict(self.namespace["step"](state, **parameters))
+
+    def first_layer(self, X: Any, **parameters: Any) -> dict[str, Any]:
+        """The tensors of the first layer, from the inputs."""
+        return dict(self.namespace["first_layer"](X, **parameters))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A pickle holds the text, and loads it again."""
+        return _load, (self.names, self.source, self.single, self.target)
+
+    def save(self, path: str | Path) -> Path:
+        """Write the source to a file that runs with the target alone (NumPy with SciPy, JAX, or PyTorch)."""
+        path = Path(path)
+        path.write_text(self.source, encoding="utf-8")
+        return path
+
+
+def compile(derivation: Derivation | System, *, target: str = "numpy", nodes: int | None = None) -> Compiled:
+    r"""Generate source for a derivation or a whole system, and load it.
+
+    Equation
+        The text evaluates exactly the derived equations; each function carries its equation in the docstring. ``target`` is
+        "numpy", "jax" or "torch"; code for the last two can be differentiated, traced and vectorized, and keeps devices.
+    Shapes
+        See :class:`Compiled`. ``nodes``: of a fixed rule on each axis, over 18 standard deviations ("jax", "torch");
+        two-site averages of m inputs hold m^2 nodes^2 numbers in memory.
+    Valid
+        For a concrete activation. Averages with a closed form are that closed form, the others go to quadrature: for NumPy
+        to a tolerance and over up to four inputs; for JAX and PyTorch by a fixed rule over up to two inputs (one, if the
+        activation has kinks), whose error is reported (1e-11 for tanh at K = 10, less below).
+    Errors
+        ``InvalidArgument`` for the unspecified activation, for anything that is not a derivation, an unknown target, or
+        nodes that do not fit; ``NotAvailable`` for a target that is not installed, or an average beyond its quadrature.
+    Source
+        The rule and its error: Trefethen and Weideman, The Exponentially Convergent Trapezoidal Rule, SIAM Review 56 (2014).
+    """
+    derivations = (derivation,) if isinstance(derivation, Derivation) else getattr(derivation, "derivations", None)
+    if not derivations:
+        raise InvalidArgument(
+            f"derivation={derivation!r} is a {type(derivation).__name__}; allowed: what derive() returns"
+        )
+    if not derivations[0].net.activation.specified:
+        raise InvalidArgument("activation='sigma' is unspecified: numbers need a concrete one, e.g. MLP('tanh')")
+    row = target_of(target)
+    return _compile(tuple(derivations), row.name, nodes_of(nodes, row))
+
+
+@lru_cache(maxsize=64)
+def _compile(derivations: tuple[Derivation, ...], target: str, nodes: int) -> Compiled:
+    row = TARGETS[target]
+    row.require()
+    return _load(tuple(d.name for d in derivations), write(derivations, row, nodes), _single(derivations), target)
+
+
+def _load(names: tuple[str, ...], source: str, single: bool, target: str) -> Compiled:
+    # A registered module, as an import would make it: dataclasses and tracebacks look their module up by name.
+    module = types.ModuleType(f"widthwise_generated_{next(_NUMBERS)}")
+    sys.modules[module.__name__] = module
+    filename = f"<{module.__name__}>"
+    linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
+    exec(builtins.compile(source, filename, "exec"), module.__dict__)
+    return Compiled(names, source, single, target, module.__dict__)
+
+
+_NUMBERS = itertools.count(1)
+
+
+def _single(derivations: tuple[Derivation, ...]) -> bool:
+    return not any(label for d in derivations for label in d.labels)
+
+
+def write(derivations: tuple[Derivation, ...], target: Target = TARGETS["numpy"], nodes: int = NODES) -> str:
+    """The text of the module."""
+    activation = derivations[0].net.activation
+    laws = [prepared(d.law.right, activation) for d in derivations]
+    found = {
+        node: table(node, activation, target.most_sites, target.name)
+        for law in laws
+        for node in sorted(law.atoms(Average), key=str)
+    }
+    by_name = {table.name: table for table in found.values()}
+    return rendered(
+        target,
+        activation,
+        list(by_name.values()),
+        nodes,
+        title=_title(derivations),
+        equations=[str(d) for d in derivations],
+        single=_single(derivations),
+        functions=[_function(d, law, found, target.text) for d, law in zip(derivations, laws, strict=True)],
+        first=[_first(d, target.text) for d in derivations],
+        quartic=any(len(o.labels) == 4 for d in derivations for o in d.first.rhs.atoms(Overlap)),
+        parameters=PARAMETERS,
+        legend={t.name: t.node.operator_text() for t in by_name.values()},
+    )
+
+
+def _axis(labels: tuple[str, ...]) -> dict[str, str]:
+    return {label: AXES[i] for i, label in enumerate(sorted(set(labels)))}
+
+
+@dataclass(frozen=True)
+class Function:
+    """What the template needs to write the function of one quantity."""
+
+    name: str
+    rank: int
+    equation: str
+    parameters: tuple[str, ...]
+    gathers: tuple[str, ...]
+    lines: tuple[str, ...]
+    result: str
+
+
+def _function(derivation: Derivation, law: sp.Expr, found: Mapping[Average, Table], text: Text) -> Function:
+    axes = _axis(derivation.labels)
+    gathers: dict[str, str] = {}
+    names: dict[sp.Expr, sp.Symbol] = {}
+    for node in sorted(law.atoms(Average), key=str):
+        table = found[node]
+        sites = [axes[site.sample] for site in sites_of(node)]
+        names[node] = _gather(gathers, f'E["{table.name}"]', table.name, sites, derivation)
+    for entry in sorted(law.atoms(Entry), key=str):
+        names[entry] = _gather(
+            gathers, f'state["{entry.name}"]', entry.name, [axes[a] for a in entry.labels], derivation
+        )
+    lines, (result,) = assignments([law.xreplace(names)], text)
+    used = tuple(p for p in PARAMETERS if p in {s.name for s in law.atoms(sp.Symbol)})
+    return Function(
+        derivation.name, derivation.quantity.rank, str(derivation), used, tuple(gathers.values()), tuple(lines), result
+    )
+
+
+def _gather(gathers: dict[str, str], source: str, name: str, sites: list[str], derivation: Derivation) -> sp.Symbol:
+    single = not any(derivation.labels)
+    variable = name if single else f"{name}_{''.join(sites)}"
+    gathers[variable] = f"{variable} = {source}" + ("" if single else f"[{', '.join(sites)}]")
+    return sp.Symbol(variable)
+
+
+def _first(derivation: Derivation, text: Text) -> tuple[str, int, str]:
+    right = derivation.first.rhs
+    axes = _axis(derivation.labels)
+
+    def gathered(overlap: Overlap) -> sp.Symbol:
+        index = "" if _single((derivation,)) else f"[{', '.join(axes[a] for a in overlap.labels)}]"
+        return sp.Symbol(f"overlap{len(overlap.labels)}{index}")
+
+    return (
+        derivation.name,
+        derivation.quantity.rank,
+        text(right.xreplace({o: gathered(o) for o in right.atoms(Overlap)})),
+    )
+
+
+def _title(derivations: tuple[Derivation, ...]) -> str:
+    names = ", ".join(d.name for d in derivations)
+    return f"Layer recursion of {names} for a wide network with activation {derivations[0].net.activation.name}"

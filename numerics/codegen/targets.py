@@ -1,0 +1,159 @@
+"""Targets of generated code: one row each; everything else follows from the row.
+
+NumPy and SciPy evaluate to a tolerance and refine until it is met. JAX and PyTorch share one text, in the names that
+``jax.numpy`` and ``torch`` have in common, with fixed rules of quadrature, so that it can be traced and differentiated.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from scipy.special import roots_legendre
+
+from ...theory.language.errors import InvalidArgument, NotAvailable
+from ...theory.networks.activations import Activation
+from ..quadrature import tables
+from .averages import Table, closed_groups
+from .embedding import embed
+from .printing import Text, differentiable_text, numpy_text, staged
+
+#: Nodes of the trapezoid rule: 1e-10 for <sigma'^2> of tanh at K = 10, where its poles are half a standard deviation away.
+NODES = 257
+#: How often averages by quadrature can be differentiated by the kernel.
+DIFFERENTIABLE = 2
+#: Nodes on a panel between kinks, coarse and fine.
+_PANEL = (12, 16)
+
+
+Context = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Target:
+    """A library that generated code runs with."""
+
+    name: str
+    runs_with: str
+    template: str
+    text: Text
+    averaging: Callable[[Activation, Sequence[Table], bool, int], Context]  #: what the template wants for the averages
+    most_sites: int  #: how many samples quadrature can couple
+    special: tuple[str, ...]  #: names to be imported where the text uses them
+    library: str = ""  #: the template of what differs between libraries with one text
+    needs: str = ""  #: the package behind the optional extra of the same name as the target
+
+    @property
+    def differentiable(self) -> bool:
+        """Whether rules of quadrature are fixed, and gradients pass."""
+        return bool(self.library)
+
+    def require(self) -> None:
+        """An error that names the extra when the library is not installed."""
+        if self.needs and find_spec(self.needs) is None:
+            raise NotAvailable(
+                f"target={self.name!r} needs the package {self.needs}, which is not installed: "
+                f"pip install 'widthwise[{self.name}]'; allowed without it: target='numpy'"
+            )
+
+
+def _refined(activation: Activation, found: Sequence[Table], single: bool, nodes: int) -> Context:
+    """Quadrature to a tolerance: its modules are copied into the text."""
+    numeric = [t for t in found if t.closed is None or activation.kinks]
+    return {
+        "quadrature": embed(tables),
+        "numeric": numeric,
+        "order": _highest(numeric),
+        "closed_names": tuple(t.name for t in found if t.closed is not None),
+        "closed": closed_groups(found, numpy_text),
+    }
+
+
+def _fixed(activation: Activation, found: Sequence[Table], single: bool, nodes: int) -> Context:
+    """Fixed rules: a trapezoid rule for smooth activations, panels between the kinks of the others."""
+    numeric = [t for t in found if t.closed is None or activation.kinks]
+    for t in numeric:
+        if t.closed is None and t.sites > 1 and activation.kinks:
+            raise NotAvailable(
+                f"the average {t.node.operator_text()} couples two inputs and has no closed form for "
+                f"activation={activation.name!r}, which has kinks; the fixed rules of target='jax' and 'torch' split one "
+                "axis only; allowed: one input (samples=1), a smooth activation, relu, leaky_relu, abs; or target='numpy'"
+            )
+    price_rule = bool(numeric) and activation.smooth
+    closed = closed_groups(found, differentiable_text, by_correlation=bool(activation.kinks))
+    legendre = (roots_legendre(n) for n in _PANEL)
+    return {
+        "numeric": [(d, [t for t in numeric if t.sites == d]) for d in sorted({t.sites for t in numeric})],
+        "order": _highest(numeric) + (2 * DIFFERENTIABLE if price_rule else 0),
+        "price_rule": price_rule,
+        "closed": closed,
+        "closed_pairs": any(group.sites == 2 for group in closed),
+        "one_site": any(t.sites == 1 for t in found),
+        "nodes": nodes,
+        "gauss_legendre": [(x.tolist(), w.tolist()) for x, w in legendre] if activation.kinks else [],
+    }
+
+
+def _highest(numeric: Sequence[Table]) -> int:
+    """The highest derivative of sigma that is integrated."""
+    return max((k for t in numeric for orders in t.orders for k in orders), default=0)
+
+
+_SHARED = ("differentiable.py.jinja", differentiable_text, _fixed, 2, ("erf", "erfc"))
+TARGETS = {
+    target.name: target
+    for target in (
+        Target("numpy", "NumPy and SciPy", "module.py.jinja", numpy_text, _refined, 4, ("scipy.special",)),
+        Target("jax", "JAX", *_SHARED, "jax.py.jinja", "jax"),
+        Target("torch", "PyTorch", *_SHARED, "torch.py.jinja", "torch"),
+    )
+}
+
+
+def target_of(name: Any) -> Target:
+    """The row of a name."""
+    if not isinstance(name, str) or name not in TARGETS:
+        raise InvalidArgument(f"target={name!r} is not known; allowed: {', '.join(map(repr, TARGETS))}")
+    return TARGETS[name]
+
+
+def nodes_of(nodes: Any, target: Target) -> int:
+    """The number of nodes, rounded up to one whose halves and quarters are rules too."""
+    if nodes is None:
+        return NODES
+    if not target.differentiable:
+        raise InvalidArgument(
+            f"nodes={nodes!r} with target={target.name!r}, which refines until its tolerance is met; allowed: None"
+        )
+    if isinstance(nodes, bool) or not isinstance(nodes, int) or nodes < 9:
+        raise InvalidArgument(f"nodes={nodes!r}; allowed: an integer from 9 on (default {NODES})")
+    return 4 * -(-(nodes - 1) // 4) + 1
+
+
+def rendered(target: Target, activation: Activation, found: Sequence[Table], nodes: int, **context: Any) -> str:
+    """The text of a module; ``context`` is what all templates share."""
+    context |= target.averaging(activation, found, context["single"], nodes)
+    stages = staged([activation.derivative(k) for k in range(context["order"] + 1)], target.text)
+    context |= {
+        "target": target,
+        "stages": stages,
+        "kinks": tuple(map(float, activation.kinks)),
+        "activation": activation.expr,
+    }
+    render = _templates().get_template(target.template).render
+    text = render(context, special=())
+    # Special functions are imported where the text calls one of them.
+    special = tuple(name for name in target.special if re.search(rf"\b{re.escape(name)}[.(]", text))
+    return re.sub(r"\n{4,}", "\n\n\n", render(context, special=special))
+
+
+@cache
+def _templates() -> jinja2.Environment:
+    loader = jinja2.FileSystemLoader(Path(__file__).parent / "templates")
+    return jinja2.Environment(loader=loader, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)

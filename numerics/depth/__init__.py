@@ -1,0 +1,1 @@
+"""Numbers at large depth: critical points, exponents, phase diagrams."""

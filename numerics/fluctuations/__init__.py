@@ -1,0 +1,1 @@
+"""Numbers for fluctuations over initialisations and shifts of the mean."""

@@ -1,0 +1,313 @@
+r"""Fluctuations of a network in training around its infinite-width limit, to leading order in 1/N.
+
+Order parameters are averages over N neurons that obey the same equations, driven by the errors :math:`\Delta(t)`, which these
+averages decide. So a finite network is a fluctuation of the averages, :math:`\epsilon/\sqrt N` with the covariance S of one
+neuron's contribution, that the errors feed back:
+:math:`\delta f=\epsilon/\sqrt N+R\,\delta\Delta,\ \delta\Delta=-\ell''\delta f`, and with :math:`J=-R\,\ell''`
+
+.. math::
+    N\,\mathrm{Cov}(f,f)=(1-J)^{-1}S\,(1-J)^{-\top}=\mathrm{Cov}(I,I),\qquad I=(1-J)^{-1}(o-\langle o\rangle),
+
+where o is what one neuron adds to f, and I its *influence* on f with all feedback. The same influences give the fluctuations of
+every other average, and, to second order, the shift of the means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..training.causal import Problem, Run
+from ..training.results import DIMS
+
+Array = NDArray[np.float64]
+
+#: Steps of differences in the errors, in units of their size: of smooth sites, and of sites with kinks.
+STEP, KINKED_STEP = 1e-3, 5e-2
+#: Neurons that the mean response is taken over: its noise is small beside that of variances.
+RESPONDING = 1024
+
+
+@dataclass(frozen=True)
+class Options:
+    """What is asked for."""
+
+    kept: NDArray[np.int64]  #: steps
+    trained: int  #: samples
+    centred: bool
+    kernels: tuple[str, ...]  #: whose variances are wanted
+    kinked: bool  #: an activation is
+    derivative: Callable[[int], Callable[[Array], Array]]  #: of the loss by its order, as a function of f
+    losses: Callable[[Array], Array]  #: of predictions at all times
+    shifts: bool = False  #: of the means are wanted
+    directions: int = 0  #: of resampling
+    draws: tuple[str, ...] = ()  #: of which all draws are wanted
+    tick: Callable[[], None] = lambda: None
+
+
+@dataclass(frozen=True)
+class Sites:
+    """Neurons of the hidden layer and what each adds to the averages, (time, ..., site)."""
+
+    f: Array
+    phi: Array
+    g: Array
+
+
+class Neurons:
+    """The neurons of a network with one hidden layer, as functions of the errors, which may differ from neuron to neuron."""
+
+    def __init__(self, run: Run, *, centred: bool, sites: int | None = None) -> None:
+        self.run, self.problem, self.layer, self.centred = run, run.problem, run.layers[0], centred
+        T, K, P = self.problem.shape
+        ones = np.ones((T, K, P))
+        self.kernels = [self._kernels(t, ones) for t in range(T)]
+        assert self.layer.inputs is not None
+        assert self.layer.readout is not None
+        self.u, self.r = (self.layer.inputs + self.layer.bias)[:, :sites], self.layer.readout[:, :sites]
+
+    def _kernels(self, t: int, ones: Array) -> tuple[Array, list[Array]]:
+        """The kernels of the memories of h and z at time t, for errors of one."""
+        run, (_, K, P) = self.run, self.problem.shape
+        row = {
+            "A": np.zeros((P, t, K, P)),
+            "B": np.zeros((K, P, t, P)),
+            "a": run.a[t],
+            "m": run.m[t, :t],
+            "Delta": ones[:t],
+        }
+        row |= {"Phi": run.q["Phi"][0][t][:, :t], "G": run.q["G"][2][t][:, :, :t]}
+        taken = {n: [row[o] for o, _ in self.problem.sites.takes[f"{n}_kernels"]] for n in "hz"}
+        (h,) = run.call("h_kernels", *taken["h"])
+        z = run.call("z_kernels", *taken["z"])
+        return h, z
+
+    def __call__(self, delta: Array) -> Sites:
+        """All neurons; ``delta`` (T, K, P, 1 or S)."""
+        run, (T, K, P) = self.run, self.problem.shape
+        S = self.u.shape[-1]
+        phi, g = np.zeros((T, P, S)), np.zeros((T, K, P, S))
+        driven_g, driven_phi = np.zeros((T, K, P, S)), np.zeros((K, T, P, S))
+        f = np.zeros((T, K, P, S))
+        own = {"a": 1.0}
+        for t in range(T):
+            own = {"a": run.a[t]} if self.problem.sites.takes["h"] else {}
+            kernel, kernels = self.kernels[t]
+            memory = kernel.reshape(P, -1) @ driven_g[:t].reshape(t * K * P, S)
+            h = run.call("h", self.u, memory_0=memory, **own)
+            phi[t], slope = self.problem.phi[0](h, 1)
+            memories = {
+                f"memory_{i}": np.stack([c[k].reshape(P, -1) @ driven_phi[k, :t].reshape(t * P, S) for k in range(K)])
+                for i, c in enumerate(kernels)
+            }
+            z = run.call("z", np.broadcast_to(self.r[:, None], (K, P, S)), **memories, **own)
+            g[t] = run.call("g", slope, z)
+            driven_g[t] = g[t] * delta[t]
+            driven_phi[:, t] = phi[t] * delta[t]
+            f[t] = z * phi[t] / self.problem.parameters["gamma_0"]
+        return Sites(f - f[0] if self.centred else f, phi, g)
+
+    def tangent_kernel(self, Phi: Array, G: Array) -> Array:
+        """Linear in changes of Phi (time, P, P, any) and G (time, K, P, K, P, any): the sum over the two layers of weights."""
+        (_, K, P), x = self.problem.shape, Phi.shape[-1]
+        flat = {"Phi": np.moveaxis(Phi, -1, 1).reshape(-1, P, P), "G": np.moveaxis(G, -1, 1).reshape(-1, K, P, K, P)}
+        below = self.run.call("NTK", G=np.ones((K, P, K, P)), Phi=self.problem.overlaps)
+        output = np.einsum("kc,pq->kpcq", np.eye(K), np.ones((P, P)))
+        above = self.run.call("NTK", G=output, Phi=np.ones((P, P))) - self.run.call(
+            "NTK", G=output, Phi=np.zeros((P, P))
+        )
+        found = below * flat["G"] + above * flat["Phi"][:, None, :, None, :]
+        return np.moveaxis(found.reshape(-1, x, K, P, K, P), 1, -1)
+
+
+@dataclass(frozen=True)
+class Feedback:
+    """What the averages make of the errors, and these of the averages."""
+
+    neurons: Neurons
+    fewer: Neurons  #: of them, for mean responses
+    delta: Array  #: (T, K, P)
+    curvature: Array  #: second derivative of the loss, (T, K, P, K)
+    step: float
+
+    @property
+    def size(self) -> int:
+        """T K P."""
+        return int(self.delta.size)
+
+    def pushed(self, f: Array) -> Array:
+        """The change of the errors by a change of f, (n, any)."""
+        return pushed(self.curvature, f)
+
+    def added(self) -> Array:
+        """What training adds to f beside the readout's average over neurons, by a change of the errors: (n, n), of the bias."""
+        T, K, P = self.delta.shape
+        run, size = self.neurons.run, K * P
+        found = np.zeros((T, size, T, size))
+        for t in range(1, T):
+            # Phi = 0: what is added to the weights of the readout is an average over neurons already
+            taken = run.orders("f", run.problem.layers, t, t)
+            taken["Phi"] = np.zeros_like(taken["Phi"])
+            push = run.call("f_push", np.eye(size).reshape(K, P, size), **taken)["Delta"]
+            found[t, :, :t] = np.asarray(push).reshape(size, t, size)
+        return found.reshape(self.size, self.size)
+
+    def response(self, average: Callable[[Sites], Array], live: NDArray[np.bool_]) -> Array:
+        """The derivative of averages by the errors of the samples that are trained on: (averages, n)."""
+        columns: list[Array | None] = []
+        for i in range(self.size):
+            if not live[i]:
+                columns.append(None)
+                continue
+            both = []
+            for sign in (1, -1):
+                delta = self.delta.copy().reshape(-1)
+                delta[i] += sign * self.step
+                both.append(average(self.fewer(delta.reshape(*self.delta.shape, 1))))
+            columns.append((both[0] - both[1]) / (2 * self.step))
+        height = len(average(self.fewer(self.delta[..., None])))
+        return np.stack([np.zeros(height) if c is None else c for c in columns], axis=1)
+
+
+def pushed(curvature: Array, f: Array) -> Array:
+    """The change of the errors by a change of f, (n, any), with the second derivative of the loss (T, K, P, K)."""
+    T, K, P, _ = curvature.shape
+    return np.asarray(-np.einsum("tkpc,tcpi->tkpi", curvature, f.reshape(T, K, P, -1)).reshape(T * K * P, -1))
+
+
+def fluctuate(problem: Problem, rng: np.random.Generator, options: Options) -> dict[str, Array]:
+    """One independent estimate of all fluctuations of a network with one hidden layer, at the times that are kept."""
+    run = Run(problem, rng).solve(options.tick)
+    T, K, P = problem.shape
+    neurons = Neurons(run, centred=options.centred)
+    fewer = Neurons(run, centred=options.centred, sites=None if options.kinked else RESPONDING)
+    step = (KINKED_STEP if options.kinked else STEP) * max(1e-12, float(np.abs(run.delta).max()))
+    feedback = Feedback(neurons, fewer, run.delta, options.derivative(2)(run.f), step)
+    sites = neurons(run.delta[..., None])
+    S = sites.f.shape[-1]
+    kept = options.kept
+    n = feedback.size
+    live = np.broadcast_to(np.arange(P) < options.trained, (T, K, P)).reshape(-1)
+    live = live & (np.arange(n) < (T - 1) * K * P)  # nothing answers to the last errors
+
+    def averages(s: Sites) -> Array:
+        parts = [s.f.mean(axis=-1).reshape(-1), *(v.ravel() for v in _kernels(s, kept, problem).values())]
+        return np.concatenate(parts)
+
+    whole = feedback.response(averages, live)
+    R = whole[:n] + feedback.added() * live
+    J = np.asarray(R @ feedback.pushed(np.eye(n)))
+    o = sites.f.reshape(n, S)
+    influence = np.linalg.solve(np.eye(n) - J, o - o.mean(axis=1, keepdims=True))
+    bias = bias_influence(run, J, options)
+    joint = (influence @ influence.T / S + bias @ bias.T).reshape(T, K, P, T, K, P)
+    found = {"f_covariance": kept_times(joint, kept)}
+    found["f_variance"] = np.einsum("tkptkp->tkp", found["f_covariance"]).copy()
+    found |= _variances(sites, feedback, (influence, bias), whole[n:], options, problem)
+    if options.shifts:
+        found |= _shifts(run, feedback, sites, (influence, bias), R, J, rng, options)
+    return found
+
+
+def kept_times(covariance: Array, kept: NDArray[np.int64]) -> Array:
+    """Of a covariance (T, K, P, T, K, P)."""
+    return np.asarray(covariance[kept][:, :, :, kept])
+
+
+def bias_influence(run: Run, J: Array, options: Options) -> Array:
+    """What one standard deviation of the output's own bias, of each output, does to f with all feedback: (n, K).
+
+    It adds the same number to all predictions of an output at initialisation, and lasts as long as weight decay lets it.
+    """
+    _, K, P = run.problem.shape
+    parameters = run.problem.parameters
+    lasts = run.a - 1.0 if options.centred else run.a
+    push = np.einsum("t,kc,p->tkpc", lasts, np.eye(K), np.ones(P)).reshape(-1, K)
+    return np.linalg.solve(np.eye(len(J)) - J, push * np.sqrt(parameters["C_b"]) / parameters["gamma_0"])
+
+
+def _kernels(s: Sites, kept: NDArray[np.int64], problem: Problem) -> dict[str, Array]:
+    """Averages at equal times: Phi (time, P, P), G (time, K, P, K, P), and the tangent kernel that they make."""
+    S = s.phi.shape[-1]
+    phi, g = s.phi[kept], s.g[kept]
+    Phi = np.einsum("tpi,tqi->tpq", phi, phi, optimize=True) / S
+    G = np.einsum("tkpi,tcqi->tkpcq", g, g, optimize=True) / S
+    return {"Phi": Phi, "G": G}
+
+
+def _variances(
+    s: Sites,
+    feedback: Feedback,
+    influences: tuple[Array, Array],
+    responses: Array,
+    options: Options,
+    problem: Problem,
+) -> dict[str, Array]:
+    """N Var of Phi and G at equal times, and of the tangent kernel: of one neuron's contribution with all feedback."""
+    kept = options.kept
+    means = _kernels(s, kept, problem)
+    w, w_bias = (feedback.pushed(x) for x in influences)
+    S = w.shape[1]
+    total: dict[str, Array | float] = dict.fromkeys((*means, "NTK"), 0.0)
+
+    def add(own: dict[str, Array], w: Array, weight: float) -> None:
+        """Contributions to Phi and G (..., neurons), to which those of the errors come."""
+        parts = np.split(responses @ w, [means["Phi"].size])
+        own = {n: own[n] + part.reshape(*means[n].shape, -1) for n, part in zip(means, parts, strict=True)}
+        own["NTK"] = feedback.neurons.tangent_kernel(own["Phi"], own["G"])
+        for name, value in own.items():
+            total[name] = total[name] + weight * (value**2).sum(axis=-1)
+
+    for low in range(0, S if options.kernels else 0, 256):
+        part = slice(low, low + 256)
+        phi, g = s.phi[kept][..., part], s.g[kept][..., part]
+        own_phi = np.einsum("tpi,tqi->tpqi", phi, phi) - means["Phi"][..., None]
+        own_g = np.einsum("tkpi,tcqi->tkpcqi", g, g) - means["G"][..., None]
+        add({"Phi": own_phi, "G": own_g}, w[:, part], 1 / S)
+    if options.kernels:
+        add({n: np.zeros(1) for n in means}, w_bias, 1.0)
+    layers = {n: np.asarray(total[n])[None] if "layer" in DIMS[n] else np.asarray(total[n]) for n in options.kernels}
+    return {f"{name}_variance": value for name, value in layers.items()}
+
+
+def _shifts(
+    run: Run,
+    feedback: Feedback,
+    s: Sites,
+    influences: tuple[Array, Array],
+    R: Array,
+    J: Array,
+    rng: np.random.Generator,
+    options: Options,
+) -> dict[str, Array]:
+    r"""N (E f - f) and N (E loss - loss), from the second order of the averages.
+
+    With the change w of the errors that one neuron causes,
+    :math:`f_1=(1-J)^{-1}[\langle\partial_wo\rangle+\tfrac12\langle\partial_{w'}^2o\rangle
+    -\tfrac12R\,\ell'''\mathrm{Var}f]`: a neuron answers to the errors that it causes itself, and to the squares of those of the
+    others, and of the output's bias.
+    """
+    shape = feedback.delta.shape
+    S = s.f.shape[-1]
+    influence, bias = influences
+    w = feedback.pushed(influence).reshape(*shape, S)
+    h = feedback.step / (float(w.std()) or 1.0)
+    centre = feedback.delta[..., None]
+    own = (feedback.neurons(centre + h * w).f - feedback.neurons(centre - h * w).f) / (2 * h)
+    h *= 10  # of second differences
+    others = w[..., rng.permutation(S)]  # not by a shift: the sites are quasi-random, and neighbours know of each other
+    square = (feedback.neurons(centre + h * others).f + feedback.neurons(centre - h * others).f - 2 * s.f) / h**2
+    for column in feedback.pushed(bias).T if bias.any() else ():
+        both = [feedback.neurons(centre + sign * h * column.reshape(*shape, 1)).f for sign in (1, -1)]
+        square = square + (both[0] + both[1] - 2 * s.f) / h**2
+    push = (own + square / 2).mean(axis=-1).reshape(-1)
+    T, K, P = shape
+    by_output = np.concatenate([influence / np.sqrt(S), bias], axis=1).reshape(T, K, P, -1)
+    fluctuation = np.einsum("tkpi,tcpi->tkpc", by_output, by_output, optimize=True)
+    push = push - R @ np.einsum("tkpcd,tcpd->tkp", options.derivative(3)(run.f), fluctuation).reshape(-1) / 2
+    f1 = np.linalg.solve(np.eye(len(J)) - J, push).reshape(shape)
+    loss1 = -(run.delta * f1).sum(axis=(1, 2)) + (feedback.curvature * fluctuation).sum(axis=(1, 2, 3)) / 2
+    return {"f1": f1[options.kept], "loss1": loss1[options.kept]}

@@ -1,0 +1,134 @@
+"""The ways to fluctuations and shifts: what each of them gives, for which networks, and what it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...theory.language.errors import NotConverged
+from ...theory.networks.architecture import kinked, smooth
+from ...theory.training.dynamics import Dynamics
+from ...theory.training.subject import Training
+from ..training.causal import Problem
+from ..training.data import Data
+from ..training.predict import THREADS
+from ..training.problem import check_memory, problem_of
+from ..training.results import MEASURED
+from ..training.solve import power_of_two
+from ..training.times import Grid
+from . import resampled
+from . import several_layers as deep_fluctuations
+from .interfaces import resolved
+from .one_layer import Options, fluctuate
+from .resampled import DRAW
+
+Array = NDArray[np.float64]
+Results = dict[str, Array]
+
+SHIFTS = ("f1", "loss1")
+DRAWS = tuple(name + DRAW for name in MEASURED)
+
+
+@dataclass(frozen=True)
+class Way:
+    """One estimate of some of the results."""
+
+    gives: Callable[[Training, str], bool]
+    estimate: Callable[[Problem, np.random.Generator, Options], Results]
+    sites: Callable[[Problem], int]  #: unless they are given
+    ticks: Callable[[Problem, Options], int]
+    prepare: Callable[[Problem], Problem] = lambda problem: problem
+    memory: Callable[[Problem, Options], float] = lambda problem, options: 0.0
+    threads: int | None = None  #: of linear algebra, if as many as there are do harm
+
+
+def _of_neurons(flow: Training, name: str) -> bool:
+    return flow.hidden_layers == 1 and name not in DRAWS and not (name in SHIFTS and kinked(flow.net))
+
+
+def _of_influences(flow: Training, name: str) -> bool:
+    return flow.gamma > 0 and smooth(flow.net) and name not in (*SHIFTS, *DRAWS)
+
+
+#: By name; the first one that gives a result is taken.
+WAYS = {
+    "neurons": Way(_of_neurons, fluctuate, lambda p: 4096, lambda p, options: p.steps),
+    "influences": Way(
+        _of_influences,
+        deep_fluctuations.fluctuate_deep,
+        lambda p: 8192,
+        deep_fluctuations.ticks,
+        resolved,
+        deep_fluctuations.memory,
+    ),
+    "resampling": Way(
+        lambda flow, name: True,
+        resampled.resample,
+        lambda p: max(1024, 2 * int(np.prod(p.shape))),
+        resampled.ticks,
+        threads=THREADS,
+    ),
+}
+
+
+def chosen(flow: Training, wanted: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Which way gives which of the results that are wanted."""
+    plan: dict[str, tuple[str, ...]] = {}
+    for name in wanted:
+        key = next(k for k, way in WAYS.items() if way.gives(flow, name))
+        plan[key] = (*plan.get(key, ()), name)
+    return plan
+
+
+class Task:
+    """A way, with all that it takes: for gradient flow two problems, of which the result is extrapolated."""
+
+    def __init__(
+        self,
+        way: str,
+        names: tuple[str, ...],
+        flow: Training,
+        found: Dynamics,
+        data: Data,
+        grids: Sequence[Grid],
+        samples: int | None,
+        options: Options,
+    ) -> None:
+        self.way, self.names = WAYS[way], names
+        kernels = tuple(k for k in options.kernels if f"{k}_variance" in names)
+        draws = tuple(n for n in options.draws if n + DRAW in names)
+        options = replace(options, kernels=kernels, draws=draws, shifts=not set(SHIFTS).isdisjoint(names))
+        self.options = [replace(options, kept=grid.kept) for grid in grids]
+        problem = partial(problem_of, flow, found, data)
+        sites = self.way.sites(problem(grids[-1], 1)) if samples is None else samples
+        self.sites = power_of_two("samples", sites, data, flow)
+        self.problems = [self.way.prepare(replace(problem(g, self.sites), exact=False)) for g in grids]
+        self.ticks = sum(map(self.way.ticks, self.problems, self.options))
+        self.gib = check_memory(self.problems[-1], self.way.memory(self.problems[-1], self.options[-1]))
+        first = self.problems[0]
+        of = (options.kernels, options.centred, options.directions, self.sites, first.least, first.sites.source)
+        self.key = ("fluctuations", way, flow, data, tuple(grids), *of)
+
+    def __call__(self, seed: Sequence[int], tick: Callable[[], None]) -> Results:
+        """One independent estimate; the same random numbers for both problems."""
+        pairs = zip(self.problems, self.options, strict=True)
+        results = [self.way.estimate(p, np.random.default_rng(seed), replace(o, tick=tick)) for p, o in pairs]
+        found = extrapolated(results)
+        for name in self.names:
+            if not np.isfinite(found[name]).all():
+                raise NotConverged(
+                    f"{name} is not finite: training diverges; allowed: a smaller learning_rate or gamma"
+                )
+        return {name: found[name] for name in self.names}
+
+
+def extrapolated(results: Sequence[Results]) -> Results:
+    """Of gradient flow: the second result has half the step."""
+    if len(results) == 1:
+        return results[0]
+    coarse, fine = results
+    return {name: 2 * fine[name] - coarse[name] for name in fine}

@@ -1,0 +1,1 @@
+"""Numbers for networks at initialisation: the recursions iterated."""

@@ -1,0 +1,253 @@
+"""Numbers: the derived recursions, compiled and iterated over the layers of a network."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+
+import numpy as np
+import xarray as xr
+from numpy.typing import ArrayLike, NDArray
+
+from ...theory.averages.regularity import prepared
+from ...theory.initialisation.dependencies import closure, names_of_order
+from ...theory.initialisation.derivation import System, derive_layer, labels_for
+from ...theory.language.errors import AccuracyWarning, ExpansionWarning, InvalidArgument, NotAvailable, NotConverged
+from ...theory.language.quantities import QUANTITIES, Kind, quantity
+from ...theory.layers.map import LayerMap
+from ...theory.meanfield.expansion import not_derived
+from ...theory.networks.activations import Activation
+from ...theory.networks.architecture import HYPERPARAMETERS, MLP
+from ..codegen.modules import Compiled, compile
+from ..runs.inputs import check_inputs
+from .residual import check, fluctuations, mixing
+
+Array = NDArray[np.float64]
+
+#: The largest 1/n correction, relative to the leading order, that passes without a warning.
+EXPANSION_LIMIT = 0.5
+#: The largest estimated error of a Gaussian average, relative above one, that passes without a warning.
+ACCURACY_LIMIT = 1e-6
+
+AXES = tuple("abcdefgh")
+
+
+def predict(net: MLP, X: ArrayLike, quantities: str | Sequence[str] | None = None, *, order: int = 1) -> xr.Dataset:
+    r"""The tensors of every layer, from the derived recursions.
+
+    Equation
+        .. math::
+            \mathrm E[z_az_b] = K_{ab} + \tfrac1{n_{\ell-1}}K^{\{1\}}_{ab},\qquad
+            \mathrm{Cov}(z_{1;a}z_{1;b},\,z_{2;c}z_{2;d}) = \tfrac1{n_{\ell-1}}V_{(ab)(cd)},\ \dots
+    Shapes
+        X: (m, n_0). K, Theta, K1, Theta1, K2, Theta2: dims (layer, a, b). V, D, F, A, B, P, Q, R, S, T, U, V1, D1, F1: dims
+        (layer, a, b, c, d), in the order of the correlator: F[a,b,c,d] pairs z_a with H's index c and z_b with d; B[a,b,c,d]
+        pairs a with c and b with d; P, Q are of dNTK_abc z_d, R of the first ddNTK_abcd, S, T, U of the second, whose index c
+        is attached to the Hessian of a and d to that of b. V6, D6, F6: six indices. ``layer`` = 1 ... depth.
+    Units
+        Tensors of layer l multiply 1/n_(l-1) (K2, Theta2, V1, D1, F1 and six-index ones its square). ``average_error``
+        (layer) is the largest estimated error of the Gaussian averages taken to reach that layer: absolute for averages
+        up to one, relative for larger ones.
+    Valid
+        ``order=0``: K and Theta; 1: the leading fluctuations; 2: the next order, for Gaussian weights (several inputs only
+        where the averages over six preactivations have a closed form); 3: the eight-point function V8 too. Without ``width=``
+        all widths count as equal, n_0 included. Quantities that an activation's kinks make infinite are left out. Warns
+        (``ExpansionWarning``) when the next order is not small at the given width.
+    Errors
+        ``InvalidInput`` for X; ``InvalidNetwork`` for a missing depth or hyperparameter; ``UnknownName`` for a quantity;
+        ``NotAvailable`` for a quantity that is infinite, or has no rule.
+    Source
+        Derived; see ``derive(net)``.
+    """
+    if not isinstance(net, MLP):
+        raise InvalidArgument(f"net={net!r} is a {type(net).__name__}; allowed: an MLP")
+    if not all(a.specified for a in net.distinct_activations):
+        raise InvalidArgument("activation='sigma' is unspecified: numbers need a concrete one, e.g. MLP('tanh')")
+    inputs = check_inputs(X)
+    names = _names(net, len(inputs) == 1, quantities, order)
+    layers = iterate(net, inputs, _closure(net, names))
+    dataset = _dataset(net, inputs, names, layers)
+    _warn_about_expansion(net, dataset)
+    return dataset
+
+
+def iterate(net: MLP, X: Array, names: tuple[str, ...]) -> list[dict[str, Array]]:
+    """The tensors of the layers 1 ... depth, by the generated ``step``."""
+    if net.residual:
+        return _residual(net, X, tuple(dict.fromkeys(("K", "Theta", *names))))
+    values = _parameters(net, X.shape[1])
+    layers = [_system(net, 1, X, names).first_layer(X, **values[0])]
+    _check(layers[0], 1)
+    for i, given in enumerate(values[1:], start=2):
+        layers.append(_system(net, i, X, names)(layers[-1], **given))
+        _check(layers[-1], i)
+    return layers
+
+
+def _parameters(net: MLP, features: int) -> list[dict[str, float]]:
+    """What the code of each layer is called with."""
+    given = {p: net.per_layer(p) for p in HYPERPARAMETERS}
+    values = [{p: v[i] for p, v in given.items()} | scale for i, scale in enumerate(net.scales(features))]
+    del values[0]["rho"]  # there is no layer below the first
+    return values
+
+
+def _system(net: MLP, layer: int, X: Array, names: tuple[str, ...]) -> Compiled:
+    """The code for the map to a layer."""
+    activations = net.layer_activations or (net.activation,)
+    return compiled_system(activations[max(layer - 2, 0)], net.layer_map, len(X) == 1, names)
+
+
+def _residual(net: MLP, X: Array, names: tuple[str, ...]) -> list[dict[str, Array]]:
+    """A network with skips: the kernels layer by layer, all layers handing on; their fluctuations from all layers at once."""
+    fluctuating = check(net, len(X), names)
+    values = _parameters(net, X.shape[1])
+    squares = mixing(net) ** 2
+    means = ("K", "Theta")
+    plain = net.with_(residual=None)
+    first = _system(plain, 1, X, _closure(plain, names)).first_layer(X, **values[0])
+    fields = [first]
+    layers: list[dict[str, Array]] = []
+    for i in range(len(values)):
+        mixed = {q: sum((squares[i, k] * fields[k][q] for k in range(i + 1)), np.zeros(())) for q in means}
+        layers.append(mixed | {"average_error": fields[i]["average_error"]})
+        _check(layers[-1], i + 1)
+        if i + 1 < len(values):
+            fields.append(_system(plain, i + 2, X, means)(mixed, **values[i + 1]))
+    if fluctuating:
+        q = {name: np.array([float(np.squeeze(f[name])) for f in fields]) for name in means}
+        start = {name: float(np.squeeze(value)) for name, value in first.items()}
+        found, error = fluctuations(net, q, start, fluctuating, X.shape[1])
+        for i, layer in enumerate(layers):
+            layer |= {name: np.full(layer["K"].shape, value[i]) for name, value in found.items()}
+            layer["average_error"] = np.asarray(max(float(layer["average_error"]), error))
+            _check(layer, i + 1)
+    return layers
+
+
+@lru_cache(maxsize=64)
+def compiled_system(activation: Activation, layer: LayerMap, single: bool, names: tuple[str, ...]) -> Compiled:
+    """The code for an activation; hyperparameters are its arguments, so that one text serves all layers and networks."""
+    net = MLP(activation)
+    rows = [quantity(name) for name in names]
+    return compile(
+        System(net, tuple(derive_layer(layer, row, labels_for(row, 1 if single else None), net) for row in rows))
+    )
+
+
+def _names(net: MLP, single: bool, quantities: str | Sequence[str] | None, order: int) -> tuple[str, ...]:
+    plain = net.with_(residual=None)
+    known = names_of_order(plain.layer_map, order)
+    if net.residual and order > 1:
+        raise NotAvailable(f"order={order} is not derived for networks with residual=; allowed: 0 or 1")
+    if net.residual and quantities is None:
+        kinds = (Kind.MEAN, Kind.COVARIANCE) if single and not net.activations else (Kind.MEAN,)
+        known = tuple(name for name in known if quantity(name).kind in kinds)
+    single = single and not net.residual  # skips couple the layers of one input as if they were several inputs
+    finite = tuple(q.name for q in QUANTITIES if q.name in known and _missing(plain, q.name, single) is None)
+    if quantities is None:
+        return finite
+    if not isinstance(quantities, str | Iterable):
+        raise InvalidArgument(f"quantities={quantities!r}; allowed: None (all), a name, or a sequence of names")
+    names = (quantities,) if isinstance(quantities, str) else tuple(quantities)
+    for name in names:
+        row = quantity(name)
+        if row.order > order:
+            raise InvalidArgument(
+                f"quantities={names} asks for {name}, which is of order {row.order} in 1/n, with order={order}; "
+                f"use order={row.order}, or only {', '.join(known)}"
+            )
+        if (reason := not_derived(plain.layer_map, row)) is not None:
+            raise NotAvailable(f"{name}: {reason}")
+        if name not in known:
+            raise InvalidArgument(f"quantities={names} asks for {name}, which vanishes for weights={net.weights}")
+        if name not in finite:
+            raise NotAvailable(f"{name}: {_missing(plain, name, single)}; still available: {', '.join(finite)}")
+    if not names:
+        raise InvalidArgument("quantities=() is empty; allowed: None (all) or names such as 'K', 'V'")
+    return names
+
+
+def _missing(net: MLP, name: str, single: bool) -> str | None:
+    """Why a quantity does not exist for one of the network's activations; None if it does."""
+    kinked = [a for a in dict.fromkeys(net.layer_activations) if a.kinks]
+    reasons = (_infinite(a, net.layer_map, needed, single) for a in kinked for needed in _closure(net, (name,)))
+    return next((reason for reason in reasons if reason is not None), None)
+
+
+@lru_cache(maxsize=1024)
+def _infinite(activation: Activation, layer: LayerMap, name: str, single: bool) -> str | None:
+    row = quantity(name)
+    try:
+        prepared(derive_layer(layer, row, labels_for(row, 1 if single else None)).law.right, activation)
+    except NotAvailable as error:
+        return str(error)
+    return None
+
+
+def _closure(net: MLP, names: tuple[str, ...]) -> tuple[str, ...]:
+    return closure(net.with_(residual=None).layer_map, names)
+
+
+def _check(layer: dict[str, Array], number: int) -> None:
+    for name, value in layer.items():
+        if not np.all(np.isfinite(value)):
+            raise NotConverged(
+                f"{name} is not finite in layer {number}: the recursion grew beyond double precision, or an average "
+                "diverged; use a smaller C_W, smaller inputs or fewer layers"
+            )
+
+
+def _dataset(net: MLP, X: Array, names: tuple[str, ...], layers: list[dict[str, Array]]) -> xr.Dataset:
+    m = len(X)
+    variables = {}
+    for name in names:
+        row = quantity(name)
+        stacked = np.stack([layer[name] for layer in layers]).reshape((len(layers),) + (m,) * row.rank)
+        variables[name] = (("layer", *AXES[: row.rank]), stacked, {"long_name": row.meaning, "units": "1"})
+    worst = np.maximum.accumulate([float(layer["average_error"]) for layer in layers])
+    variables["average_error"] = (
+        ("layer",),
+        worst,
+        {"long_name": "largest estimated error of a Gaussian average, relative above one"},
+    )
+    if worst[-1] > ACCURACY_LIMIT:
+        warnings.warn(
+            f"a Gaussian average has an estimated error of {worst[-1]:.1e} (limit {ACCURACY_LIMIT:.0e}); "
+            "see the variable average_error",
+            AccuracyWarning,
+            stacklevel=3,
+        )
+    attributes: dict[str, object] = {
+        "activation": net.activation_names,
+        "source": "theory",
+        "weights": str(net.weights),
+    }
+    if net.hidden_widths is not None:
+        attributes["width"] = list(net.hidden_widths)
+    coordinates = {"layer": np.arange(1, len(layers) + 1)} | {axis: np.arange(m) for axis in AXES}
+    used = {axis for name in names for axis in AXES[: quantity(name).rank]}
+    return xr.Dataset(variables, {k: v for k, v in coordinates.items() if k == "layer" or k in used}, attributes)
+
+
+def _warn_about_expansion(net: MLP, dataset: xr.Dataset) -> None:
+    """Say how large the next order is when the width is too small for the series to be trusted."""
+    widths = net.hidden_widths
+    if not widths:
+        return
+    for correction, leading in (("K1", "K"), ("Theta1", "Theta")):
+        if correction not in dataset or leading not in dataset:
+            continue
+        for i, n in enumerate(widths, start=1):
+            size = np.abs(dataset[correction].values[i]).max() / n
+            scale = np.abs(dataset[leading].values[i]).max()
+            if scale > 0 and size > EXPANSION_LIMIT * scale:
+                warnings.warn(
+                    f"width={n} is small for this depth: in layer {i + 1} the 1/n correction to {leading} is {size / scale:.0%} "
+                    f"of its leading order (limit {EXPANSION_LIMIT:.0%}), so the expansion in 1/width is not to be "
+                    "trusted there; use a wider or shallower network, or simulate it",
+                    ExpansionWarning,
+                    stacklevel=4,
+                )
+                return

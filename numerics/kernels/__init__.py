@@ -1,0 +1,1 @@
+"""Kernel matrices for thousands of inputs."""

@@ -1,0 +1,100 @@
+r"""Kernel matrices of infinitely wide networks for thousands of inputs.
+
+The map of a pair of inputs through all layers depends on two norms and an angle (``pairs``). For a matrix of any size one
+interpolant of the composed map serves all pairs (``composed``), at a cost that does not grow with depth. Where there is none,
+every tile goes through the layers itself (``tiles``), with closed forms or else with averages in bulk (``hermite``, ``parallel``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ...theory.language.errors import InvalidArgument, InvalidInput
+from ...theory.networks.architecture import MLP
+from ..runs.inputs import check_inputs
+from ..runs.workers import threads_for
+from .pairs import PairMap, pair_map
+from .tiles import Side, evaluated
+
+Array = NDArray[np.float64]
+
+#: What ``get`` may name, and the quantities behind it.
+QUANTITIES = {"nngp": "K", "ntk": "Theta"}
+
+
+class Kernels(NamedTuple):
+    """The kernels of the last layer."""
+
+    nngp: Array
+    ntk: Array
+
+
+def kernel(
+    net: MLP,
+    X1: ArrayLike,
+    X2: ArrayLike | None = None,
+    get: str | Sequence[str] = ("nngp", "ntk"),
+    *,
+    workers: int | None = None,
+) -> Any:
+    r"""The kernels of the last layer of an infinitely wide network between all pairs of inputs.
+
+    Equation
+        .. math:: K^{(\ell+1)}_{12}=C_b+C_W\langle\sigma_1\sigma_2\rangle_{K^{(\ell)}},\qquad
+            \Theta^{(\ell+1)}_{12}=\lambda_b+\lambda_W\langle\sigma_1\sigma_2\rangle
+            +C_W\langle\sigma'_1\sigma'_2\rangle\,\Theta^{(\ell)}_{12}
+    Shapes
+        X1: (m_1, n_0), X2: (m_2, n_0), by default X1 -> (m_1, m_2). ``get``: "nngp" (K), "ntk" (Theta), or both: then a
+        named tuple.
+    Units
+        K is the covariance of a neuron's preactivation, Theta has the learning rates lambda_b and lambda_W/n of ``net``: gradient
+        flow on the loss 1/2 sum (f - y)^2 is df/dt = -Theta (f - y).
+    Valid
+        Infinite width, skips over any layers included. Relative accuracy 1e-12 where a kernel is larger than a tenth of its
+        natural scale :math:`\sqrt{K_{aa}K_{bb}}`, 1e-13 of that scale where it is smaller: compared with the recursions at pairs
+        of the data and at random points of the range of norms and angles; equal inputs to the last digit.
+        With kinked activations the digits of Theta, and with jumps those of K, at nearly parallel inputs are those of the angle.
+        With ``X2=None`` the matrix is exactly symmetric, and each triangle is computed once. ``workers`` threads share the work
+        (default: all cores); the numbers do not depend on how many. For matrices that do not fit in memory: ``dask_kernel``.
+    Errors
+        ``InvalidInput`` for inputs; ``InvalidArgument`` for ``get`` or ``workers``; ``InvalidNetwork`` for hyperparameters that are
+        not given; ``NotConverged`` where a kernel is not finite.
+    Source
+        Derived, see ``derive(net, "K")`` and ``derive(net, "Theta")``.
+    """
+    exact, rows, columns = checked(net, X1, X2, get)
+    left = Side.of(rows, exact)
+    right = left if X2 is None else Side.of(columns, exact)
+    return answer(get, exact, evaluated(exact, left, right, threads_for(workers)))
+
+
+def checked(net: Any, X1: Any, X2: Any, get: Any) -> tuple[PairMap, Array, Array]:
+    """The map of a network and both sets of inputs, once they are known to fit together."""
+    names = _wanted(get)
+    if not isinstance(net, MLP):
+        raise InvalidArgument(f"net={net!r} is a {type(net).__name__}; allowed: an MLP")
+    rows = check_inputs(X1)
+    columns = rows if X2 is None else check_inputs(X2)
+    if rows.shape[1] != columns.shape[1]:
+        raise InvalidInput(f"X2 has {columns.shape[1]} features and X1 has {rows.shape[1]}; allowed: equal numbers")
+    return pair_map(net, rows.shape[1], ("K", "Theta") if "Theta" in names else ("K",)), rows, columns
+
+
+def answer(get: str | Sequence[str], exact: PairMap, matrices: Sequence[Any]) -> Any:
+    """The matrices that were asked for: one, or a named tuple."""
+    names = _wanted(get)
+    found = dict(zip(exact.names, matrices, strict=True))
+    if isinstance(get, str):
+        return found[names[0]]
+    return Kernels(**{q: found[n] for q, n in QUANTITIES.items()}) if len(names) == 2 else (found[names[0]],)
+
+
+def _wanted(get: Any) -> tuple[str, ...]:
+    listed = (get,) if isinstance(get, str) else tuple(get) if isinstance(get, Sequence) else ()
+    if not listed or len(set(listed)) < len(listed) or any(name not in QUANTITIES for name in listed):
+        raise InvalidArgument(f"get={get!r}; allowed: 'nngp', 'ntk', or both: ('nngp', 'ntk')")
+    return tuple(QUANTITIES[name] for name in listed)

@@ -1,0 +1,151 @@
+r"""Kernel matrices in blocks, for those that do not fit in memory and for more than one process, as Dask arrays.
+
+One plan serves all blocks: the interpolant is made and certified once, for all inputs, and handed to every block as a value. A
+block above the diagonal of a symmetric matrix is evaluated once for the block below it too.
+"""
+
+from __future__ import annotations
+
+import operator
+import pickle
+from collections.abc import Sequence
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ...theory.language.errors import InvalidArgument, NotAvailable
+from ...theory.networks.architecture import MLP
+from ..runs.workers import threads_for
+from .kernels import answer, checked
+from .tiles import Plan, Side, evaluated, plan_for
+
+Array = NDArray[np.float64]
+
+#: Rows and columns of a block, unless the inputs have chunks of their own: 32 MB for each kernel.
+CHUNKS = 2000
+
+
+def dask_kernel(
+    net: MLP,
+    X1: ArrayLike | Any,
+    X2: ArrayLike | Any = None,
+    get: str | Sequence[str] = ("nngp", "ntk"),
+    *,
+    chunks: int | None = None,
+    workers: int | None = None,
+) -> Any:
+    r"""The kernels of ``kernel`` as Dask arrays, whose blocks are evaluated when they are asked for.
+
+    Equation
+        As ``kernel``.
+    Shapes
+        X1: (m_1, n_0), X2: (m_2, n_0), by default X1; NumPy or Dask arrays -> Dask arrays (m_1, m_2) in blocks of ``chunks`` rows
+        and columns (default: the largest chunk of rows of a Dask X1, else 2000). ``get`` as in ``kernel``.
+    Units
+        As ``kernel``. A block takes 8 chunks^2 bytes for each kernel, and three times that while it is made.
+    Valid
+        To the accuracy of ``kernel``. The inputs are held in memory, and all their angles are gone through once, in this call, by
+        ``workers`` threads (default: all cores), to find the range of the interpolant; no kernel is stored. Any scheduler
+        evaluates blocks: threads, processes, distributed. With ``X2=None`` the block (j, i) is exactly the transpose of (i, j);
+        equal inputs have the kernel of one input to the last digit. ``K.to_zarr``, ``dask.array.to_hdf5`` and
+        ``dask.array.store`` write block by block.
+    Errors
+        Those of ``kernel``; ``NotAvailable`` without Dask; ``InvalidArgument`` for ``chunks``.
+    Source
+        Derived, see ``kernel``.
+    """
+    da, graphs, tokenize = _dask()
+    exact, rows, columns = checked(net, _in_memory(X1), None if X2 is None else _in_memory(X2), get)
+    size = _chunks(chunks, X1)
+    left = Side.of(rows, exact)
+    right = left if X2 is None else Side.of(columns, exact)
+    plan = plan_for(exact, left, right, threads_for(workers))
+    token = tokenize(pickle.dumps(net), rows, columns, X2 is None, exact.names, size)
+    sizes = [_sizes(len(side.squares), size) for side in (left, right)]
+    pairs = _blocks(token, plan, left, right, sizes, X2 is None)
+    found = []
+    for n, name in enumerate(exact.names):
+        graph = graphs.from_collections(f"{name}-{token}", _matrix(f"{name}-{token}", token, n, sizes, X2 is None), ())
+        merged = graphs(
+            {**graph.layers, f"pairs-{token}": pairs}, {f"{name}-{token}": {f"pairs-{token}"}, f"pairs-{token}": set()}
+        )
+        found.append(da.Array(merged, f"{name}-{token}", chunks=tuple(map(tuple, sizes)), dtype=np.float64))
+    return answer(get, exact, found)
+
+
+def _dask() -> tuple[Any, Any, Any]:
+    try:
+        import dask.array
+        from dask.base import tokenize
+        from dask.highlevelgraph import HighLevelGraph
+    except ImportError as error:
+        raise NotAvailable(
+            "dask_kernel needs Dask, which is not installed; allowed: pip install 'widthwise[dask]', or kernel"
+        ) from error
+    return dask.array, HighLevelGraph, tokenize
+
+
+def _in_memory(X: Any) -> Any:
+    return X.compute() if hasattr(X, "__dask_graph__") else X
+
+
+def _chunks(chunks: Any, X: Any) -> int:
+    if chunks is None:
+        return max(X.chunks[0]) if hasattr(X, "__dask_graph__") and hasattr(X, "chunks") else CHUNKS
+    if isinstance(chunks, bool) or not isinstance(chunks, Integral) or chunks < 1:
+        raise InvalidArgument(
+            f"chunks={chunks!r}; allowed: the number of rows and columns of a block, an integer from 1"
+        )
+    return int(chunks)
+
+
+def _sizes(count: int, size: int) -> list[int]:
+    """The rows of the blocks."""
+    return [min(size, count - start) for start in range(0, count, size)]
+
+
+def _blocks(token: str, plan: Plan, left: Side, right: Side, sizes: list[list[int]], symmetric: bool) -> dict[Any, Any]:
+    """The tasks that evaluate all kernels of a block; those of the upper triangle suffice for symmetric matrices."""
+    graph: dict[Any, Any] = {f"plan-{token}": plan}
+    for name, side, own in (("left", left, sizes[0]), ("right", right, sizes[1])):
+        if name == "right" and symmetric:
+            continue
+        stops = np.cumsum(own)
+        graph |= {
+            (f"{name}-{token}", i): side.part(slice(stop - n, stop))
+            for i, (n, stop) in enumerate(zip(own, stops, strict=True))
+        }
+    other = "left" if symmetric else "right"
+    for i in range(len(sizes[0])):
+        for j in range(i if symmetric else 0, len(sizes[1])):
+            same = symmetric and i == j
+            graph[f"pairs-{token}", i, j] = (
+                _evaluated,
+                f"plan-{token}",
+                (f"left-{token}", i),
+                None if same else (f"{other}-{token}", j),
+            )
+    return graph
+
+
+def _evaluated(plan: Plan, left: Side, right: Side | None) -> list[Array]:
+    """The kernels of a block; without a right side it lies on the diagonal."""
+    return evaluated(plan.exact, left, left if right is None else right, 1, plan)
+
+
+def _matrix(name: str, token: str, n: int, sizes: list[list[int]], symmetric: bool) -> dict[Any, Any]:
+    """The blocks of one kernel."""
+    graph: dict[Any, Any] = {}
+    for i in range(len(sizes[0])):
+        for j in range(len(sizes[1])):
+            if symmetric and j < i:
+                graph[name, i, j] = (_transposed, (f"pairs-{token}", j, i), n)
+            else:
+                graph[name, i, j] = (operator.getitem, (f"pairs-{token}", i, j), n)
+    return graph
+
+
+def _transposed(matrices: list[Array], n: int) -> Array:
+    return np.asarray(matrices[n].T)

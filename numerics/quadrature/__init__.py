@@ -1,0 +1,1 @@
+"""Quadrature over correlated Gaussian variables, with errors."""

@@ -1,0 +1,1 @@
+"""Runs of any system: inputs, results, progress, stores, workers."""

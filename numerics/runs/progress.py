@@ -1,0 +1,51 @@
+"""Progress of long runs."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from typing import Any
+
+#: Seconds after which a run counts as long and shows its progress.
+LONG = 2.0
+
+
+class Progress:
+    """Counts what is done, from any thread; shows rate and time left on stderr once a run turns out long."""
+
+    def __init__(self, what: str, total: int, wanted: bool | None, *, unit: str = "steps") -> None:
+        self.what, self.unit, self.total, self.done, self.start = what, unit, total, 0, time.monotonic()
+        self.after = {None: LONG if sys.stderr.isatty() else float("inf"), True: 0.0, False: float("inf")}[wanted]
+        self._lock = threading.Lock()
+        self._bar: Any = None
+        self._task: Any = None
+
+    def advance(self, count: int = 1) -> None:
+        """Count, and draw if the run is long enough."""
+        with self._lock:
+            self.done += count
+            elapsed = time.monotonic() - self.start
+            if elapsed < self.after:
+                return
+            if self._bar is None:
+                self._bar = _bar(self.unit)
+                self._bar.start()
+                self._task = self._bar.add_task(self.what, total=self.total, rate=0.0)
+            self._bar.update(self._task, completed=self.done, rate=self.done / max(elapsed, 1e-9))
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+
+def _bar(unit: str) -> Any:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    rate = TextColumn(f"{{task.fields[rate]:,.1f}} {unit}/s")
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), rate, TimeRemainingColumn())
+    return Progress(*columns, console=Console(stderr=True))

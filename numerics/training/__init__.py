@@ -1,0 +1,1 @@
+"""Numbers for networks in training: the equations solved through time."""

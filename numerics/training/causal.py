@@ -1,0 +1,365 @@
+r"""The equations of training, solved by going through time once.
+
+Nothing has to be iterated: what a layer needs at time t is known when the layers are visited as training itself visits them,
+forward for h, backward for z, because order parameters of earlier times are known and no activity answers to what comes back
+at the same time. So the sites of every layer are carried along as samples, and the order parameters of a new time are averages
+over them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...theory.language.errors import NotConverged
+from .conditioned import Conditioned, Fresh, Innovations, Neighbour, Side
+from .optimizer import kernels
+from .sites import Sites
+from .sources import Embedding, Rotation, root, standard_normal
+
+Array = NDArray[np.float64]
+
+Tick = Callable[[], None]
+
+#: Predictions beyond this have diverged.
+DIVERGED = 1e6
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What a solution depends on, but for the random numbers."""
+
+    sites: Sites
+    parameters: dict[str, float]
+    phi: tuple[Callable[[Array, int], list[Array]], ...]  #: of each hidden layer
+    errors: Callable[[Array], Array]  #: f (K, P) -> Delta (K, P), zero for samples that are not trained on
+    overlaps: Array  #: x.x'/n_0
+    steps: int
+    outputs: int
+    momentum: float
+    decay: float
+    samples: int  #: sites of each layer
+    exact: bool  #: sites linear in their sources: coefficients instead of samples
+    kept: frozenset[int]  #: times at which all order parameters are wanted
+    least: float = 1e-8  #: part of a vector that a matrix tells from the vectors before
+    followed: int = 0  #: sites whose responses are followed as derivatives; 0: matrices know what they answered
+
+    @property
+    def layers(self) -> int:
+        """L."""
+        return len(self.phi)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """T, K, P."""
+        return self.steps, self.outputs, len(self.overlaps)
+
+
+@dataclass
+class Tangent:
+    """How a layer's fields answer to one of its sources, at some of its sites: (time, ..., site, direction)."""
+
+    phi: Array
+    g: Array
+    dh: Array = field(default_factory=lambda: np.zeros(0))
+
+
+class MemorySum:
+    """The sum of a memory over the past, for a layer's sites and for their responses.
+
+    Where the kernel of earlier times is what it was one step before, as below the first layer and above the last one in plain
+    gradient descent, only the newest time is added.
+    """
+
+    def __init__(self) -> None:
+        self.kernel: Array = np.zeros((0, 0))
+        self.sums: dict[str, Array] = {}
+        self.grows, self.before = False, 0
+
+    def renew(self, kernel: Array) -> None:
+        """The kernel of a new time, (rows, times x indices)."""
+        old = self.kernel.shape[1]
+        same = self.kernel.shape[0] == len(kernel) and 0 < old <= kernel.shape[1]
+        self.grows = same and np.array_equal(kernel[:, :old], self.kernel)
+        self.before, self.kernel = old, kernel
+
+    def over(self, key: str, history: Array, indices: int) -> Array:
+        """The sum over the history of a vector, (times, indices ..., sites ...), as (rows, sites ...)."""
+        rest = history.shape[indices:]
+        flat = history.reshape(self.kernel.shape[1], int(np.prod(rest)))
+        if self.grows and key in self.sums:
+            total = self.sums[key] + self.kernel[:, self.before :] @ flat[self.before :]
+        else:
+            total = self.kernel @ flat
+        self.sums[key] = total
+        return np.asarray(total).reshape(len(self.kernel), *rest)
+
+
+class Layer:
+    """The sites of one hidden layer."""
+
+    def __init__(self, problem: Problem, number: int, rng: np.random.Generator) -> None:
+        T, K, P = problem.shape
+        self.number, self.problem = number, problem
+        first, top = number == 1, number == problem.layers
+        sizes = (P if first else T * P, 1, K if top else T * K * P)
+        S = sum(sizes) if problem.exact else problem.samples
+        self.sites, self.sizes = S, sizes
+        self.weight = np.full(S, 1.0 if problem.exact else 1.0 / S)
+        self.phi, self.g = np.zeros((T, P, S)), np.zeros((T, K, P, S))
+        self.h, self.z = np.zeros((P, S)), np.zeros((K, P, S))
+        self.start = np.zeros((P, S))
+        scale_u, bias = problem.sites.functions["u_source"](**problem.parameters)
+        scale_r, _ = problem.sites.functions["r_source"](**problem.parameters)
+        self.scales = np.sqrt(scale_u), np.sqrt(scale_r)
+        noise = self._noise(P if first else 0, K if top else 0, sizes, rng)
+        x, b, w = noise
+        self.bias_scale = float(np.sqrt(bias))
+        self.bias = self.bias_scale * b
+        self.inputs = self.scales[0] * (root(problem.overlaps) @ x) if first else None
+        self.readout = self.scales[1] * w if top else None
+        self.sums = {name: [MemorySum() for _ in problem.sites.memories[name]] for name in ("h", "z")}
+        self.below: Neighbour | None = None
+        self.above: Neighbour | None = None
+        follows = problem.exact or problem.followed > 0
+        self.by_r = self._tangent(T * K * P) if follows and not top else None
+        self.by_u = self._tangent(T * P) if follows and not first else None
+
+    def _noise(self, inputs: int, outputs: int, sizes: tuple[int, ...], rng: np.random.Generator) -> tuple[Array, ...]:
+        """Standard normal variables that stay the same in training: of inputs, bias, readout."""
+        if self.problem.exact:
+            unit = np.eye(self.sites)
+            starts = np.cumsum((0, *sizes))
+            return unit[:inputs], unit[starts[1] : starts[2]], unit[starts[2] : starts[2] + outputs]
+        return tuple(np.split(standard_normal(self.sites, inputs + 1 + outputs, rng), (inputs, inputs + 1)))
+
+    def _tangent(self, directions: int) -> Tangent:
+        T, K, P = self.problem.shape
+        S = 1 if self.problem.exact else min(self.problem.followed, self.sites)
+        return Tangent(np.zeros((T, P, S, directions)), np.zeros((T, K, P, S, directions)))
+
+    @property
+    def tangents(self) -> tuple[tuple[str, Tangent], ...]:
+        """The responses of this layer, by their sources, if they are followed."""
+        return tuple((n, t) for n, t in (("r", self.by_r), ("u", self.by_u)) if t is not None)
+
+
+class Run:
+    """One solution: the sites of all layers and the order parameters up to the present."""
+
+    def __init__(self, problem: Problem, rng: np.random.Generator) -> None:
+        T, K, P = problem.shape
+        L = problem.layers
+        self.problem = problem
+        self.layers = [Layer(problem, i + 1, rng) for i in range(L)]
+        for lower, upper in pairwise(self.layers):
+            upper.below, lower.above = self._between(lower, upper, rng)
+        q: dict[str, list[Array]] = {
+            "Phi": [np.zeros((T, P, T, P)) for _ in range(L + 1)],
+            "G": [np.zeros((T, K, P, T, K, P)) for _ in range(L + 2)],
+            "A": [np.zeros((T, P, T, K, P)) for _ in range(L + 1)],
+            "B": [np.zeros((T, K, P, T, P)) for _ in range(L + 1)],
+        }
+        q["Phi"][0][:] = problem.overlaps[:, None, :]
+        q["G"][L + 1][:] = np.eye(K)[:, None, None, :, None]
+        self.q = q
+        self.f, self.delta = np.zeros((T, K, P)), np.zeros((T, K, P))
+        self.ntk = np.zeros((T, K, P, K, P))
+        self.a, self.m = kernels(T, problem.parameters["eta"], problem.momentum, problem.decay)
+
+    def _between(self, lower: Layer, upper: Layer, rng: np.random.Generator) -> tuple[Neighbour, Neighbour]:
+        """What the upper layer receives from the lower, and the lower from the upper."""
+        problem = self.problem
+        if problem.exact:
+            ends = sum(lower.sizes[:2])
+            first, last = Embedding(upper.sites, upper.sizes[0], 0), Embedding(lower.sites, lower.sizes[2], ends)
+            return Fresh(first, upper.scales[0]), Fresh(last, lower.scales[1])
+        up, down = Rotation(upper.sites, rng), Rotation(lower.sites, rng)
+        if problem.followed:
+            return Fresh(up, upper.scales[0]), Fresh(down, lower.scales[1])
+        return conditioned(problem, lower, upper, lambda e, _: up(e), lambda d, _: down(d))
+
+    def solve(self, tick: Tick = lambda: None) -> Run:
+        """Go through time."""
+        for t in range(self.problem.steps):
+            for layer in self.layers:
+                self._forward(layer, t)
+            self._predict(t)
+            for layer in reversed(self.layers):
+                self._backward(layer, t)
+            self._tangent_kernel(t)
+            tick()
+            if not np.abs(self.f[t]).max() <= DIVERGED:
+                raise NotConverged(
+                    f"training diverges at step {t}: a prediction is {np.abs(self.f[t]).max():.3g}; allowed: a smaller "
+                    "learning_rate or gamma"
+                )
+        return self
+
+    def call(self, name: str, *arguments: Any, **more: Any) -> Any:
+        """A generated function with the parameters of the problem."""
+        return self.problem.sites.functions[name](*arguments, **more, **self.problem.parameters)
+
+    def orders(self, name: str, layer: int, t: int, upto: int) -> dict[str, Any]:
+        """The rows of time t that a generated function takes."""
+        rows: dict[str, Any] = {}
+        for order, shift in self.problem.sites.takes[name]:
+            if order == "a":
+                rows[order] = self.a[t]
+            elif order == "m":
+                rows[order] = self.m[t, :upto]
+            elif order == "Delta":
+                rows[order] = self.delta[:upto]
+            else:
+                row = self.q[order][layer + shift][t]
+                past = 1 if order in ("Phi", "A") else 2
+                rows[order] = row[(slice(None),) * past + (slice(upto),)]
+        return rows
+
+    def _renew(self, name: str, layer: Layer, t: int) -> None:
+        """The kernels of the memories of h or z at a new time, as matrices."""
+        whole = self.call(f"{name}_kernels", **self.orders(f"{name}_kernels", layer.number, t, t + 1))
+        rows = 1 if name == "h" else 2
+        for kernel, (_, strict), memory in zip(whole, self.problem.sites.memories[name], layer.sums[name], strict=True):
+            cut = kernel[(slice(None),) * rows + (slice(t if strict else t + 1),)]
+            memory.renew(np.ascontiguousarray(cut).reshape(int(np.prod(cut.shape[:rows])), -1))
+
+    def _remembered(self, name: str, layer: Layer, t: int, whose: Layer | Tangent, key: str) -> list[Array]:
+        """The memories of h or z, for the sites of a layer or their responses."""
+        found = []
+        for (vector, strict), memory in zip(self.problem.sites.memories[name], layer.sums[name], strict=True):
+            history = getattr(whose, vector)[: t if strict else t + 1]
+            total = memory.over(key, history, {"phi": 2, "g": 3}[vector])
+            found.append(total if name == "h" else total.reshape(*self.problem.shape[1:], *total.shape[1:]))
+        return found
+
+    def field(self, name: str, source: Array | float, t: int, memories: Sequence[Array | float]) -> Array:
+        """A field of a site, h or z, from its source and its memories."""
+        own = {"a": self.a[t]} if self.problem.sites.takes[name] else {}
+        named = {f"memory_{i}": memory for i, memory in enumerate(memories)}
+        return np.asarray(self.call(name, source, **own, **named))
+
+    def _forward(self, layer: Layer, t: int) -> None:
+        _, _, P = self.problem.shape
+        u = self._source_u(layer, t)
+        self._renew("h", layer, t)
+        layer.h = self.field("h", u, t, self._remembered("h", layer, t, layer, "sites"))
+        layer.phi[t] = self.problem.phi[layer.number - 1](layer.h, 0)[0]
+        if t == 0:
+            layer.start = layer.phi[0].copy()
+        Phi = self.q["Phi"][layer.number]
+        row = _gram(layer.weight * layer.phi[t], layer.phi[: t + 1])  # (P, t + 1, P)
+        Phi[t, :, : t + 1] = row
+        Phi[: t + 1, :, t] = row.transpose(1, 2, 0)
+        slope = self._slopes(layer, 1)[1] if layer.tangents else None
+        for name, tangent in layer.tangents:
+            varied = self._remembered("h", layer, t, tangent, name)
+            tangent.dh = self.field("h", _direction(tangent.phi[t], t, P) if name == "u" else 0.0, t, varied)
+            assert slope is not None
+            tangent.phi[t] = slope[:, :, None] * tangent.dh
+            if name == "r":
+                self._respond("A", layer.number, t, tangent.phi[t].mean(axis=1))
+
+    def _source_u(self, layer: Layer, t: int) -> Array:
+        if layer.inputs is not None:
+            return np.asarray(layer.inputs + layer.bias)
+        assert layer.below is not None
+        received, response = layer.below.take(self.layers[layer.number - 2].phi[t])
+        if response is not None:
+            self._respond("A", layer.number - 1, t, response)
+        return np.asarray(received + layer.bias)
+
+    def _predict(self, t: int) -> None:
+        top = self.layers[-1]
+        # <r phi(h(0))> = 0, as r is independent of u: without it the noise is no larger than what training has changed.
+        self.f[t] = self._output(t, top.phi[t] - top.start)
+        self.delta[t] = self.problem.errors(self.f[t])
+
+    def _output(self, t: int, activities: Array) -> Array:
+        """The readout of activities, and what training has added to it."""
+        top = self.layers[-1]
+        assert top.readout is not None
+        readout = (top.weight * top.readout) @ activities.T
+        return np.asarray(self.call("f", readout, **self.orders("f", top.number, t, t)))
+
+    def _backward(self, layer: Layer, t: int) -> None:
+        _, K, P = self.problem.shape
+        r = self._source_r(layer, t)
+        self._renew("z", layer, t)
+        layer.z = self.field("z", r, t, self._remembered("z", layer, t, layer, "sites"))
+        slopes = self.problem.phi[layer.number - 1](layer.h, 1)
+        layer.g[t] = self.call("g", slopes[1], layer.z)
+        G = self.q["G"][layer.number]
+        # No other layer needs G of the first: at times that are not kept, only the tangent kernel does.
+        since = t if layer.number == 1 and t not in self.problem.kept else 0
+        weighted = (layer.weight * layer.g[t]).reshape(K * P, -1)
+        row = _gram(weighted, layer.g[since : t + 1].reshape(t + 1 - since, K * P, -1))
+        row = row.reshape(K, P, t + 1 - since, K, P)
+        G[t, :, :, since : t + 1] = row
+        G[since : t + 1, :, :, t] = row.transpose(2, 3, 4, 0, 1)
+        local = self._slopes(layer, 2) if layer.tangents else []
+        for name, tangent in layer.tangents:
+            S = tangent.phi.shape[2]
+            varied = self._remembered("z", layer, t, tangent, name)
+            own = _direction(tangent.g[t].reshape(K * P, S, -1), t, K * P).reshape(K, P, S, -1) if name == "r" else 0.0
+            dz = self.field("z", own, t, varied)
+            z = layer.z[:, :, :S, None]
+            tangent.g[t] = self.call("g_varied", local[1][:, :, None], local[2][:, :, None], z, tangent.dh, dz)
+            if name == "u":
+                self._respond("B", layer.number - 1, t, tangent.g[t].mean(axis=2))
+
+    def _source_r(self, layer: Layer, t: int) -> Array:
+        _, K, P = self.problem.shape
+        if layer.readout is not None:
+            return np.broadcast_to(layer.readout[:, None, :], (K, P, layer.sites))
+        assert layer.above is not None
+        received, response = layer.above.take(self.layers[layer.number].g[t])
+        if response is not None:
+            self._respond("B", layer.number, t, response)
+        return received
+
+    def _respond(self, name: str, number: int, t: int, response: Array) -> None:
+        """A row of A or B, (rows, answered): of the past alone where the present does not count."""
+        row = self.q[name][number][t]
+        past = 1 if name == "A" else 2
+        flat = row.reshape(int(np.prod(row.shape[:past])), -1)
+        response = response.reshape(len(flat), -1) / self.problem.parameters["gamma_0"]
+        flat[:, : response.shape[1]] = response
+
+    def _slopes(self, layer: Layer, order: int) -> list[Array]:
+        """The activation and its derivatives at the sites whose responses are followed."""
+        _, tangent = layer.tangents[0]
+        return self.problem.phi[layer.number - 1](layer.h[:, : tangent.phi.shape[2]], order)
+
+    def _tangent_kernel(self, t: int) -> None:
+        for number in range(self.problem.layers + 1):
+            G, Phi = self.q["G"][number + 1][t, :, :, t], self.q["Phi"][number][t, :, t]
+            self.ntk[t] += self.call("NTK", **{"G": G, "Phi": Phi})
+
+
+def conditioned(
+    problem: Problem, lower: Layer, upper: Layer, up: Innovations, down: Innovations
+) -> tuple[Conditioned, Conditioned]:
+    """The matrix between two layers: what the upper one receives, and what the lower one does."""
+    T, K, P = problem.shape
+    below = Side(T * P, T * K * P, lower.sites, lower.weight, problem.least)
+    above = Side(T * K * P, T * P, upper.sites, upper.weight, problem.least)
+    return Conditioned(below, above, up, upper.scales[0]), Conditioned(above, below, down, lower.scales[1])
+
+
+def _gram(now: Array, upto: Array) -> Array:
+    """Inner products over sites: (rows, S) by (times, rows', S) -> (rows, times, rows')."""
+    times, rows, S = upto.shape
+    return (now @ upto.reshape(times * rows, S).T).reshape(len(now), times, rows)
+
+
+def _direction(like: Array, t: int, rows: int) -> Array:
+    """The variation of a source by itself: one in direction (t, row), for each row."""
+    out = np.zeros(like.shape)
+    out[np.arange(rows), :, t * rows + np.arange(rows)] = 1.0
+    return out

@@ -1,0 +1,112 @@
+r"""Gradient flow of infinitely wide networks in the lazy limit: mean and covariance over initialisations at time t."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import ArrayLike, NDArray
+
+from ...theory.language.errors import InvalidArgument, InvalidInput
+from ...theory.networks.architecture import MLP
+from ..kernels.kernels import kernel
+from ..runs.inputs import check_inputs
+
+Array = NDArray[np.float64]
+
+#: Eigenvalues of Theta below this, relative to the largest, are rounding: their modes are not learned at any time.
+NEGLIGIBLE = 1e-13
+
+
+def gradient_flow(
+    net: MLP,
+    X: ArrayLike,
+    y: ArrayLike,
+    X_test: ArrayLike | None = None,
+    *,
+    times: ArrayLike = (np.inf,),
+    train: str = "all",
+    workers: int | None = None,
+) -> xr.Dataset:
+    r"""The outputs of a wide network under gradient flow on the squared loss, over random initialisations.
+
+    Equation
+        .. math::
+            \dot f=-\Theta\,(f-y),\quad A(t)=\Theta_{*X}\,\Theta_{XX}^{-1}\big(1-e^{-\Theta_{XX}t}\big),\quad
+            \mathrm{mean}=A\,y,
+
+            \mathrm{covariance}=K_{**}-A\,K_{X*}-K_{*X}A^\top+A\,K_{XX}A^\top.
+    Shapes
+        X (m, n_0), y (m,) or (m, outputs), X_test (p, n_0), by default X; times (T,) -> ``mean`` (time, point[, output]),
+        ``covariance`` (time, point, point), the same for each output and zero between outputs; ``loss`` (time), of the mean.
+    Units
+        The loss is :math:`\tfrac12\sum_a(f_a-y_a)^2`, without a factor 1/m; t multiplies the learning rates of ``net``: lambda_b
+        for biases and lambda_W/n for weights. Gradient descent with step eta is t = eta times steps, for small eta.
+    Valid
+        Infinite width at fixed time (lazy training: features do not move). ``train="all"``: Theta is the neural tangent kernel.
+        ``train="readout"``: only the last layer moves, and Theta is that of its parameters; infinite time is then Bayesian
+        inference with the NNGP where C_b/C_W = lambda_b/lambda_W. Modes with an eigenvalue below 1e-13 of the largest are not
+        learned.
+    Errors
+        Those of ``kernel``; ``InvalidInput`` for labels or times that do not fit; ``InvalidArgument`` for ``train``.
+    Source
+        The flow is linear, and solved here; Jacot, Gabriel, Hongler (arXiv:1806.07572), Lee et al. (arXiv:1902.06720).
+    """
+    if train not in ("all", "readout"):
+        raise InvalidArgument(f"train={train!r}; allowed: 'all', or 'readout' for the last layer alone")
+    inputs = check_inputs(X)
+    points = inputs if X_test is None else check_inputs(X_test)
+    labels, t = _labels(y, len(inputs)), _times(times)
+    if train == "readout":
+        net = _frozen(net)
+    together = kernel(net, np.vstack([inputs, points]), workers=workers)
+    m = len(inputs)
+    K, Theta = together.nngp, together.ntk
+    rates, modes = np.linalg.eigh(Theta[:m, :m])
+    kept = rates > NEGLIGIBLE * max(rates[-1], 0.0)
+    rates, modes = rates[kept], modes[:, kept]
+    # learned(t) = (1 - e^(-rate t)) / rate
+    learned = -np.expm1(-np.outer(t, rates)) / rates
+    A = np.einsum("pk,tk,mk->tpm", Theta[m:, :m] @ modes, learned, modes, optimize=True)
+    mean = np.einsum("tpm,mo->tpo", A, labels)
+    cross = A @ K[:m, m:]
+    covariance = K[m:, m:] - cross - cross.swapaxes(1, 2) + A @ K[:m, :m] @ A.swapaxes(1, 2)
+    decay = np.exp(-np.outer(t, rates))
+    stays = labels - modes @ (modes.T @ labels)
+    left = np.einsum("tk,ko->to", decay**2, (modes.T @ labels) ** 2).sum(axis=1) + (stays**2).sum()
+    return _dataset(t, mean if np.ndim(y) > 1 else mean[..., 0], covariance, left / 2, net)
+
+
+def _frozen(net: MLP) -> MLP:
+    """The network of which only the last layer is trained."""
+    rates = {name: (0.0,) * ((net.depth or 1) - 1) + (net.per_layer(name)[-1],) for name in ("lambda_W", "lambda_b")}
+    return net.to("pdlt").with_(**rates)
+
+
+def _labels(y: ArrayLike, m: int) -> Array:
+    labels = np.asarray(y)
+    if labels.dtype.kind not in "biuf" or labels.ndim not in (1, 2) or len(labels) != m:
+        raise InvalidInput(
+            f"y has shape {labels.shape} and dtype {labels.dtype}; allowed: ({m},) or ({m}, outputs), real"
+        )
+    if not np.isfinite(labels).all():
+        raise InvalidInput(f"y[{int(np.argwhere(~np.isfinite(labels))[0][0])}] is not finite; allowed: finite labels")
+    return labels.reshape(m, -1).astype(np.float64)
+
+
+def _times(times: ArrayLike) -> Array:
+    t = np.atleast_1d(np.asarray(times, dtype=np.float64))
+    if t.ndim != 1 or not t.size or not (t >= 0).all():
+        raise InvalidInput(f"times={times!r}; allowed: a sequence of numbers from 0, infinity included")
+    return t
+
+
+def _dataset(t: Array, mean: Array, covariance: Array, loss: Array, net: MLP) -> xr.Dataset:
+    dims = ("time", "point", "output")[: mean.ndim]
+    variables: dict[str, Any] = {
+        "mean": (dims, mean, {"long_name": "output, mean over initialisations"}),
+        "covariance": (("time", "point", "point2"), covariance, {"long_name": "covariance of an output at two points"}),
+        "loss": (("time",), loss, {"long_name": "training loss of the mean output, half the sum of squares"}),
+    }
+    return xr.Dataset(variables, {"time": t}, {"activation": net.activation_names, "source": "theory, lazy limit"})

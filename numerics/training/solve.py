@@ -1,0 +1,104 @@
+"""One solution of the equations of training, and the steps of gradient flow that it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...theory.language.checks import check_count
+from ...theory.language.errors import NotConverged
+from ...theory.training.dynamics import Dynamics
+from ...theory.training.subject import Training
+from .causal import DIVERGED, Problem, Run
+from .data import Data, loss_function, losses_of
+from .problem import check_memory, problem_of
+from .results import order_parameter
+from .times import Grid
+
+Array = NDArray[np.float64]
+
+#: How far two steps of gradient flow may be apart, beside the largest prediction; how often the step is halved for it; the
+#: sites of the trial that decides.
+APART, HALVINGS, TRIAL = 0.02, 6, 256
+
+
+def power_of_two(name: str, count: int, data: Data, flow: Training) -> int:
+    """A number of sites, more than the fields that stay the same in training."""
+    return 1 << (check_count(name, count, len(data.inputs) + flow.outputs + 1) - 1).bit_length()
+
+
+def grids_of(flow: Training, data: Data, grid: Grid, found: Dynamics) -> tuple[Grid, ...]:
+    """The steps that are solved: those of gradient descent; of gradient flow two, of which the result is extrapolated."""
+    if not flow.continuous:
+        return (grid,)
+    grid = _refined(flow, data, grid, found)
+    return grid, grid.finer()
+
+
+def _refined(flow: Training, data: Data, grid: Grid, found: Dynamics) -> Grid:
+    """Steps of gradient flow so small that halving them changes little, and losses fall: the kernel grows in training."""
+    losses, seen = losses_of(flow, data), "it diverges"
+    coarse = _trial(flow, data, grid, found)
+    for _ in range(HALVINGS):
+        fine = _trial(flow, data, grid.finer(), found)
+        if coarse is not None and fine is not None:
+            apart = float(np.abs(fine[::2] - coarse).max() / max(float(np.abs(fine).max()), 1e-300))
+            falls = flow.weight_decay > 0 or bool((np.diff(losses(fine)) <= 1e-9 * losses(fine[:1])).all())
+            if apart <= APART and falls:
+                return grid
+            seen = f"two steps differ by {apart:.1%}" + ("" if falls else " and the loss rises")
+        grid, coarse = grid.finer(), fine
+    raise NotConverged(
+        f"gradient flow is too stiff for steps of {grid.rate:.3g}: {seen}; allowed: smaller gamma or labels, or gradient "
+        "descent with learning_rate="
+    )
+
+
+def _trial(flow: Training, data: Data, grid: Grid, found: Dynamics) -> Array | None:
+    """Predictions at all steps from a few sites; none if they diverge."""
+    every = Grid(grid.steps, np.arange(grid.steps), grid.rate)
+    problem = problem_of(
+        flow, found, data, every, power_of_two("samples", max(TRIAL, len(data.inputs) + 20), data, flow)
+    )
+    check_memory(problem)
+    rng = np.random.default_rng(0)
+    try:
+        with np.errstate(all="ignore"):
+            solved = _solve(problem=problem, data=data, flow=flow, grid=every, names=("f",), rng=rng, tick=lambda: None)
+    except NotConverged:
+        return None
+    return solved["f"]
+
+
+def _solve(
+    *,
+    problem: Problem,
+    data: Data,
+    flow: Training,
+    grid: Grid,
+    names: tuple[str, ...],
+    rng: np.random.Generator,
+    tick: Callable[[], None],
+) -> dict[str, Array]:
+    """What is asked for of one solution, at the times that are kept."""
+    parameters = problem.parameters | {"eta": grid.rate}
+    kept = frozenset(map(int, grid.kept))
+    run = Run(replace(problem, steps=grid.steps, parameters=parameters, kept=kept), rng)
+    losses = loss_function(flow)
+    history: list[float] = []
+
+    def check() -> None:
+        history.append(float(losses(run.f[len(history)][:, : data.trained], data.labels)))
+        if not np.isfinite(history[-1]) or np.abs(run.f[len(history) - 1]).max() > DIVERGED:
+            raise NotConverged(
+                f"training diverges at step {len(history) - 1}: the losses were {', '.join(f'{x:.3g}' for x in history[-8:])}; "
+                f"allowed: a smaller learning_rate (it is {grid.rate:.3g}) or gamma"
+            )
+        tick()
+
+    run.solve(check)
+    found = {name: order_parameter(run, name, grid.kept) for name in names if name != "loss"}
+    return found | {"loss": np.array(history)[grid.kept]}

@@ -1,0 +1,93 @@
+"""Steps of training: those that are taken, and those that are kept."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import sympy as sp
+from numpy.typing import NDArray
+
+from ...theory.language.errors import ExpansionWarning, InvalidArgument
+from ...theory.training.subject import Training
+from ..initialisation.predict import predict as predict_at_initialisation
+from .data import Data
+
+Array = NDArray[np.float64]
+
+#: Steps of gradient flow are this fraction of the fastest time, 1/(largest eigenvalue of the tangent kernel).
+FRACTION = 0.1
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The steps that are taken, and those that are kept."""
+
+    steps: int
+    kept: NDArray[np.int64]
+    rate: float
+
+    def finer(self) -> Grid:
+        """Half the step."""
+        return Grid(2 * self.steps - 1, 2 * self.kept, self.rate / 2)
+
+
+def check_times(flow: Training, data: Data, times: Any) -> Grid:
+    """The steps; for gradient flow so small that a step is a tenth of the fastest time."""
+    values = np.atleast_1d(np.asarray(times, dtype=np.float64))
+    last_only = np.ndim(times) == 0
+    if (
+        values.ndim != 1
+        or not values.size
+        or not np.isfinite(values).all()
+        or values[0] < 0
+        or (np.diff(values) <= 0).any()
+    ):
+        raise InvalidArgument(f"times={times!r}; allowed: increasing numbers from 0, or the last one")
+    curvature = _curvature(flow, data)
+    if flow.learning_rate is not None:
+        steps = np.round(values).astype(np.int64)
+        if not np.array_equal(steps, values):
+            raise InvalidArgument(f"times={times!r} with learning_rate: these are steps; allowed: increasing integers")
+        bound = 2 * (1 + flow.momentum) / curvature if curvature > 0 else np.inf
+        if flow.learning_rate > bound:
+            raise InvalidArgument(
+                f"learning_rate={flow.learning_rate:g} is beyond stability: the largest eigenvalue of the tangent kernel at "
+                f"initialisation, times the loss's curvature, is {curvature:.4g}; allowed: below {bound:.4g}"
+            )
+        kept = np.arange(steps[0] + 1) if last_only else steps
+        return Grid(int(kept[-1]) + 1, kept, flow.learning_rate)
+    if last_only and values[0] == 0:
+        return Grid(1, np.array([0]), 1.0)
+    wanted = np.linspace(0, values[0], 41) if last_only else values
+    gaps = np.diff(np.concatenate([[0.0], wanted]))
+    gap = float(gaps[gaps > 0].min(initial=wanted[-1] or 1.0))
+    fastest = FRACTION / curvature if curvature > 0 else gap
+    unit = _common_step(wanted, gap)
+    rate = unit / max(1, int(np.ceil(unit / fastest)))
+    kept = np.round(wanted / rate).astype(np.int64)
+    return Grid(int(kept[-1]) + 1, kept, rate)
+
+
+def _common_step(times: Array, gap: float) -> float:
+    """A step of which all times are multiples."""
+    for parts in range(1, 65):
+        step = gap / parts
+        if np.allclose(times / step, np.round(times / step), atol=1e-6):
+            return step
+    raise InvalidArgument(
+        f"times={times!r} are no multiples of one step; allowed: times on a grid, e.g. numpy.linspace(0, 5, 21)"
+    )
+
+
+def _curvature(flow: Training, data: Data) -> float:
+    """The largest eigenvalue of the tangent kernel of the training samples, times the loss's curvature at f = 0."""
+    expr, fs, ys = flow.loss.value(flow.outputs)
+    second = [sp.diff(expr, a, 2) for a in fs]
+    values = [sp.lambdify([*fs, *ys], e, "numpy")(*np.zeros_like(data.labels), *data.labels) for e in second]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExpansionWarning)
+        theta = predict_at_initialisation(flow.net, data.inputs[: data.trained], ("K", "Theta")).Theta.values[-1]
+    return float(np.linalg.eigvalsh(theta).max() * max(float(np.max(v)) for v in values))

@@ -1,0 +1,352 @@
+"""The report: what a reader sees agrees with the numbers, and every file stands on its own."""
+
+from __future__ import annotations
+
+import ast
+import base64
+import re
+import shutil
+import subprocess
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+import sympy as sp
+import xarray as xr
+from matplotlib.figure import Figure
+
+from widthwise.numerics.initialisation.predict import compiled_system
+from widthwise.theory.initialisation.derivation import derive
+from widthwise.theory.language import latex
+from widthwise.theory.language.errors import InvalidArgument, UnknownName
+from widthwise.theory.networks.architecture import MLP
+from widthwise.validation.confrontation.verdict import judge
+from widthwise.validation.initialisation import page as module
+from widthwise.validation.initialisation.page import Report, compact
+from widthwise.validation.initialisation.validate import validate
+from widthwise.validation.reports import figures
+from widthwise.validation.reports.mathml import equations, math, prose
+
+RNG = np.random.default_rng(5)
+NET = MLP("relu", depth=2, C_W=2.0, C_b=0.1, lambda_W=1.0, lambda_b=0.5)
+Z = sp.Symbol("z", real=True)
+DEEP = MLP(Z + Z**3 / 10, depth=3, C_W=[1, 0.5, 0.5], C_b=0, lambda_W=1, lambda_b=0)
+VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
+
+
+@pytest.fixture(scope="module")
+def pair() -> Report:
+    """Two inputs that are pictures, all quantities."""
+    return validate(NET, RNG.normal(size=(2, 16)), widths=(8, 16, 32), networks=200, progress=False)
+
+
+@pytest.fixture(scope="module")
+def single() -> Report:
+    """One input, some quantities, one hyperparameter that differs from layer to layer."""
+    return validate(DEEP, [[0.5, -1.0, 0.2]], widths=(8, 16), networks=200, quantities=("K", "V", "K1"), progress=False)
+
+
+@pytest.fixture(scope="module")
+def failed(pair) -> Report:
+    """The same with one comparison spoilt by noise, and one without noise."""
+    table = pair.table[pair.table["quantity"].isin(["K", "Theta", "V"])].reset_index(drop=True)
+    data = pair.data[[v for v in pair.data if str(v).split("_")[0] in ("K", "Theta", "V", "hidden", "X")]].copy(
+        deep=True
+    )
+    for name, layer, entry, sigma in (("V", 2, "0111", 9.0), ("Theta", 1, "01", -np.inf)):
+        row = (table["quantity"] == name) & (table["layer"] == layer) & (table["entry"] == entry)
+        table.loc[row, ["sigmas", "p_value"]] = [sigma, 0.0]
+        data[f"{name}_sigmas"][(layer - 1, *map(int, entry))] = sigma
+    verdict = judge(table["p_value"].to_numpy(), 0.01)
+    table["passed"] = table["p_value"] >= verdict.threshold
+    return replace(pair, table=table, verdict=verdict, data=data)
+
+
+@pytest.fixture(scope="module")
+def page(pair, tmp_path_factory) -> str:
+    return pair.to_html(tmp_path_factory.mktemp("page") / "new" / "folder" / "report.html").read_text(encoding="utf-8")
+
+
+class Reader(HTMLParser):
+    """Collects addresses, tags that load something, the text, and checks that tags close in order."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.addresses: list[str] = []
+        self.tags: list[str] = []
+        self.open: list[str] = []
+        self.words: list[str] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.addresses += [v for k, v in attrs if k in ("src", "href", "srcset", "data", "action", "poster")]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+
+def cells(page: str) -> list[list[str]]:
+    """The rows of the complete table."""
+    body = page[page.index("<tbody>") : page.index("</tbody>")]
+    return [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in body.split("</tr>")[:-1]]
+
+
+# The page
+
+
+def test_page_is_self_contained(page):
+    """No address leads out of the file, nothing is loaded, and every tag is closed."""
+    reader = Reader(page)
+    assert not reader.open
+    assert all(a.startswith(("#", "data:")) for a in reader.addresses), reader.addresses
+    assert not {"script", "link", "iframe", "object", "embed"} & set(reader.tags)
+    assert "http" not in re.sub(r'"data:[^"]*"', "", page.replace("&#39;", "'"))
+    assert "url(" not in page
+    assert "@import" not in page
+
+
+def test_embedded_figures_are_whole_and_load_nothing(page):
+    images = re.findall(r'src="data:image/(svg\+xml|png);base64,([^"]*)"', page)
+    assert [kind for kind, _ in images] == ["png", "svg+xml", "svg+xml"]
+    for kind, text in images:
+        content = base64.b64decode(text)
+        if kind == "png":
+            assert content.startswith(b"\x89PNG")
+        else:
+            root = ElementTree.fromstring(content)
+            links = [v for e in root.iter() for k, v in e.attrib.items() if k.endswith("href")]
+            assert all(v.startswith(("#", "data:")) for v in links)
+
+
+@pytest.mark.parametrize("name", ["K", "Theta", "V", "D", "F", "A", "B", "K1", "Theta1"])
+def test_page_holds_each_equation_with_its_derivation(page, name):
+    start = page.index(f'id="equation-{name}"')
+    section = page[start : page.index("</section>", start)]
+    for derivation in (derive(NET, name), derive(NET, name, samples=1), derive(NET, name, samples=1).specialize()):
+        rows = latex.equation_lines(derivation.recursion.left, derivation.recursion.terms)
+        assert equations(rows) in section
+    for step in derive(NET, name).steps:
+        assert step.title in section
+        assert prose(step.reason) in section
+
+
+def test_page_holds_each_row_of_the_table_with_the_worst_first(pair, page):
+    rows = cells(page)
+    assert {tuple(r[:3]) for r in rows} == {
+        (q, str(i), e) for q, i, e in pair.table.iloc[:, :3].itertuples(index=False)
+    }
+    assert len(rows) == len(pair.table)
+    with_noise = pair.table[(pair.table["standard_error"] > 0) & (pair.table["sigmas"] != 0)]
+    assert pair.verdict.comparisons == len(with_noise)  # equal numbers without noise are none
+    sizes = [abs(float(r[6])) for r in rows]
+    assert sizes == sorted(sizes, reverse=True)
+
+
+def test_page_says_what_was_done(pair, page):
+    text = " ".join(" ".join(Reader(page).words).split())
+    for words in (
+        repr(NET),
+        "8, 16, 32",
+        "200, 200, 200",
+        "0, 1, 2",
+        "2 of 16 features",
+        "false-alarm rate is 0.01",
+        "PASSED",
+    ):
+        assert words in text, words
+    nine = {"K", "Theta", "V", "D", "F", "A", "B", "K1", "Theta1"}
+    names = tuple(n for n in derive(MLP(), samples=1) if n in nine)
+    assert compiled_system(NET.activation, NET.layer_map, False, names).source in "".join(Reader(page).words)
+
+
+def test_page_of_one_input_and_some_quantities(single, tmp_path):
+    """Equations go as far as the recursions need; inputs that are no squares are shown as numbers."""
+    text = single.to_html(tmp_path / "report.html").read_text(encoding="utf-8")
+    Reader(text)
+    assert re.findall(r'id="equation-(\w+)"', text) == ["K", "V", "K1"]
+    assert "0: 0.5, -1, 0.2" in text
+    assert "1, 0.5, 0.5" in text
+    assert text.count("data:image/") == 2
+
+
+def test_page_of_a_failure_says_so_and_shows_it_first(failed, tmp_path):
+    text = failed.to_html(tmp_path / "report.html").read_text(encoding="utf-8")
+    assert '<div class="banner failed">' in text
+    assert [r[:3] for r in cells(text)[:2]] == [["Theta", "1", "01"], ["V", "2", "0111"]]
+    assert text.count('<tr class="failed">') == 2
+
+
+def test_page_escapes_what_it_is_given(single, tmp_path):
+    """A name is text, never markup."""
+    wicked = replace(single.net.activation, name="<script>alert(1)</script>")
+    report = replace(single, net=single.net.with_(activation=wicked))
+    assert "<script" not in report.to_html(tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+# Equations
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        (r"\sigma_{1}''", "<msub><mrow><mi>σ</mi><mi>′′</mi></mrow><mrow><mn>1</mn></mrow></msub>"),
+        (r"\mathrm{E}", '<mi mathvariant="normal">E</mi>'),
+        (r"\mathrm{Cov}", "<mi>Cov</mi>"),
+        (r"\Theta", '<mi mathvariant="normal">Θ</mi>'),
+        (r"\operatorname{erf}", "<mi>erf</mi>"),
+    ],
+)
+def test_math_is_set_as_latex_sets_it(source, expected):
+    assert expected in math(source)
+
+
+@pytest.mark.parametrize("samples", [None, 1])
+def test_no_latex_command_is_left_in_an_equation(samples):
+    for derivation in derive(NET, samples=samples).values():
+        found = [latex.equation_lines(eq.lhs, sp.Add.make_args(eq.rhs)) for s in derivation.steps for eq in s.equations]
+        for rows in found:
+            block = equations(rows)
+            ElementTree.fromstring(block)
+            assert "\\" not in block
+            assert "&amp;" not in block
+
+
+# Figures
+
+
+@pytest.mark.parametrize("name", [None, "sigmas", "Theta1"])
+def test_plot_gives_a_figure_without_pyplot(pair, name):
+    figure = pair.plot(name)
+    assert isinstance(figure, Figure)
+    assert figures.png(figure).startswith(b"\x89PNG")
+
+
+def test_matplotlib_is_imported_only_when_a_figure_is_asked_for():
+    """Nothing at the top level of the report imports it, or the figures, which do."""
+    tree = ast.parse(Path(module.__file__).read_text(encoding="utf-8"))
+    imports = [ast.unparse(node) for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+    assert imports
+    assert not [line for line in imports if "matplotlib" in line or "figures" in line]
+
+
+def test_plot_draws_the_numbers_of_the_report(single):
+    """Theory is a line, the extrapolation a point at the layer, a width n at a distance proportional to 1/n."""
+    upper, lower = single.plot("V").axes
+    drawn = {line.get_marker() + line.get_linestyle(): line for line in upper.lines if len(line.get_xdata()) == 3}
+    np.testing.assert_array_equal(drawn["None-"].get_ydata(), single.data["V"].values[:, 0, 0, 0, 0])
+    points = [line for line in upper.lines if line.get_marker() == "o"]
+    assert [float(p.get_xdata()[0]) for p in points] == pytest.approx([1 - 0.4, 1 - 0.2, 1.0])
+    np.testing.assert_array_equal(points[-1].get_ydata(), single.data["V_extrapolated"].values[:, 0, 0, 0, 0])
+    levels = {float(line.get_ydata()[0]) for line in lower.lines if len(set(line.get_ydata())) == 1}
+    assert {figures.threshold(single), -figures.threshold(single)} <= levels
+
+
+def test_plot_shows_the_entry_that_fails_worst(failed, pair):
+    labels = [text.get_text() for text in failed.plot("V").axes[0].get_legend().get_texts()]
+    assert labels == ["[0,0,0,0]", "[0,0,1,1]", "[0,1,0,1]", "[0,1,1,1]"]
+    assert len(pair.plot("V").axes[0].get_legend().get_texts()) == 3
+    assert figures.png(failed.plot("sigmas"))
+
+
+def test_plot_of_a_wrong_name_says_what_is_allowed(single):
+    with pytest.raises(UnknownName, match="Thet"):
+        single.plot("Thet")
+    with pytest.raises(InvalidArgument, match="K, V, K1, 'sigmas'"):
+        single.plot("F")
+
+
+# A table for a paper
+
+
+@pytest.mark.parametrize(
+    ("predicted", "measured", "error", "expected"),
+    [
+        (0.13871, 0.1387, 0.0002, ("0.13871", "0.1387(2)")),
+        (0.13871, 0.13871, 0.000123, ("0.138710", "0.13871(12)")),
+        (-1.5, -1.46, 0.31, ("-1.50", "-1.5(3)")),
+        (1234.4, 1234.0, 56.0, ("1234.4", "1234(56)")),
+        (2.5e-7, 2.4e-7, 2e-8, (r"2.50\times10^{-7}", r"2.4(2)\times10^{-7}")),
+        (0.0, -0.001, 0.04, ("0.000", "0.00(4)")),
+        (0.5, 0.5, 0.0096, ("0.5000", "0.500(10)")),
+    ],
+)
+def test_compact_notation(predicted, measured, error, expected):
+    assert compact(predicted, measured, error, (measured - predicted) / error or 1e-9) == expected
+
+
+def test_compact_notation_without_noise_has_no_error():
+    assert compact(0.25, 0.25, 0.0, 0.0) == ("0.25", "0.25")
+    assert compact(0.0, 3e-16, 1e-17, 0.0) == ("0", "0")
+
+
+def test_latex_table_has_one_row_for_each_quantity_and_layer(pair, tmp_path):
+    text = pair.to_latex(tmp_path / "deep" / "table.tex")
+    assert (tmp_path / "deep" / "table.tex").read_text(encoding="utf-8") == text
+    rows = [r for r in text.splitlines() if r.endswith(r"\\") and "&" in r][1:]
+    assert len(rows) == len(pair.quantities) * NET.depth
+    assert f"{pair.verdict.comparisons} comparisons" in text
+    assert "at most 0.01" in text
+    first = pair.table[(pair.table["quantity"] == "V") & (pair.table["layer"] == 2)].iloc[0]
+    predicted, measured = compact(first["predicted"], first["measured"], first["standard_error"], first["sigmas"])
+    assert any(f"0000 & ${predicted}$ & ${measured}$ & ${first['sigmas']:+.2f}$" in row for row in rows)
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
+def test_latex_table_compiles(pair, single, failed, tmp_path):
+    for name, report in (("pair", pair), ("single", single), ("failed", failed)):
+        report.to_latex(tmp_path / f"{name}.tex")
+    body = r"\documentclass{article}\usepackage{booktabs}\begin{document}\input{pair}\input{single}\input{failed}\end{document}"
+    (tmp_path / "paper.tex").write_text(body)
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "paper.tex"]
+    assert subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=60, check=False).returncode == 0
+
+
+# Files and texts
+
+
+def test_netcdf_round_trip(pair, tmp_path):
+    path = pair.to_netcdf(tmp_path / "new" / "report.nc")
+    with xr.open_dataset(path, engine="h5netcdf") as data:
+        xr.testing.assert_identical(data.load().drop_attrs(), pair.data.drop_attrs())
+        assert set(data.attrs) == set(pair.data.attrs)
+        for name, value in pair.data.attrs.items():
+            np.testing.assert_array_equal(data.attrs[name], value)
+
+
+def test_writers_return_the_path(single, tmp_path):
+    for write in (single.to_html, single.to_netcdf):
+        path = write(str(tmp_path / "a" / write.__name__))
+        assert isinstance(path, Path)
+        assert path.exists()
+
+
+def test_str_and_notebook_put_the_verdict_first(pair, failed):
+    assert str(pair).startswith(str(pair.verdict))
+    assert failed._repr_html_().index("FAILED") < failed._repr_html_().index("<table")
+    assert [*failed.ranked["passed"].head(3)] == [False, False, True]
+    assert Reader(pair._repr_html_()).tags.count("tr") == 1 + 20
+
+
+@pytest.mark.parametrize(
+    ("net", "text"),
+    [
+        (MLP(["tanh", "relu"], depth=3, C_W=1, C_b=0, lambda_W=1, lambda_b=0), "with closed forms for relu"),
+        (MLP("relu", depth=3, C_W=1, C_b=0, lambda_W=1, lambda_b=0, residual={(1, 3): 0.5}), "0.5 from layer 1 to 3"),
+    ],
+    ids=["an activation for each layer", "a skip over a layer"],
+)
+def test_pages_of_other_architectures(net, text, tmp_path):
+    report = validate(net, np.ones((1, 3)), widths=(8, 16), networks=64, quantities=("K", "Theta", "V"))
+    page = report.to_html(tmp_path / "report.html").read_text()
+    assert text in page
+    assert "sigma, depth" not in page

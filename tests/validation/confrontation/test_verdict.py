@@ -1,0 +1,149 @@
+"""The statistics of the confrontation: extrapolation, sigmas, verdicts."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+import widthwise as ww
+from widthwise.theory.language.errors import InvalidArgument
+from widthwise.validation.confrontation.verdict import extrapolate, judge, p_values, sigmas
+
+WIDTHS = np.array([32.0, 64.0, 128.0])
+GROUPS = np.array([200.0, 200.0, 200.0])
+
+
+def test_extrapolation_is_exact_for_a_line_in_one_over_n():
+    y = np.stack([3.0 + 20.0 / WIDTHS, -1.0 + 0.0 * WIDTHS], axis=1)
+    fit = extrapolate(WIDTHS, y, np.full_like(y, 0.1), groups=GROUPS)
+    assert fit.value == pytest.approx([3.0, -1.0])
+    slope = extrapolate(WIDTHS, y, np.full_like(y, 0.1), groups=GROUPS, power=-1)
+    assert slope.value == pytest.approx([20.0, 0.0], abs=1e-9)
+
+
+def test_slope_at_the_known_limit(rng):
+    """y = 3 + 20/n + 50/n^2 at two widths and, without noise or with it, at infinite width: the coefficient 20, with its error."""
+    widths = np.array([64.0, 128.0, np.inf])
+    for limit in (0.0, 0.02):
+        error = np.array([0.1, 0.05, limit])[:, None] * np.ones(20_000)
+        y = 3 + 20 / widths[:, None] + 50 / widths[:, None] ** 2 + error * rng.standard_normal(error.shape)
+        fit = extrapolate(widths, y, error, groups=np.full(3, 1e6), powers=(0, -1, -2), power=-1)
+        t = sigmas(np.full(20_000, 20.0), fit.value, fit.stderr)
+        assert stats.kstest(t, "norm").pvalue > 1e-4
+
+
+def test_standard_error_and_tails_of_the_intercept_are_right(rng):
+    """20 000 lines with noise of different size at each width: the p-values are nearly uniform (Kolmogorov-Smirnov)."""
+    columns, groups = 20_000, 12
+    scale = np.array([1.0, 2.0, 3.0])[:, None]
+    samples = rng.standard_normal((3, groups, columns)) * scale[:, :, None]
+    y, s = samples.mean(axis=1) + 5.0 + 2.0 / WIDTHS[:, None], samples.std(axis=1, ddof=1) / np.sqrt(groups)
+    fit = extrapolate(WIDTHS, y, s, groups=np.full(3, groups))
+    t = sigmas(np.full(columns, 5.0), fit.value, fit.stderr)
+    # Values and errors: Welch and Satterthwaite's t is right to a per cent in the bulk. P-values: never too small.
+    one = fit.variances.sum(axis=0) ** 2 / (fit.variances**2 / fit.dof[:, None]).sum(axis=0)
+    assert stats.kstest(2 * stats.t.sf(np.abs(t), one), "uniform").statistic < 0.02
+    p = p_values(t, fit.variances, fit.dof)
+    assert stats.kstest(p, "uniform", alternative="greater").statistic < 0.005
+    # negative control: the weights and errors of one width for all
+    wrong = extrapolate(WIDTHS, y, np.broadcast_to(s[:1], s.shape), groups=np.full(3, groups))
+    t = sigmas(np.full(columns, 5.0), wrong.value, wrong.stderr)
+    assert stats.kstest(p_values(t, wrong.variances, wrong.dof), "uniform").statistic > 0.1
+
+
+@pytest.mark.parametrize("profile", [(1, 1, 1, 0), (4, 1, 16, 0), (2, 1, 8, 8)])
+def test_rate_of_false_alarms_at_small_p_with_few_networks(profile, rng):
+    """32, 16 and 8 networks at three widths and 15 replicas of theory, a million comparisons: rates at p = 1e-2 to 1e-5.
+
+    Control: Welch and Satterthwaite's one t, which alarms more often than it says where one small sample decides.
+    """
+    dof, n = np.array([31.0, 15.0, 7.0, 14.0]), 1_000_000
+    true = np.array(profile, dtype=float)[:, None]
+    found = true * rng.chisquare(dof[:, None], (4, n)) / dof[:, None]
+    t = rng.standard_normal(n) * np.sqrt(true.sum()) / np.sqrt(found.sum(axis=0))
+    some = np.abs(t) > 2.5  # beyond which p < 0.05 is possible
+    p = p_values(t[some], found[:, some], dof)
+    one = found.sum(axis=0) ** 2 / (found**2 / dof[:, None]).sum(axis=0)
+    welch = 2 * stats.t.sf(np.abs(t), one)
+    for level in (1e-2, 1e-3, 1e-4, 1e-5):
+        most = stats.binom.isf(1e-5, n, level)
+        assert (p < level).sum() <= most
+    if profile == (4, 1, 16, 0):
+        assert (welch < 1e-4).sum() > stats.binom.isf(1e-5, n, 1e-4)
+
+
+def test_p_values_of_one_sample_are_those_of_student():
+    t = np.array([0.0, 1e-3, 1.0, -4.0, 30.0, 1e4, np.inf])
+    p = p_values(t, np.ones((1, 7)), [9.0])
+    assert p == pytest.approx(2 * stats.t.sf(np.abs(t), 9.0), rel=1e-9)
+    two = p_values(t, np.ones((2, 7)), [9.0, 9.0])
+    assert two == pytest.approx(p, rel=1e-9)
+
+
+def test_log_log_slope_would_fail_where_the_extrapolation_is_right():
+    """n Var = 20 + 150/n + ...: the exact law (1 + 5/n)^4 - 1 of critical ReLU has intercept 20; its log-log slope is not -1."""
+    n = np.array([64.0, 128.0, 256.0, 512.0])
+    exact = n * ((1 + 5 / n) ** 4 - 1)
+    fit = extrapolate(n, exact[:, None], np.full((4, 1), 0.08), groups=np.full(4, 48.0))
+    assert abs(fit.value[0] - 20) < 0.1
+    slope = np.polyfit(np.log(n), np.log(exact / n), 1)[0]
+    assert abs(slope + 1) > 0.02
+
+
+def test_numbers_without_noise_are_compared_to_rounding():
+    predicted = np.array([1.0, 0.0, 2.0])
+    assert sigmas(predicted, predicted + 1e-13, np.full(3, 1e-16)).tolist() == [0.0, 0.0, 0.0]
+    assert np.isinf(sigmas(predicted, predicted + 1e-3, np.zeros(3))).all()
+
+
+@pytest.mark.parametrize("m", [1, 10, 1000])
+def test_bonferroni_holds_the_family_wise_rate(m, rng):
+    alarms = np.mean([not judge(rng.random(m), 0.1).passed for _ in range(4000)])
+    # binomial, 4.5 standard deviations
+    assert alarms < 0.1 + 4.5 * np.sqrt(0.09 / 4000)
+    assert alarms > 0.06
+
+
+def test_numbers_without_noise_are_no_comparisons():
+    """f = 0 at the start of training, say; but one of them that differs fails."""
+    p = p_values(np.array([0.0, 0.0, 2.5]), np.array([[0.0, 0.0, 1.0]]), [1e6])
+    assert judge(p, 0.02).comparisons == 1
+    assert p_values(np.array([np.nan]), np.array([[1.0]]), [9.0]) == 0  # what is no number fails
+    assert not judge(p, 0.02).passed
+    assert not judge(p_values(np.array([np.inf, 0.5]), np.array([[0.0, 1.0]]), [9.0]), 0.01).passed
+
+
+@pytest.mark.parametrize("alpha", [0, 1, -0.1, 2])
+def test_alpha_is_a_probability(alpha):
+    with pytest.raises(InvalidArgument, match="alpha="):
+        judge(np.array([0.5]), alpha)
+
+
+NET = ww.MLP("linear", depth=3, C_W=1, C_b=0, lambda_W=1, lambda_b=0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (dict(widths=(8,)), "at least two different widths"),
+        (dict(widths=(8, 8)), "at least two different widths"),
+        (dict(widths=((8, 16), (16, 16))), "not in proportion"),
+        (dict(widths=(8, 16), networks=(10, 10, 10)), "3 entries for 2 widths"),
+        (dict(widths=(8, 16), networks=1), "at least 2"),
+        (dict(widths=(8, 16), networks=2.5), "networks=2.5"),
+        (dict(widths=8), "widths=8"),
+        (dict(widths=(8, 16), seed="a"), "seed='a'"),
+        (dict(widths=(8, 16), alpha="a"), "alpha='a'"),
+        (dict(widths=(8, 16), alpha=0), "alpha=0"),
+        (dict(widths=(8, 16), quantities="G"), "quantity='G'"),
+    ],
+)
+def test_wrong_arguments_of_validate(arguments, message):
+    with pytest.raises(ww.errors.WidthwiseError, match=message):
+        ww.validate(NET, [[1.0, 0.5]], **({"networks": 16} | arguments))
+
+
+def test_a_network_of_one_layer_needs_no_extrapolation():
+    net = ww.MLP("tanh", depth=1, C_W=1, C_b=0.1, lambda_W=1, lambda_b=0.5)
+    assert ww.validate(net, [[1.0, 0.5], [0.2, -0.3]], widths=((),), networks=2000).passed

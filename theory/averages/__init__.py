@@ -1,0 +1,1 @@
+"""Gaussian averages: operators, rules, closed forms, and what kinks allow."""

@@ -1,0 +1,128 @@
+r"""Which derivatives of a kinked activation are functions, and averages in which the others do not appear.
+
+At a kink some derivative jumps, and the next one holds a delta function. An average over one sample may still exist:
+with :math:`u=\sigma^{(k-1)}` and h made of lower derivatives,
+
+.. math::
+    \langle h\,u^p\,\sigma^{(k)}\rangle
+        = \tfrac1{p+1}\bigl[\langle\partial(h\,u^{p+1})\rangle - \langle h'u^{p+1}\rangle\bigr],
+
+in which :math:`\sigma^{(k)}` occurs no more, and the derivative in front, like Price's, needs no derivative of a kink.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import cache
+from math import comb
+
+import sympy as sp
+
+from ..language.errors import NotAvailable
+from ..language.jets import Jet, Sigma
+from ..networks.activations import Activation, jump
+from .gaussian import Average, average
+
+#: A function of one variable: the derivative of this order of an activation.
+Factor = tuple[Activation, int]
+
+#: The highest derivative whose continuity is looked at.
+HIGHEST = 8
+
+
+@cache
+def singular_order(activation: Activation) -> int | None:
+    """The lowest derivative that is not a function, since the one before it jumps at a kink; None if there is none."""
+    for k in range(HIGHEST):
+        if any(jump(activation, kink, k) for kink in activation.kinks):
+            return k + 1
+    return None
+
+
+def singular(activation: Activation, order: int) -> bool:
+    """Whether the derivative of this order holds delta functions."""
+    limit = singular_order(activation)
+    return limit is not None and order >= limit
+
+
+def without_deltas(factors: tuple[Factor, ...]) -> list[tuple[int, int, tuple[Factor, ...]]] | None:
+    r"""A product of functions of one variable as a sum of :math:`c\,\partial^m(\text{functions})`, as (c, m, functions).
+
+    With the one factor that holds delta functions as :math:`\sigma^{(k)}=\partial^nu`, u its highest derivative that is a
+    function, :math:`h\,\partial^nu=\sum_i(-1)^i\binom ni\,\partial^{n-i}(h^{(i)}u)`. None where a derivative of h is
+    no function either.
+    """
+    at = next((i for i, f in enumerate(factors) if singular(*f)), None)
+    if at is None:
+        return [(1, 0, factors)]
+    act, k = factors[at]
+    limit = singular_order(act)
+    assert limit is not None
+    n, function, others = k - limit + 1, (act, limit - 1), factors[:at] + factors[at + 1 :]
+    found = []
+    for i in range(n + 1):
+        for count, product in _differentiated(others, i):
+            if any(singular(*f) for f in product):
+                return None
+            found.append(((-1) ** i * comb(n, i) * count, n - i, (function, *product)))
+    return found
+
+
+def _differentiated(factors: tuple[Factor, ...], times: int) -> list[tuple[int, tuple[Factor, ...]]]:
+    """The derivative of a product: how often each product of derivatives occurs in it."""
+    found = Counter({factors: 1})
+    for _ in range(times):
+        following: Counter[tuple[Factor, ...]] = Counter()
+        for product, count in found.items():
+            for i, (act, order) in enumerate(product):
+                following[(*product[:i], (act, order + 1), *product[i + 1 :])] += count
+        found = following
+    return [(count, product) for product, count in found.items()]
+
+
+def regular(node: Average, activation: Activation) -> sp.Expr:
+    """The average without derivatives that are not functions; ``NotAvailable`` when there is no such form."""
+    if not any(singular(activation, s.order) for s in node.body.atoms(Sigma)):
+        return node
+    limit = singular_order(activation)
+    assert limit is not None
+    if len(node.sites) > 1:
+        raise _not_available(node, activation, limit, " at several inputs")
+    (site,) = node.sites
+    return _one_site(node, site, activation, limit)
+
+
+def prepared(expr: sp.Expr, activation: Activation) -> sp.Expr:
+    """Averages in the form in which they are integrated: products for smooth activations, operators for kinked ones."""
+    nodes = sorted(expr.atoms(Average), key=str)  # the same average is complained of every time
+    if activation.smooth:
+        return expr.xreplace({node: node.explicit() for node in nodes})
+    return expr.xreplace({node: regular(node, activation) for node in nodes})
+
+
+def _one_site(node: Average, site: Jet, activation: Activation, limit: int) -> sp.Expr:
+    powers = node.body.as_powers_dict()
+    worst = max((s for s in powers if isinstance(s, Sigma)), key=lambda s: s.order)
+    if powers[worst] > 1:
+        raise _not_available(node, activation, limit, "")
+    u = Sigma(site, worst.order - 1)
+    p = powers.get(u, sp.S.Zero)
+    h = node.body / (worst * u**p)
+    derivatives = node.derivatives
+    parts = [
+        (h * u ** (p + 1), (*derivatives, site), sp.S.One),
+        (sp.diff(h, site) * u ** (p + 1), derivatives, -sp.S.One),
+    ]
+    total = sp.S.Zero
+    for body, by, sign in parts:
+        expr = average(body, by) / (p + 1)
+        total += sign * expr.xreplace({n: regular(n, activation) for n in expr.atoms(Average)})
+    return total
+
+
+def _not_available(node: Average, activation: Activation, limit: int, where: str) -> NotAvailable:
+    return NotAvailable(
+        f"the average {node.operator_text()}{where} holds the derivative of order {limit} or higher of "
+        f"activation={activation.name!r}, which is not a function: the derivative of order {limit - 1} jumps at a kink "
+        f"(z = {', '.join(map(str, activation.kinks))})"
+    )

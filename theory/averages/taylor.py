@@ -1,0 +1,129 @@
+r"""Gaussian averages near K = 0: the heat equation, for functions that are smooth there and for functions with a kink.
+
+With the one-sided Taylor coefficients :math:`f_n^\pm` of f at 0 and :math:`q=\sqrt{2/\pi}`, the half-Gaussian moments give
+
+.. math::
+    \langle f\rangle_K = \sum_n \frac{f_n^+ + (-1)^n f_n^-}{2}\,(n-1)!!\,\frac{q^{[n\ \rm odd]}}{n!}\,K^{n/2}.
+
+For a smooth f the odd powers cancel and :math:`e^{(K/2)\partial_z^2}f(0)` remains. The series is asymptotic: what f does far
+from 0 is beyond all of its orders. Two derivatives in front of a body are :math:`2\,d/dK`, one is Stein's
+:math:`\langle\partial_z f\rangle=\langle zf\rangle/K`, so a kinked body is never differentiated by z.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache, cached_property
+from typing import Any
+
+import sympy as sp
+
+from ..language.errors import InvalidArgument, NotAvailable
+from ..language.jets import Sigma
+from ..language.symbols import z
+from ..networks.activations import Activation
+from ..networks.admissible import KINK_STEP
+from .gaussian import Average
+
+#: The letter for sqrt(2/pi), which odd half-Gaussian moments hold. pi is transcendental, so a letter loses no cancellation.
+ROOT = sp.Symbol("q", positive=True)
+
+Numbers = tuple[sp.Expr, ...]
+
+
+@dataclass(frozen=True)
+class Taylor:
+    r"""The derivatives of an activation at 0 from the right and from the left, as many as are asked for."""
+
+    right: Callable[[int], Numbers]
+    left: Callable[[int], Numbers]
+
+    def sides(self, count: int) -> tuple[Numbers, Numbers]:
+        """The derivatives of order 0 ... count - 1."""
+        return self.right(count), self.left(count)
+
+    @cached_property
+    def scale(self) -> sp.Expr:
+        """A slope by which sigma can be divided, so that erf is as rational as tanh: one that is not zero, or 1."""
+        return next((side[1] for side in self.sides(2) if side[1] != 0), sp.Integer(1))
+
+    def scaled(self) -> Taylor:
+        """The expansion of sigma/scale. The recursions do not change when C_W and lambda_W are multiplied by scale^2."""
+        divide = lambda side: lambda count: tuple(sp.cancel(c / self.scale) for c in side(count))  # noqa: E731
+        return Taylor(divide(self.right), divide(self.left))
+
+
+def taylor(activation: Activation) -> Taylor:
+    """The Taylor data of a concrete activation; ``InvalidArgument`` for the unspecified one."""
+    if not activation.specified:
+        raise InvalidArgument("activation='sigma' is unspecified; allowed: a concrete activation, e.g. 'tanh'")
+    sides = (1, -1) if activation.kinks else (1, 1)
+    return Taylor(*(lambda count, s=side: _derivatives(activation, s, _rounded(count))[:count] for side in sides))
+
+
+def _rounded(count: int) -> int:
+    """Numbers of derivatives that are asked for one after the other share one series."""
+    return -(-count // 8) * 8
+
+
+@cache
+def _derivatives(activation: Activation, side: int, count: int) -> Numbers:
+    branch = activation.pieces.replace(
+        lambda e: isinstance(e, sp.Piecewise),
+        lambda e: next(value for value, condition in e.args if condition.subs(z, side * KINK_STEP) == sp.true),
+    )
+    # series() skips zero coefficients at the end, so that it may return more than it is asked for, and never less.
+    polynomial = sp.series(branch, z, 0, count).removeO() if not branch.is_polynomial(z) else branch
+    if polynomial.has(sp.Order) or not sp.expand(polynomial).is_polynomial(z):
+        raise NotAvailable(f"activation={activation.name!r} has no Taylor expansion at z = 0{'+-'[side < 0]}")
+    polynomial = sp.expand(polynomial)
+    return tuple(sp.factorial(k) * polynomial.coeff(z, k) for k in range(count))
+
+
+class Moments:
+    r"""Averages of one input as power series in K, their coefficients in a ``domain`` that holds :data:`ROOT`."""
+
+    def __init__(self, data: Taylor, domain: Any) -> None:
+        """Nothing is computed yet."""
+        self.data, self.domain = data, domain
+        self._found: dict[tuple[Average, sp.Rational], dict[sp.Rational, Any]] = {}
+
+    def __call__(self, node: Average, order: sp.Rational) -> dict[sp.Rational, Any]:
+        """The coefficients of the powers of K below ``order``; the powers are halves of integers."""
+        if (node, order) not in self._found:
+            self._found[node, order] = self._series(node, order)
+        return self._found[node, order]
+
+    def _series(self, node: Average, order: sp.Rational) -> dict[sp.Rational, Any]:
+        pairs, odd = divmod(len(node.derivatives), 2)
+        # z^n of the body gives K^(n/2), or with Stein's z in front and 1/K behind K^((n+1)/2 - 1); each pair lowers by one.
+        degree = int(sp.ceiling(2 * (order + pairs) + odd))
+        highest = max((factor.order for factor in node.body.atoms(Sigma)), default=0)
+        sides = self.data.sides(degree + highest + 1)
+        right, left = (self._polynomial(node.body, side, degree) for side in sides)
+        series: dict[sp.Rational, Any] = {}
+        for n, (r, s) in enumerate(zip(right, left, strict=True)):
+            m = n + odd
+            both = r + s if m % 2 == 0 else r - s
+            if both:
+                half = sp.factorial2(m - 1) / 2 * (ROOT if m % 2 else 1)
+                series[sp.Rational(m, 2) - odd] = self.domain.from_sympy(half) * both
+        for _ in range(pairs):
+            series = {e - 1: 2 * self.domain.from_sympy(e) * c for e, c in series.items() if e != 0}
+        return {e: c for e, c in series.items() if e < order}
+
+    def _polynomial(self, body: sp.Expr, derivatives: Numbers, degree: int) -> list[Any]:
+        """The coefficients of z^0 ... z^degree on one side."""
+        total = [self.domain.one] + [self.domain.zero] * degree
+        for base, power in body.as_powers_dict().items():
+            if not isinstance(base, Sigma) or not (power.is_Integer and power > 0):
+                raise NotAvailable(
+                    f"the average {body} holds {base}**{power}; allowed: derivatives of sigma at one input"
+                )
+            factor = [self.domain.from_sympy(derivatives[base.order + n] / sp.factorial(n)) for n in range(degree + 1)]
+            for _ in range(int(power)):
+                total = [
+                    sum((total[i] * factor[n - i] for i in range(n + 1)), self.domain.zero) for n in range(degree + 1)
+                ]
+        return total

@@ -1,0 +1,1 @@
+"""Large depth: criticality, exponents, amplitudes, and learning rates that scale with depth."""

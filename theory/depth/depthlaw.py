@@ -1,0 +1,136 @@
+r"""Results: the large-depth behaviour of a quantity, and of all of them, as values that print."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import sympy as sp
+
+from ..language import latex
+from ..language.jets import Entry
+from ..language.quantities import quantity
+from ..networks.architecture import MLP
+
+#: The layer number.
+ell = sp.Symbol("ell", positive=True)
+#: The kernel: the variable of series around K = 0, or the value at which it stays.
+kernel = sp.Symbol("K", positive=True)
+#: What the first layers leave behind in the layer number.
+SHIFT = sp.Symbol("ell_0", real=True)
+
+#: Digits of numbers in LaTeX.
+SHOWN = 8
+
+
+def amplitude(name: str) -> sp.Symbol:
+    """The amplitude of the homogeneous solution of a quantity, which depends on the first layers."""
+    return sp.Symbol(f"c_{name}", real=True)
+
+
+def dimension(name: str) -> tuple[int, sp.Expr]:
+    """The powers of Theta and K that scale as a tensor does: Theta for each direction, K for the rest of its legs."""
+    row = quantity(name)
+    directions = len({d for pair in row.pairs for jet, _ in pair for d in jet})
+    return directions, sp.Rational(row.rank, 2) - directions
+
+
+class Point(StrEnum):
+    """What kind of fixed point the kernel sits at or runs into."""
+
+    LINE = "every K is a fixed point"
+    ORIGIN = "K* = 0"
+    FINITE = "exactly at K* > 0"
+
+
+@dataclass(frozen=True)
+class DepthLaw:
+    r"""The behaviour of one quantity at large depth.
+
+    Equation
+        ``leading`` and ``series`` are functions of ``ell``; for K* = 0 ``in_kernel`` is the same series as a function of K, with
+        more orders. ``ratio`` is the leading behaviour of X divided by the powers of K and Theta with its dimension.
+    """
+
+    name: str
+    leading: sp.Expr
+    series: sp.Expr
+    ratio: sp.Expr
+    in_kernel: sp.Expr | None
+    exact: bool  #: whether ``series`` is the whole answer
+    homogeneous: sp.Expr  #: the power of ell with which a disturbance of this quantity in an early layer is passed on
+    steps: tuple[str, ...]
+
+    @property
+    def exponent(self) -> sp.Expr:
+        """The power of ell in the leading term (logarithms aside)."""
+        return sp.simplify(sp.degree(self.leading, ell) if self.leading.is_polynomial(ell) else _power(self.leading))
+
+    @property
+    def constants(self) -> tuple[sp.Symbol, ...]:
+        """The symbols in the series that the recursion leaves open: they depend on the first layers."""
+        found = {s for s in self.series.free_symbols if s == SHIFT or s.name.startswith("c_")}
+        return tuple(sorted(found, key=str))
+
+    def __str__(self) -> str:
+        return f"{self.name} {'=' if self.exact else '~'} {self.series if self.exact else self.leading}"
+
+
+def _power(expr: sp.Expr) -> sp.Expr:
+    return sp.Add(*(f.as_base_exp()[1] for f in sp.Mul.make_args(expr) if f.as_base_exp()[0] == ell))
+
+
+def _rounded(expr: sp.Expr) -> sp.Expr:
+    """With numbers that are not exact to as many digits as a paper shows."""
+    return expr.xreplace({number: sp.Float(number, SHOWN) for number in expr.atoms(sp.Float)})
+
+
+@dataclass(frozen=True)
+class DepthLaws(Mapping[str, DepthLaw]):
+    """The depth laws of a closed system of quantities; ``definitions`` says what letters in them stand for, in order."""
+
+    net: MLP
+    point: Point
+    laws: tuple[DepthLaw, ...]
+    definitions: Mapping[sp.Symbol, sp.Expr] = field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> DepthLaw:
+        for law in self.laws:
+            if law.name == name:
+                return law
+        quantity(name)  # a clear error for an unknown name
+        raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return (law.name for law in self.laws)
+
+    def latex(self) -> str:
+        """An ``align`` environment with the leading behaviour of every quantity, and what the letters in it stand for."""
+        return latex.align(self._rows())
+
+    def _repr_latex_(self) -> str:
+        return latex.aligned(self._rows())
+
+    def _rows(self) -> Iterator[str]:
+        for law in self.laws:
+            sign = "=" if law.exact and law.leading == law.series else r"\simeq"
+            yield rf"{latex.tex(Entry(law.name, ('',) * quantity(law.name).rank))} &{sign} {latex.tex(_rounded(law.leading))}"
+        shown = set().union(*(law.leading.free_symbols for law in self.laws))
+        for letter, meaning in self.definitions.items():
+            if letter in shown:
+                yield rf"{latex.tex(letter)} &= {latex.tex(_rounded(meaning))}"
+
+    def __len__(self) -> int:
+        return len(self.laws)
+
+    def __str__(self) -> str:
+        rows = [(law.name, str(law.leading), str(law.ratio)) for law in self.laws]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = ["  ".join(text.ljust(w) for text, w in zip(row, widths, strict=True)).rstrip() for row in rows]
+        head = f"{self.net.activation.name}, {self.point}: leading behaviour, and divided by powers of K and Theta"
+        shown = set().union(*(law.leading.free_symbols for law in self.laws))
+        lines += [f"with {letter} = {meaning}" for letter, meaning in self.definitions.items() if letter in shown]
+        return "\n".join([head, *lines])
+
+    __repr__ = __str__

@@ -1,0 +1,1 @@
+"""Networks at initialisation: recursions from layer to layer, their closure, and their derivation in steps."""

@@ -1,0 +1,1 @@
+"""Layers: the map from one layer to the next, one file a term."""

@@ -1,0 +1,173 @@
+r"""The mean-field system of a layer: order parameters, site and observables, and what the fluctuations need of them.
+
+With :math:`q'_A=\mathrm{const}+\frac1n\sum_j f_A(x_j)+o_A(x_i)` and :math:`x_j\sim N(0,q)` independent given q, the joint
+cumulant of pairs :math:`A_1\dots A_r` of r different neurons, given q, is :math:`n^{-(r-1)}\kappa_{A_1\dots A_r}(q)` with
+
+.. math::
+    \kappa_A = \mathrm{const}+\langle f_A+o_A\rangle_q,\qquad
+    \kappa_{A_1\dots A_r} = \langle f_{A_1}\cdots f_{A_r}\rangle^{\rm conn}
+        + \sum_k\langle o_{A_k}\prod_{m\ne k} f_{A_m}\rangle^{\rm conn}.
+
+Averages meet at one neuron below; an average and an own part meet at one neuron; two own parts belong to different
+neurons and never meet. Derivatives by the order parameters are Price's theorem. J and H are those of :math:`\kappa_A`, S is
+:math:`\kappa_{AB}`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import combinations_with_replacement, product
+from math import factorial
+
+import sympy as sp
+from sympy.utilities.iterables import multiset_partitions
+
+from ..averages.gaussian import expectation, price
+from ..language.jets import Jet
+from ..language.quantities import Pair
+from ..layers.map import Field, LayerMap, Observable
+
+Pairs = tuple[Pair, ...]
+
+
+@dataclass(frozen=True)
+class MeanFieldSystem:
+    """One layer of a network at initialisation, as order parameters, site and observables."""
+
+    layer: LayerMap
+
+    def observable(self, pair: Pair) -> Observable:
+        """The site function whose neuron average the pair is."""
+        return _observable(self.layer, pair)
+
+    def mean(self, pair: Pair) -> sp.Expr:
+        """F_A: the pair at infinite width."""
+        return self.observable(pair).constant + self.cumulant((pair,))
+
+    def cumulant(self, pairs: Pairs, by: Pairs = ()) -> sp.Expr:
+        r""":math:`\kappa_{A_1\dots A_r}(q)`, differentiated by the order parameters ``by``; without the constant for r = 1."""
+        return _cumulant(self.layer, pairs, by)
+
+    def derivatives(self, pairs: Pairs, count: int) -> dict[Pairs, sp.Expr]:
+        """The derivatives of a cumulant by ``count`` order parameters, for unordered sets of these; those that do not vanish."""
+        return _derivatives(self.layer, pairs, count)
+
+    def jacobian(self, pair: Pair) -> dict[Pair, sp.Expr]:
+        """The entries of J_A that do not vanish."""
+        return {c: value for (c,), value in self.derivatives((pair,), 1).items()}
+
+    def hessian(self, pair: Pair) -> dict[Pairs, sp.Expr]:
+        """The entries of H_A that do not vanish, for unordered pairs of order parameters."""
+        return self.derivatives((pair,), 2)
+
+    def source(self, first: Pair, second: Pair) -> sp.Expr:
+        """S_AB: the covariance that is born in this layer."""
+        return self.cumulant((first, second)) + self.crossed(first, second)
+
+    def crossed(self, first: Pair, second: Pair) -> sp.Expr:
+        r"""What weights that are not independent add to S: :math:`c\,(q_{xu}q_{yv}+q_{xv}q_{yu})`, A = (x, y), B = (u, v)."""
+        return crossed(self.layer, first, second, expectation)
+
+    def local(self, jets: Pair) -> sp.Expr:
+        """The cumulant of four jets of one neuron that is born of the excess kurtosis of the weights."""
+        return local(self.layer, jets, expectation)
+
+    def quartic(self, pair: Pair) -> dict[Pair, sp.Expr]:
+        """The fourth derivatives of f_A by jets, for unordered sets of four, averaged; those that do not vanish."""
+        total = self.observable(pair).total
+        jets = _jets(total)
+        found = ((by, expectation(total, by)) for by in combinations_with_replacement(jets, 4))
+        return {by: value for by, value in found if value != 0}
+
+
+def crossed(layer: LayerMap, first: Pair, second: Pair, average: object) -> sp.Expr:
+    """The contractions of a matrix's fourth cumulant that pair its rows and its columns differently, summed over neurons."""
+    assert callable(average)
+    total = sp.Integer(0)
+    for field, (x, y, u, v) in _shared(layer, (*first, *second)):
+        if field.crossed != 0:
+            products = average(x * u) * average(y * v) + average(x * v) * average(y * u)
+            total += field.crossed * field.variance**2 * products
+    return total
+
+
+def local(layer: LayerMap, jets: Pair, average: object) -> sp.Expr:
+    """Four equal rows and four equal columns: excess kurtosis times the average of the four coefficients."""
+    assert callable(average)
+    fields = ((f, sp.Mul(*c)) for f, c in _shared(layer, jets) if f.excess != 0)
+    return sp.Add(*(f.excess * f.variance**2 * average(product_) for f, product_ in fields))
+
+
+def _shared(layer: LayerMap, jets: Pair) -> Iterator[tuple[Field, tuple[sp.Expr, ...]]]:
+    """The Gaussian or other fields that all of the jets hold, with their coefficients."""
+    forms = [layer.expand(jet) for jet in jets]
+    for field in forms[0]:
+        if field.summed and all(field in form for form in forms):
+            yield field, tuple(form[field] for form in forms)
+
+
+def _jets(expr: sp.Expr) -> list[Jet]:
+    return sorted(expr.atoms(Jet), key=lambda jet: jet.structure)
+
+
+# The recursions of a system ask for the same few observables again and again.
+
+
+@lru_cache(maxsize=4096)
+def _observable(layer: LayerMap, pair: Pair) -> Observable:
+    return layer.observable(pair)
+
+
+def _connected(factors: tuple[sp.Expr, ...], by: Pairs) -> sp.Expr:
+    """The site's joint cumulant of functions, differentiated: each derivative acts on one of the averages of each product."""
+    total = sp.Integer(0)
+    for partition in multiset_partitions(list(range(len(factors)))):
+        blocks = [sp.Mul(*(factors[i] for i in block)) for block in partition]
+        weight = (-1) ** (len(blocks) - 1) * factorial(len(blocks) - 1)
+        for places in product(range(len(blocks)), repeat=len(by)):
+            total += weight * _product_of_moments(blocks, by, places)
+    return total
+
+
+def _product_of_moments(blocks: list[sp.Expr], by: Pairs, places: tuple[int, ...]) -> sp.Expr:
+    value = sp.Integer(1)
+    for k, block in enumerate(blocks):
+        value *= price(block, *(c for c, place in zip(by, places, strict=True) if place == k))
+        if value == 0:
+            break
+    return value
+
+
+@lru_cache(maxsize=16384)
+def _cumulant(layer: LayerMap, pairs: Pairs, by: Pairs) -> sp.Expr:
+    observables = [_observable(layer, pair) for pair in pairs]
+    if len(pairs) == 1:
+        return price(observables[0].total, *by)
+    sites = [o.site for o in observables]
+    total = _connected(tuple(sites), by)
+    for k, o in enumerate(observables):
+        if o.own != 0:
+            total += sp.expand(_connected((o.own, *sites[:k], *sites[k + 1 :]), by))
+    return total
+
+
+@lru_cache(maxsize=4096)
+def _derivatives(layer: LayerMap, pairs: Pairs, count: int) -> dict[Pairs, sp.Expr]:
+    if count == 0:
+        return {(): _cumulant(layer, pairs, ())}
+    jets = _jets(sp.Add(*(_observable(layer, pair).total for pair in pairs)))
+    variables = tuple(combinations_with_replacement(jets, 2))
+    odd = _odd(pairs)
+    # Directions come in twos in every term: what the weights take, they take from both jets of a pair.
+    possible = (by for by in combinations_with_replacement(variables, count) if _odd(by) == odd)
+    found = ((by, _cumulant(layer, pairs, by)) for by in possible)
+    return {by: value for by, value in found if value != 0}
+
+
+def _odd(pairs: Pairs) -> frozenset[str]:
+    """The directions that occur an odd number of times."""
+    counts = Counter(d for pair in pairs for jet in pair for d in jet.directions)
+    return frozenset(d for d, n in counts.items() if n % 2)

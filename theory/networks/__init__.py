@@ -1,0 +1,1 @@
+"""The subject at initialisation: architecture, activations, weight ensembles, parametrizations."""

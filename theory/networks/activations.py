@@ -1,0 +1,296 @@
+r"""Activations: one row each, an expression in one symbol; everything else follows from the expression.
+
+A new activation is a new row of :data:`ACTIVATIONS`, or any SymPy expression handed to ``MLP``. Nothing else in the
+project knows an activation by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import cache, cached_property
+from typing import Any
+
+import sympy as sp
+from sympy.core.function import UndefinedFunction
+
+from ..language.errors import InvalidArgument, NotIntegrable, unknown_name
+from ..language.symbols import z
+from .admissible import KINK_STEP, check
+
+#: Functions that are written as cases, so that kinks and jumps can be read off.
+CASES = (sp.Max, sp.Min, sp.Abs, sp.sign, sp.Heaviside)
+
+
+@dataclass(frozen=True)
+class Activation:
+    r"""An activation :math:`\sigma(z)`; ``expr=None`` is the unspecified function.
+
+    Equation
+        ``expr`` as a SymPy expression in the real symbol ``z``.
+    Units
+        None: preactivations are pure numbers.
+    Valid
+        :math:`\sigma` is real, finite on the real line, smooth but for finitely many kinks and jumps, and smaller than every
+        :math:`e^{\epsilon z^2}`, so that its Gaussian averages exist. Where it jumps the tangent kernel does not.
+    Errors
+        ``NotIntegrable`` otherwise.
+    """
+
+    name: str
+    expr: sp.Expr | None
+    checked: bool = field(
+        default=False, repr=False, compare=False
+    )  #: registered ones are checked by a test, not at import
+
+    def __post_init__(self) -> None:
+        if self.expr is not None and not self.checked:
+            check(self.name, self.expr)
+            check_slopes(self)
+
+    @property
+    def specified(self) -> bool:
+        """Whether this is a concrete function."""
+        return self.expr is not None
+
+    def __call__(self, at: sp.Expr, order: int = 0) -> sp.Expr:
+        """The ``order``-th derivative at ``at``, away from the kinks."""
+        return self.derivative(order).subs(z, at)
+
+    def derivative(self, order: int) -> sp.Expr:
+        r""":math:`\sigma^{(k)}(z)` between the kinks (delta functions at the kinks are not part of it)."""
+        if self.expr is None:
+            raise InvalidArgument("activation is the unspecified function sigma; give a concrete one, e.g. 'tanh'")
+        return _derivative(self.pieces, order)
+
+    @cached_property
+    def pieces(self) -> sp.Expr:
+        """The expression with Max, Min, Abs, sign and Heaviside written as cases, so that kinks can be read off."""
+        expr = self.expr
+        if expr is not None and expr.has(*CASES):
+            expr = sp.piecewise_fold(expr.rewrite(sp.Piecewise))
+        return expr
+
+    @cached_property
+    def kinks(self) -> tuple[sp.Expr, ...]:
+        """The points between which the activation is smooth."""
+        if self.expr is None:
+            return ()
+        points: set[sp.Expr] = set()
+        for piecewise in self.pieces.atoms(sp.Piecewise):
+            for _, condition in piecewise.args:
+                for relation in condition.atoms(sp.core.relational.Relational):
+                    points.update(sp.solve(relation.lhs - relation.rhs, z))
+        return tuple(sorted((p for p in points if p.is_real), key=float))
+
+    @cached_property
+    def jumps(self) -> tuple[sp.Expr, ...]:
+        """The kinks at which the activation itself is discontinuous."""
+        return tuple(kink for kink in self.kinks if jump(self, kink))
+
+    @property
+    def smooth(self) -> bool:
+        """No kinks: every derivative is an ordinary function."""
+        return not self.kinks
+
+    @cached_property
+    def slopes(self) -> tuple[sp.Expr, sp.Expr] | None:
+        r""":math:`(a_+, a_-)` when :math:`\sigma=a_+z` for :math:`z>0` and :math:`a_-z` for :math:`z<0`; else None."""
+        if self.expr is None or any(k != 0 for k in self.kinks):
+            return None
+        plus, minus = (_branch(self.pieces, s) for s in (1, -1))
+        a_plus, a_minus = sp.simplify(plus / z), sp.simplify(minus / z)
+        return None if (a_plus.free_symbols or a_minus.free_symbols) else (a_plus, a_minus)
+
+
+@cache
+def _derivative(expr: sp.Expr, order: int) -> sp.Expr:
+    if order == 0:
+        return expr
+    slope = sp.diff(_derivative(expr, order - 1), z)
+    # sinh/cosh is tanh, which does not overflow.
+    return sp.simplify(slope) if slope.has(sp.sinh, sp.cosh) else _factored(slope)
+
+
+def _factored(expr: sp.Expr) -> sp.Expr:
+    """A quotient of polynomials in z and one tanh in factors: its derivatives would grow threefold each time."""
+    waves, t = expr.atoms(sp.tanh), sp.Dummy(real=True)
+    if len(waves) != 1:
+        return expr
+    (wave,) = waves
+    masked = expr.xreplace({wave: t})
+    quotient = masked.is_rational_function(z, t) and not masked.is_polynomial(z, t)
+    return sp.factor(masked).xreplace({t: wave}) if quotient else expr
+
+
+def _branch(expr: sp.Expr, sign: int) -> sp.Expr:
+    """The piece of a one-kink expression on the positive (1) or negative (-1) side."""
+    side = sp.Symbol("side", positive=True)
+    return sp.simplify(expr.subs(z, sign * side)).subs(side, sign * z)
+
+
+def jump(activation: Activation, kink: sp.Expr, order: int = 0) -> bool:
+    """Whether the derivative of this order is discontinuous at a kink."""
+    left, right = (activation(kink + h, order).evalf(30) for h in (-KINK_STEP, KINK_STEP))
+    return bool(abs(left - right) > 1e-6 * (1 + abs(left)))
+
+
+SIGMA = Activation("sigma", None)
+
+# tanh(z/2) rather than 1/(1 + exp(-z)): the same function, and its derivatives are polynomials that never overflow.
+_logistic = (1 + sp.tanh(z / 2)) / 2
+_softplus = sp.log(2 * sp.cosh(z / 2)) + z / 2
+#: The fixed point of mean 0 and variance 1, by its published digits.
+_SELU = (sp.Rational("1.0507009873554804934193349852946"), sp.Rational("1.6732632423543772848170429916717"))
+
+_ROWS: dict[str, sp.Expr] = {
+    "linear": z,
+    "quadratic": z**2,
+    "cubic": z**3,
+    "relu": sp.Max(z, 0),
+    "leaky_relu": sp.Piecewise((z, z > 0), (z / 100, True)),
+    "abs": sp.Abs(z),
+    "elu": sp.Piecewise((z, z > 0), (sp.exp(z) - 1, True)),
+    "selu": _SELU[0] * sp.Piecewise((z, z > 0), (_SELU[1] * (sp.exp(z) - 1), True)),
+    "hard_tanh": sp.Max(sp.Min(z, 1), -1),
+    "hard_sigmoid": sp.Max(sp.Min(z / 6 + sp.Rational(1, 2), 1), 0),
+    "hard_swish": z * sp.Max(sp.Min(z / 6 + sp.Rational(1, 2), 1), 0),
+    "relu6": sp.Max(sp.Min(z, 6), 0),
+    "sign": sp.sign(z),
+    "step": sp.Heaviside(z, sp.Rational(1, 2)),
+    "tanh": sp.tanh(z),
+    "sigmoid": _logistic,
+    "swish": z * _logistic,
+    "softplus": _softplus,
+    # tanh(softplus(z)), with the logistic function s = 1/(1 + exp(-z)) as the only transcendental one
+    "mish": z * _logistic * (2 - _logistic) / (1 + (1 - _logistic) ** 2),
+    "erf": sp.erf(z),
+    "gelu": z * (1 + sp.erf(z / sp.sqrt(2))) / 2,
+    "sin": sp.sin(z),
+    "cos": sp.cos(z),
+    "exp": sp.exp(z),
+    "gaussian": sp.exp(-(z**2) / 2),
+    "gabor": sp.exp(-(z**2)) * sp.sin(z),
+}
+
+ACTIVATIONS: tuple[Activation, ...] = tuple(Activation(name, expr, checked=True) for name, expr in _ROWS.items())
+
+_BY_NAME = {a.name: a for a in ACTIVATIONS} | {
+    alias: next(a for a in ACTIVATIONS if a.name == name)
+    for alias, name in {"identity": "linear", "silu": "swish", "rbf": "gaussian", "heaviside": "step"}.items()
+}
+
+
+@dataclass(frozen=True)
+class Family:
+    """Activations with one parameter, written "name(parameter)"."""
+
+    expr: Callable[[Any], sp.Expr]
+    allowed: str
+    accepts: Callable[[Any], bool]
+
+
+_power = Family(lambda n: z**n, "an integer from 1", lambda n: bool(n.is_Integer and n >= 1))
+_number = ("a real number", lambda a: bool(a.is_real))
+_positive = ("a positive number", lambda a: bool(a.is_positive))
+
+FAMILIES: dict[str, Family] = {
+    "monomial": _power,
+    # orthonormal under a standard Gaussian
+    "hermite": replace(_power, expr=lambda n: sp.hermite_prob(n, z) / sp.sqrt(sp.factorial(n))),
+    "rectified": replace(_power, expr=lambda n: sp.Max(z, 0) ** n),
+    "leaky_relu": Family(lambda a: sp.Piecewise((z, z > 0), (a * z, True)), *_number),
+    "elu": Family(lambda a: sp.Piecewise((z, z > 0), (a * (sp.exp(z) - 1), True)), *_number),
+    "softplus": Family(lambda b: (sp.log(2 * sp.cosh(b * z / 2)) + b * z / 2) / b, *_positive),
+    "swish": Family(lambda b: z * (1 + sp.tanh(b * z / 2)) / 2, *_positive),
+    "erf": Family(lambda a: sp.erf(a * z), *_positive),
+    "sin": Family(lambda w: sp.sin(w * z), *_positive),
+    "cos": Family(lambda w: sp.cos(w * z), *_positive),
+    "gabor": Family(lambda w: sp.exp(-(z**2)) * sp.sin(w * z), *_positive),
+    "gaussian": Family(lambda a: sp.exp(-a * z**2 / 2), *_positive),
+}
+
+
+@cache
+def _member(name: str, parameter: str) -> Activation:
+    """The member of a family."""
+    family = FAMILIES[name]
+    try:
+        number = sp.Rational(parameter)
+    except (TypeError, ValueError):
+        number = sp.nan
+    if not family.accepts(number):
+        raise InvalidArgument(f"activation={f'{name}({parameter})'!r}: the parameter must be {family.allowed}")
+    return Activation(f"{name}({parameter})", family.expr(number))
+
+
+def activation(source: Any = None) -> Activation:
+    r"""The activation that ``source`` names or is.
+
+    Equation
+        A registered name (``"tanh"``), a member of a family (``"leaky_relu(0.2)"``, ``"hermite(3)"`` for
+        :math:`He_3/\sqrt{3!}`, ``"rectified(2)"`` for :math:`\max(z,0)^2`; see :data:`FAMILIES`), a SymPy expression in one
+        symbol (``sp.tanh(x) + x/2``), a
+        ``sympy.Function`` without definition or None (the unspecified :math:`\sigma`).
+    Valid
+        See :class:`Activation`.
+    Errors
+        ``UnknownName`` with the nearest registered names; ``InvalidArgument`` for an expression without exactly one
+        symbol; ``NotIntegrable`` for one whose Gaussian averages diverge.
+    """
+    if isinstance(source, Activation):
+        return source
+    if source is None or isinstance(source, UndefinedFunction):
+        return SIGMA
+    if isinstance(source, str):
+        return _by_name(source)
+    if isinstance(source, sp.Expr):
+        if len(source.free_symbols) != 1:
+            names = ", ".join(sorted(map(str, source.free_symbols))) or "none"
+            raise InvalidArgument(
+                f"activation={source} must be an expression in exactly one symbol; its free symbols are: {names}"
+            )
+        (symbol,) = source.free_symbols
+        return Activation(str(source), source.subs(symbol, z))
+    raise InvalidArgument(
+        f"activation={source!r} is a {type(source).__name__}; allowed: a registered name, "
+        "a SymPy expression in one symbol, a sympy.Function without definition, or None"
+    )
+
+
+def _by_name(source: str) -> Activation:
+    name, _, parameter = source.lower().replace(" ", "").partition("(")
+    if parameter.endswith(")") and name in FAMILIES:
+        return _member(name, parameter[:-1])
+    if name == SIGMA.name and not parameter:
+        return SIGMA
+    if parameter or name not in _BY_NAME:
+        families = [f"{family}(...)" for family in FAMILIES]
+        raise unknown_name("activation", source, [*_BY_NAME, *families, SIGMA.name])
+    return _BY_NAME[name]
+
+
+def as_activations(source: Any, depth: int | None) -> tuple[Activation, tuple[Activation, ...] | None]:
+    """One activation for all hidden layers; or, for a sequence, the unspecified one and those of the layers 1 ... L-1."""
+    if not isinstance(source, list | tuple):
+        return activation(source), None
+    several = tuple(activation(item) for item in source)
+    if depth is None or len(several) != depth - 1:
+        raise InvalidArgument(
+            f"activation={[a.name for a in several]} has {len(several)} entries, but depth={depth}: give one, or one for "
+            "each hidden layer 1...L-1"
+        )
+    if len(set(several)) <= 1:
+        return (several[0] if several else SIGMA), None
+    return Activation(", ".join(a.name for a in several), None), several
+
+
+def check_slopes(activation: Activation) -> None:
+    """Raise for an unbounded slope at a kink, where sigma' is no square-integrable function."""
+    for kink in activation.kinks:
+        at = float(activation(kink).evalf())
+        if max(abs(float(activation(kink + h, 1).evalf())) for h in (-KINK_STEP, KINK_STEP)) > 1e4 * (1 + abs(at)):
+            raise NotIntegrable(
+                f"activation={activation.name!r} has an unbounded slope at z={kink}: <sigma'^2>, and with it the tangent kernel, "
+                "is infinite; allowed: functions with bounded slopes between their kinks and jumps"
+            )

@@ -1,0 +1,328 @@
+"""The subject: a network ensemble, as a frozen value that checks itself."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Any
+
+import sympy as sp
+
+from ..language import symbols
+from ..language.errors import InvalidInput, InvalidNetwork
+from ..language.symbols import z
+from ..layers.dense import Bias, Weights
+from ..layers.map import LayerMap
+from ..layers.skip import as_skips, check_widths, one_layer_skip
+from .activations import Activation, as_activations
+from .ensembles import Ensemble, as_ensembles
+from .parametrization import HYPERPARAMETERS as HYPERPARAMETERS
+from .parametrization import Choice, Parametrization, as_parametrization, choose, solve
+
+Value = float | tuple[float, ...] | None
+
+#: What the numbers of a network are; of all there is one, or one for each layer.
+_MEANING = {"C_W": "a variance", "C_b": "a variance", "W_std": "a standard deviation", "b_std": "a standard deviation"}
+_MEANING["gamma_0"] = "a strength of feature learning"
+
+
+@dataclass(frozen=True, init=False)
+class MLP:
+    r"""An ensemble of multilayer perceptrons at initialisation.
+
+    Equation
+        .. math::
+            z^{(1)}_{i;a} = b^{(1)}_i + \sum_{j=1}^{n_0} W^{(1)}_{ij} x_{j;a},\qquad
+            z^{(\ell+1)}_{i;a} = b^{(\ell+1)}_i + \sum_{j=1}^{n_\ell} W^{(\ell+1)}_{ij}\,\sigma(z^{(\ell)}_{j;a})
+            + \sum_{k\le\ell}\gamma_{\ell+1,k}\,z^{(k)}_{i;a},
+
+        with :math:`b_i\sim N(0,C_b)`, :math:`E[W_{ij}W_{kl}]=\delta_{ik}\delta_{jl}C_W/n_\ell`, and learning-rate tensor
+        :math:`\lambda_b` for biases, :math:`\lambda_W/n_\ell` for weights.
+    Shapes
+        ``depth`` L counts weight layers, z^(1) ... z^(L); ``width`` is one int or the L-1 hidden widths
+        n_1 ... n_(L-1); each hyperparameter is one number or L numbers, for the layers 1 ... L. ``weights`` is
+        "gaussian", "orthogonal" (Haar; orthonormal rows or columns), "uniform", "rademacher", "truncated_normal", an
+        ``independent(excess_kurtosis)``, or one of these for each layer. ``activation`` is one, or one for each hidden layer
+        1 ... L-1. ``residual`` is gamma from each hidden layer to the next (one number, or L-1 for the layers 2 ... L), or a
+        mapping ``{(k, l): gamma}`` of skips from layer k to layer l > k over any number of layers.
+        ``parametrization`` is "pdlt" (above; takes ``C_W``, ``C_b``, ``lambda_W``, ``lambda_b``), "ntk" (``W_std``, ``b_std``,
+        ``learning_rate``), "standard" (also ``features``, which is n_0), "mean_field", alias "mup" (also ``gamma_0``), or an
+        ``abc(a, b, c)``; C_W, C_b, lambda_W, lambda_b are then what it makes of these at the given widths.
+    Units
+        ``C_W``, ``C_b`` are variances, never standard deviations; ``C_W`` and ``lambda_W`` are of order one, the
+        1/n is added. ``lambda = 0`` freezes a layer. ``W_std``, ``b_std`` are standard deviations.
+    Valid
+        Everything that is not given stays symbolic. In "standard", "mean_field" and abc, the numbers depend on the width, and
+        tensors of the NTK grow with it; they are derived anew by ``at_width``.
+    Errors
+        ``InvalidNetwork`` for an impossible depth, width, variance or rate; ``UnknownName`` for an unknown activation, weight
+        ensemble or parametrization; ``InvalidArgument`` for a hyperparameter of another parametrization; ``NotIntegrable`` for an
+        activation without Gaussian averages.
+    Source
+        Roberts, Yaida & Hanin, The Principles of Deep Learning Theory (arXiv:2106.10165).
+    """
+
+    activation: Activation  #: that of all hidden layers; unspecified if they differ
+    activations: tuple[Activation, ...] | None  #: of the hidden layers 1 ... L-1, if they differ
+    depth: int | None
+    width: int | tuple[int, ...] | None
+    C_W: Value
+    C_b: Value
+    lambda_W: Value
+    lambda_b: Value
+    weights: Ensemble | tuple[Ensemble, ...]
+    output_width: int | None
+    residual: tuple[tuple[int, int, float], ...]  #: (from layer, to layer, gamma)
+    parametrization: Choice  #: with the hyperparameters that were given
+
+    def __init__(
+        self,
+        activation: Any = None,
+        *,
+        depth: int | None = None,
+        width: int | Sequence[int] | None = None,
+        C_W: float | Sequence[float] | None = None,
+        C_b: float | Sequence[float] | None = None,
+        lambda_W: float | Sequence[float] | None = None,
+        lambda_b: float | Sequence[float] | None = None,
+        weights: str | Ensemble | Sequence[str | Ensemble] = "gaussian",
+        output_width: int | None = None,
+        residual: float | Sequence[float] | Mapping[tuple[int, int], float] | None = None,
+        parametrization: str | Parametrization = "pdlt",
+        W_std: float | Sequence[float] | None = None,
+        b_std: float | Sequence[float] | None = None,
+        learning_rate: float | Sequence[float] | None = None,
+        gamma_0: float | None = None,
+        features: int | None = None,
+    ) -> None:
+        put = lambda name, value: object.__setattr__(self, name, value)  # noqa: E731  a frozen value sets itself once
+        put("depth", None if depth is None else _positive_int("depth", depth))
+        one, several = as_activations(activation, self.depth)
+        put("activation", one)
+        put("activations", several)
+        put("width", _widths(width, self.depth))
+        given = {"C_W": C_W, "C_b": C_b, "lambda_W": lambda_W, "lambda_b": lambda_b}
+        given |= {"W_std": W_std, "b_std": b_std, "learning_rate": learning_rate}
+        given = {name: _nonnegative(name, value, self.depth) for name, value in given.items()}
+        put("parametrization", choose(parametrization, given | _settings(gamma_0, features)))
+        for name, value in self.parametrization.numbers(self.depth, self.hidden_widths).items():
+            put(name, _nonnegative(name, value, self.depth))
+        put("weights", as_ensembles(weights, self.depth))
+        put("output_width", None if output_width is None else _positive_int("output_width", output_width))
+        put("residual", as_skips(residual, self.depth))
+        check_widths(self.residual, self.hidden_widths, self.output_width)
+
+    @property
+    def layer_map(self) -> LayerMap:
+        """The map from one layer to the next, as the sum of terms that the engine differentiates."""
+        kinds = self.weights if isinstance(self.weights, tuple) else (self.weights,)
+        crossed = -symbols.tau if any(w.crossed != 0 for w in kinds) else sp.Integer(0)
+        excess = symbols.kappa_4 if any(w.excess != 0 for w in kinds) else sp.Integer(0)
+        terms = (Bias(), Weights(crossed=crossed, excess=excess))
+        return LayerMap((*terms, *one_layer_skip(self.residual, self.depth or 1)))
+
+    @property
+    def layer_activations(self) -> tuple[Activation, ...]:
+        """The activations of the hidden layers 1 ... L-1."""
+        return self.activations or (self.activation,) * ((self.depth or 1) - 1)
+
+    @property
+    def distinct_activations(self) -> tuple[Activation, ...]:
+        """The activations that occur, each once."""
+        return tuple(dict.fromkeys(self.layer_activations)) or (self.activation,)
+
+    @property
+    def activation_names(self) -> str:
+        """Their names, by commas."""
+        return ", ".join(a.name for a in self.distinct_activations)
+
+    @property
+    def hidden_widths(self) -> tuple[int, ...] | None:
+        """The widths n_1 ... n_(L-1), when depth and width are given."""
+        if self.width is None or self.depth is None:
+            return None
+        return self.width if isinstance(self.width, tuple) else (self.width,) * (self.depth - 1)
+
+    def per_layer(self, name: str) -> tuple[float, ...]:
+        """The values of a hyperparameter in the layers 1 ... L; ``InvalidNetwork`` if it, or the depth, is not given."""
+        if self.depth is None:
+            raise InvalidNetwork(
+                "depth=None: a number can be computed only for a given depth; allowed: integers from 1"
+            )
+        value: Value = getattr(self, name)
+        if value is None:
+            needed = self.parametrization.missing(name, self.depth, self.hidden_widths)
+            raise InvalidNetwork(
+                f"{name}=None: a number can be computed only for a given {' and '.join(needed)}; allowed: reals from 0"
+            )
+        return value if isinstance(value, tuple) else (value,) * self.depth
+
+    @property
+    def ensembles(self) -> tuple[Ensemble, ...]:
+        """The weight ensembles of the layers 1 ... L."""
+        return self.weights if isinstance(self.weights, tuple) else (self.weights,) * (self.depth or 1)
+
+    def all_widths(self, features: int) -> tuple[int, ...]:
+        """n_0 ... n_L for inputs of that many features; widths not given count as n_0, an output width not given as n_(L-1)."""
+        given = self.parametrization.arguments.get("features", features)
+        if given != features:
+            raise InvalidInput(
+                f"X has {features} features, but the network was given features={given}; allowed: {given}"
+            )
+        hidden = self.hidden_widths or (features,) * ((self.depth or 1) - 1)
+        return (features, *hidden, self.output_width or (hidden or (features,))[-1])
+
+    def scales(self, features: int) -> tuple[dict[str, float], ...]:
+        r"""What the shapes and ensembles of the weights put into the recursions of the layers 1 ... L.
+
+        ``rho`` is n_l/n_(l-1) for the map to layer l+1 (1 for the first layer, below which there is none), ``tau`` and ``kappa_4``
+        are the fourth cumulants of its weights.
+        """
+        n = self.all_widths(features)
+        return tuple(
+            {
+                "rho": n[k] / n[k - 1] if k else 1.0,
+                "tau": w.tau(n[k], n[k + 1]),
+                "kappa_4": float(w.excess),
+            }
+            for k, w in enumerate(self.ensembles)
+        )
+
+    @property
+    def known(self) -> dict[sp.Symbol, sp.Expr]:
+        """The symbols of the recursions that this network fixes to one number for all layers."""
+        fixed = {
+            getattr(symbols, name): sp.nsimplify(value, rational=True)
+            for name in HYPERPARAMETERS
+            if isinstance(value := getattr(self, name), float)
+        }
+        if isinstance(self.weights, Ensemble) and self.weights.excess != 0:
+            fixed[symbols.kappa_4] = self.weights.excess
+        if isinstance(self.width, int):
+            fixed[symbols.rho] = sp.Integer(1)
+            if self.output_width in (None, self.width):
+                fixed[symbols.tau] = sp.Integer(1)
+        return fixed
+
+    def at_width(self, width: int | Sequence[int]) -> MLP:
+        """The same network at another width: the numbers that were given stay as they are."""
+        return self.with_(width=width)
+
+    def to(
+        self, parametrization: str | Parametrization, *, gamma_0: float | None = None, features: int | None = None
+    ) -> MLP:
+        """The same network in another parametrization; ``InvalidArgument`` says why if it has none there.
+
+        >>> MLP("relu", depth=3, C_W=2, C_b=0, lambda_W=1, lambda_b=0).to("ntk")
+        MLP('relu', depth=3, parametrization='ntk', W_std=sqrt(2), b_std=0.0, learning_rate=0.5)
+        """
+        row = as_parametrization(parametrization)
+        own = self.parametrization.arguments
+        kept = {k: own[k] for k in ("gamma_0", "features") if k in own and k in row.hyperparameters}
+        settings = kept | dict(choose(row, _settings(gamma_0, features)).given)
+        numbers = {name: self.per_layer(name) for name in HYPERPARAMETERS}
+        return self.with_(parametrization=row, **solve(row, numbers, self.hidden_widths, settings))
+
+    def with_(self, **changes: Any) -> MLP:
+        """A copy with some arguments changed.
+
+        A change of C_W, C_b, lambda_W or lambda_b takes the others as they are, and leaves any parametrization but "pdlt"; a
+        change of ``parametrization`` starts without hyperparameters (``to`` converts them).
+        """
+        fields = {f: getattr(self, f) for f in self.__dataclass_fields__}
+        numbers = {name: fields.pop(name) for name in HYPERPARAMETERS}
+        fields["residual"] = {(k, m): gamma for k, m, gamma in self.residual} or None
+        fields["activation"] = fields.pop("activations") or self.activation
+        del fields["parametrization"]
+        if "parametrization" not in changes:
+            fields |= numbers if numbers.keys() & changes else self.parametrization.arguments
+        return MLP(**(fields | changes))
+
+    def __repr__(self) -> str:
+        given = [repr([a.name for a in self.activations] if self.activations else self.activation.name)]
+        shown = {"depth": self.depth, "width": self.width, **self.parametrization.arguments}
+        shown |= {"output_width": self.output_width}
+        given += [f"{name}={value!r}" for name, value in shown.items() if value is not None]
+        if isinstance(self.weights, tuple) or not self.weights.gaussian:
+            given.append(f"weights={self.weights}")
+        if self.residual:
+            given.append(f"residual={ {(k, m): gamma for k, m, gamma in self.residual} }")
+        return f"MLP({', '.join(given)})"
+
+
+def _positive_int(name: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
+        raise InvalidNetwork(f"{name}={value!r} must be an integer, at least 1")
+    return int(value)
+
+
+def _widths(width: Any, depth: int | None) -> int | tuple[int, ...] | None:
+    if width is None or isinstance(width, Integral):
+        return None if width is None else _positive_int("width", width)
+    if isinstance(width, str) or not isinstance(width, Iterable):
+        raise InvalidNetwork(f"width={width!r} must be one positive integer or a sequence of depth-1 of them")
+    widths = tuple(_positive_int(f"width[{i}]", w) for i, w in enumerate(width))
+    if depth is None:
+        raise InvalidNetwork(f"width={widths} is a sequence, which needs depth= as well (depth={len(widths) + 1} fits)")
+    if len(widths) != depth - 1:
+        raise InvalidNetwork(
+            f"width={widths} has {len(widths)} entries, but depth={depth} has {depth - 1} hidden layers"
+        )
+    return widths
+
+
+def _nonnegative(name: str, value: Any, depth: int | None) -> Value:
+    if value is None:
+        return None
+    if getattr(value, "ndim", None) == 0:
+        value = value.item()
+    if isinstance(value, Real | sp.Expr) and not isinstance(value, bool):
+        return _one(name, value)
+    if isinstance(value, str | bool) or not isinstance(value, Iterable):
+        raise InvalidNetwork(f"{name}={value!r} must be a real number from 0, or a sequence of one for each layer")
+    values = tuple(_one(f"{name}[{i}]", v) for i, v in enumerate(value))
+    if depth is None or len(values) != depth:
+        raise InvalidNetwork(
+            f"{name}={values} has {len(values)} entries, but depth={depth}: give one for each layer 1...L"
+        )
+    return values
+
+
+def _one(name: str, value: Any) -> Any:
+    """The number; an expression stays exact, so that W_std = sqrt(2) means C_W = 2."""
+    try:
+        number = float(value)
+    except TypeError:
+        number = math.nan
+    if not math.isfinite(number) or number < 0:
+        kind = _MEANING.get(name.partition("[")[0], "a learning rate")
+        raise InvalidNetwork(f"{name}={value!r} is {kind}; allowed: finite real numbers from 0")
+    return value if isinstance(value, sp.Expr) else number
+
+
+def _settings(gamma_0: Any, features: Any) -> dict[str, Any]:
+    """Those of the hyperparameters without layers that are given."""
+    found: dict[str, Any] = {} if features is None else {"features": _positive_int("features", features)}
+    if gamma_0 is not None:
+        if isinstance(gamma_0, bool) or not isinstance(gamma_0, Real | sp.Expr) or not _one("gamma_0", gamma_0) > 0:
+            raise InvalidNetwork(f"gamma_0={gamma_0!r}; allowed: one finite real number above 0")
+        found["gamma_0"] = _one("gamma_0", gamma_0)
+    return found
+
+
+def kinked(net: MLP) -> bool:
+    """Whether an activation is a different formula on two sides of a point."""
+    return any(a.kinks for a in net.layer_activations)
+
+
+def smooth(net: MLP) -> bool:
+    """Whether no slope of an activation jumps, so that its second derivative is a function."""
+    for act in net.layer_activations:
+        slope = act.derivative(1)
+        for kink in act.kinks:
+            low, high = (float(slope.subs(z, kink + side * sp.Rational(1, 10**9))) for side in (-1, 1))
+            if abs(high - low) > 1e-6:
+                return False
+    return True

@@ -1,0 +1,1 @@
+"""Networks in training: the subject, losses, and the equations of the dynamical mean-field theory."""

@@ -1,0 +1,179 @@
+r"""Losses of one sample, and the errors :math:`\Delta_k=-\partial\ell/\partial f_k` that drive training."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import sympy as sp
+
+from ..language.errors import InvalidArgument, unknown_name
+
+#: What the text of a loss may hold.
+NAMES = (
+    "f",
+    "y",
+    "exp",
+    "log",
+    "sqrt",
+    "sin",
+    "cos",
+    "tanh",
+    "sinh",
+    "cosh",
+    "atan",
+    "erf",
+    "abs",
+    "Abs",
+    "Max",
+    "Min",
+    "sign",
+    "pi",
+    "E",
+)
+FORMULA = (
+    ast.Expression,
+    ast.BinOp,
+    ast.UnaryOp,
+    ast.Call,
+    ast.Name,
+    ast.Constant,
+    ast.operator,
+    ast.unaryop,
+    ast.expr_context,
+)
+
+#: Labels at which the two sides of a kink are compared, at this distance from it.
+LABELS, NEAR = (-1.3, -1.0, 0.0, 0.7, 1.0, 2.6), 1e-7
+
+#: Prediction and label of one output, in which a loss is written.
+f, y = sp.symbols("f y", real=True)
+
+Vector = tuple[sp.Expr, ...]
+
+
+@dataclass(frozen=True)
+class Loss:
+    r"""A loss :math:`\ell(f,y)` of one sample; the loss of a data set is the sum over its samples.
+
+    Equation
+        ``of(predictions, labels)`` is the loss of one sample with K outputs; ``errors`` are
+        :math:`\Delta_k=-\partial\ell/\partial f_k`.
+    Shapes
+        K symbols each.
+    Units
+        Those of the loss.
+    Valid
+        Once differentiable in the predictions.
+    Errors
+        ``InvalidArgument`` for a loss without derivative, or with other symbols than f and y.
+    Source
+        The definition of each loss.
+    """
+
+    name: str
+    of: Callable[[Vector, Vector], sp.Expr]
+    separate: bool = True  #: a sum over outputs of the same function of each
+    labels: sp.Set = sp.S.Reals  #: beyond which it has no minimum or no meaning
+
+    def value(self, outputs: int) -> tuple[sp.Expr, Vector, Vector]:
+        """The loss of K outputs as an expression, with its symbols for predictions and labels."""
+        if outputs == 1:
+            return self.of((f,), (y,)), (f,), (y,)
+        fs, ys = (sp.symbols(f"{n}_1:{outputs + 1}", real=True) for n in ("f", "y"))
+        return self.of(fs, ys), fs, ys
+
+    def errors(self, outputs: int) -> Vector:
+        """The negative derivatives by the predictions."""
+        value, predictions, _ = self.value(outputs)
+        return tuple(sp.simplify(-sp.diff(value, p)) for p in predictions)
+
+    def __repr__(self) -> str:
+        return repr(self.name)
+
+
+def _separate(expr: sp.Expr) -> Callable[[Vector, Vector], sp.Expr]:
+    """The sum over outputs of a loss of one."""
+    return lambda fs, ys: sp.Add(*(expr.subs({f: a, y: b}, simultaneous=True) for a, b in zip(fs, ys, strict=True)))
+
+
+def _cross_entropy(fs: Vector, ys: Vector) -> sp.Expr:
+    if len(fs) == 1:
+        return sp.log(1 + sp.exp(fs[0])) - ys[0] * fs[0]
+    return sp.log(sp.Add(*map(sp.exp, fs))) * sp.Add(*ys) - sp.Add(*(a * b for a, b in zip(fs, ys, strict=True)))
+
+
+LOSSES = {
+    "mse": Loss("mse", _separate((f - y) ** 2 / 2)),
+    "logistic": Loss("logistic", _separate(sp.log(1 + sp.exp(-y * f))), labels=sp.FiniteSet(-1, 1)),
+    "exponential": Loss("exponential", _separate(sp.exp(-y * f)), labels=sp.FiniteSet(-1, 1)),
+    "cross_entropy": Loss("cross_entropy", _cross_entropy, separate=False, labels=sp.Interval(0, 1)),
+}
+
+
+def as_loss(given: Any) -> Loss:
+    """A loss by name, or from an expression in ``losses.f`` and ``losses.y`` (or symbols of these names)."""
+    if isinstance(given, Loss):
+        return given
+    if isinstance(given, str) and given.isidentifier() and given not in ("f", "y"):
+        if given not in LOSSES:
+            raise unknown_name("loss", given, LOSSES)
+        return LOSSES[given]
+    try:
+        expr = sp.sympify(_plain(given) if isinstance(given, str) else given)
+    except (sp.SympifyError, TypeError, SyntaxError) as error:
+        raise InvalidArgument(f"loss={given!r} is no expression ({error}); allowed: {_allowed()}") from None
+    if not isinstance(expr, sp.Expr):
+        raise InvalidArgument(f"loss={given!r} is a {type(given).__name__}; allowed: {_allowed()}")
+    expr = expr.xreplace({s: {"f": f, "y": y}[s.name] for s in expr.free_symbols if s.name in ("f", "y")})
+    if not expr.free_symbols <= {f, y} or f not in expr.free_symbols:
+        raise InvalidArgument(f"loss={expr} is no function of f (prediction) and y (label); allowed: {_allowed()}")
+    if not _smooth(expr):
+        raise InvalidArgument(f"loss={expr} has no derivative by f everywhere; allowed: {_allowed()}")
+    return Loss(str(expr), _separate(expr))
+
+
+def _plain(text: str) -> str:
+    """The text, if it is a formula and nothing else: SymPy evaluates what it reads."""
+    try:
+        tree = ast.parse(text.replace("^", "**"), mode="eval")
+    except SyntaxError as error:
+        raise InvalidArgument(f"loss={text!r} is no expression ({error.msg}); allowed: {_allowed()}") from None
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and node.id not in NAMES:
+            raise InvalidArgument(
+                f"loss={text!r} is no function of f (prediction) and y (label): it holds {node.id!r}; allowed: {', '.join(NAMES)}"
+            )
+        if isinstance(node, ast.Constant) and not isinstance(node.value, int | float):
+            raise InvalidArgument(f"loss={text!r} is no expression: it holds {node.value!r}; allowed: {_allowed()}")
+        if not isinstance(node, FORMULA) or (isinstance(node, ast.Call) and not isinstance(node.func, ast.Name)):
+            raise InvalidArgument(f"loss={text!r} is no expression; allowed: {_allowed()}")
+    return text
+
+
+def _smooth(expr: sp.Expr) -> bool:
+    """Whether loss and slope go on where the cases of the loss meet."""
+    cases = sp.piecewise_fold(expr.rewrite(sp.Piecewise))
+    slope = sp.diff(cases, f)
+    if slope.has(sp.Derivative, sp.DiracDelta, sp.Subs):
+        return False
+    both = [sp.lambdify((f, y), e, "mpmath") for e in (cases, slope)]
+    for relation in cases.atoms(sp.core.relational.Relational):
+        for kink in sp.solve(relation.lhs - relation.rhs, f):
+            for label in LABELS:
+                at = complex(kink.subs(y, label))
+                if at.imag == 0 and any(_step(function, at.real, label) for function in both):
+                    return False
+    return True
+
+
+def _step(function: Callable[..., Any], at: float, label: float) -> bool:
+    """Whether a function of f jumps at a point."""
+    low, high = (complex(function(at + side * NEAR, label)) for side in (-1, 1))
+    return abs(high - low) > 1e3 * NEAR * (1 + abs(low))
+
+
+def _allowed() -> str:
+    return f"{', '.join(LOSSES)}, or an expression in f and y that is differentiable in f"

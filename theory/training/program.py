@@ -1,0 +1,169 @@
+r"""The training of a network as a program: forward pass, backward pass and update, as products with the weight matrices.
+
+Each statement is an equation for one neuron; a product :math:`W a` stands for the component :math:`\sum_jW_{ij}a_j` that this
+neuron receives. The backward pass and the update are derivatives of the forward statement, taken here; nothing of them is written
+down.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import sympy as sp
+
+from ..language.symbols import lambda_b, lambda_W
+from .fields import Activated, Memory, OrderParameter, Place, SiteField, ell, eta, gamma_0, last, width
+
+#: The outputs and samples of a statement, and of a sum over the past.
+HERE: Place = (("mu",), "t")
+HERE_OUT: Place = (("k", "mu"), "t")
+PAST: Place = (("alpha",), "s")
+PAST_OUT: Place = (("k'", "alpha"), "s")
+
+
+class Product(sp.Expr):
+    r"""The component of :math:`W^\ell(t)\,a`, or of :math:`W^{\ell\top}(t)\,a`; ``time=None`` is the matrix at initialisation.
+
+    :math:`W^\ell` maps layer :math:`\ell` to :math:`\ell+1`.
+    """
+
+    is_commutative = True
+    is_real = True
+    layer: sp.Expr
+    time: str | None
+    transposed: bool
+
+    def __new__(cls, vector: Any, layer: Any, time: str | None, *, transposed: bool = False) -> Any:
+        """The structure beside the vector is kept apart."""
+        obj = super().__new__(cls, vector)
+        obj.layer, obj.time, obj.transposed = sp.sympify(layer), time, transposed
+        return obj
+
+    @property
+    def vector(self) -> sp.Expr:
+        """What is multiplied."""
+        return self.args[0]
+
+    @property
+    def func(self) -> Any:
+        """Rebuilds with the same matrix."""
+        return lambda v: Product(v, self.layer, self.time, transposed=self.transposed)
+
+    def _hashable_content(self) -> tuple[Any, ...]:
+        return (*self.args, self.layer, self.time or "", self.transposed)  # what SymPy can put in order
+
+    def _sympystr(self, printer: Any) -> str:
+        when = "(0)" if self.time is None else f"({self.time})"
+        return f"(W[{self.layer}]{when}{'^T' if self.transposed else ''} {printer._print(self.vector)})"
+
+    def _latex(self, printer: Any) -> str:
+        top = r"\top" if self.transposed else ""
+        when = "(0)" if self.time is None else f"({self.time})"
+        return rf"\bigl[W^{{{printer._print(self.layer)}{top}}}{when}\, {printer._print(self.vector)}\bigr]"
+
+
+class Outer(sp.Expr):
+    r"""The matrix :math:`\frac1N\,b\,a^\top`, by its two vectors."""
+
+    is_commutative = True
+
+    def _sympystr(self, printer: Any) -> str:
+        b, a = self.args
+        return f"(1/N {printer._print(b)} {printer._print(a)}^T)"
+
+    def _latex(self, printer: Any) -> str:
+        b, a = self.args
+        return rf"\tfrac1N\, {printer._print(b)}\, {printer._print(a)}^\top"
+
+
+@dataclass(frozen=True)
+class Program:
+    """The statements of one training step, for a layer and the one above it."""
+
+    forward: sp.Eq  #: h of layer ell
+    signal: sp.Eq  #: what comes back to layer ell from above, z
+    gradient: sp.Eq  #: g of layer ell
+    weights: sp.Eq  #: W of layer ell, at time t
+    biases: sp.Eq  #: b of layer ell
+    output: sp.Eq  #: f
+
+
+def preactivation(layer: Any, place: Place = HERE) -> SiteField:
+    """The field h."""
+    return SiteField("h", layer, place[0][-1:], place[1])
+
+
+def activity(layer: Any, place: Place = HERE) -> sp.Expr:
+    r"""What a layer sends on: :math:`\phi(h)`."""
+    return Activated(preactivation(layer, place), 0)
+
+
+def gradient(layer: Any, place: Place = HERE_OUT) -> SiteField:
+    """The field g."""
+    return SiteField("g", layer, *place)
+
+
+def error(place: Place = PAST_OUT) -> OrderParameter:
+    r"""The error :math:`\Delta`."""
+    return OrderParameter("Delta", None, place)
+
+
+def program() -> Program:
+    r"""Forward pass; backward pass and update by the chain rule.
+
+    With :math:`g^\ell=\gamma_0N\,\partial f/\partial h^\ell` the chain rule gives :math:`g^\ell=\gamma_0N\,(\partial
+    h^{\ell+1}/\partial h^\ell)^\top \partial f/\partial h^{\ell+1}`, and the gradient of the loss is :math:`\partial\mathcal
+    L/\partial W=-\sum\Delta\,\partial f/\partial W =-\frac1{\gamma_0N}\sum\Delta\,g\,a^\top`, of which a step takes
+    :math:`-\gamma_0^2N^2\cdot\frac{\lambda_W}N`.
+    """
+    h = preactivation(ell)
+    forward = _forward(ell)
+    above = _forward(ell + 1)
+    (product,) = above.rhs.atoms(Product)
+    slope = product.vector.diff(h)
+    z = SiteField("z", ell, *HERE_OUT)
+    returned = Product(gradient(ell + 1), product.layer, product.time, transposed=True)
+    step = gamma_0 * eta * optimizer() * error()
+    sent = product.vector.xreplace({h: preactivation(ell, PAST)})
+    weights = sp.Eq(
+        sp.Symbol("W^ell(t)"),
+        initial() * sp.Symbol("W^ell(0)") + Memory(lambda_W * step, Outer(gradient(ell + 1, PAST_OUT), sent), PAST_OUT),
+        evaluate=False,
+    )
+    biases = sp.Eq(
+        SiteField("b", ell, (), "t"),
+        initial() * SiteField("b", ell, (), "0") + Memory(lambda_b * step, gradient(ell, PAST_OUT), PAST_OUT),
+        evaluate=False,
+    )
+    output = sp.Eq(
+        OrderParameter("f", None, HERE_OUT),
+        (Product(activity(last), last, "t") + SiteField("b", last + 1, (), "t")) / (gamma_0 * sp.sqrt(width)),
+        evaluate=False,
+    )
+    return Program(
+        forward,
+        sp.Eq(z, returned, evaluate=False),
+        sp.Eq(gradient(ell), slope * z, evaluate=False),
+        weights,
+        biases,
+        output,
+    )
+
+
+def _forward(layer: sp.Expr) -> sp.Eq:
+    return sp.Eq(
+        preactivation(layer),
+        Product(activity(layer - 1), layer - 1, "t") + SiteField("b", layer, (), "t"),
+        evaluate=False,
+    )
+
+
+def initial() -> OrderParameter:
+    """a(t): what is left of the initial parameters."""
+    return OrderParameter("a", None, ((), "t"))
+
+
+def optimizer() -> OrderParameter:
+    """m(t, s): how much of the step at time s is in the parameters at time t."""
+    return OrderParameter("m", None, ((), "t"), ((), "s"))

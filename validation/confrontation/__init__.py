@@ -1,0 +1,1 @@
+"""The confrontation of theory and measurement: extrapolation, verdict, report."""

@@ -1,0 +1,1 @@
+"""Networks at initialisation: estimators, simulation, validation, page."""

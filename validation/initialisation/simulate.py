@@ -1,0 +1,301 @@
+"""The verb ``simulate``: Monte Carlo over literal finite networks, on all cores, each number with its error."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterable, Mapping
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from ...numerics.runs.inputs import check_inputs
+from ...numerics.runs.progress import Progress
+from ...theory.language.errors import InvalidArgument, NotAvailable
+from ...theory.language.quantities import quantity
+from ...theory.networks.architecture import MLP
+from ..literal.derivatives import derivatives
+from ..literal.descendants import Descendants, doubles
+from ..literal.networks import LiteralNetworks, layer_widths
+from .estimators import CORRECTIONS, NEEDS_NTK, Plan, Record, estimate, missing
+
+Array = NDArray[np.float64]
+Sizes = NDArray[np.int64]
+
+#: Most groups; Student's t with 255 degrees of freedom is a Gaussian for most purposes.
+MAX_GROUPS = 256
+#: When networks are few: rather this many groups than full batches.
+MIN_GROUPS = 32
+#: What the means of all groups may take; FEWEST_GROUPS whatever it takes.
+MEANS_BYTES = 1 << 30
+FEWEST_GROUPS = 8
+#: Memory of one batch: large enough to make the interpreter's share small, small enough for the outer cache.
+BATCH_BYTES = 1 << 23
+MAX_BATCH = 64
+#: Networks that are held before they are reduced to means.
+MAX_RECORD = 512
+DEFAULT_NEURONS = 4
+
+
+@dataclass(frozen=True)
+class Task:
+    """All that a worker needs to know; what it returns does not depend on who asks."""
+
+    net: MLP
+    X: Array
+    plan: Plan
+    neurons: int
+    seeds: tuple[np.random.SeedSequence, ...]
+    sizes: tuple[int, ...]
+    batch: int
+
+
+def simulate(
+    net: MLP,
+    X: Any,
+    *,
+    networks: int = 1000,
+    seed: int = 0,
+    quantities: str | Iterable[str] | None = None,
+    neurons: int | None = None,
+    limits: Mapping[str, Any] | None = None,
+    workers: int | None = None,
+    progress: bool | None = None,
+) -> xr.Dataset:
+    r"""Measure the tensors of a finite network on many drawn networks.
+
+    Equation
+        With :math:`i\ne j` and :math:`n=n_{\ell-1}`, the fan-in of the layer:
+
+        .. math::
+            K_{ab}=E[z_{i;a}z_{i;b}],\quad \Theta_{ab}=E[H_{ii;ab}],\quad
+            V_{abcd}=n\,\mathrm{Cov}(z_{i;a}z_{i;b},z_{j;c}z_{j;d}),\quad
+            D_{abcd}=n\,\mathrm{Cov}(z_{i;a}z_{i;b},H_{jj;cd}),
+
+            F_{abcd}=n\,E[z_{i;a}z_{j;b}H_{ij;cd}],\quad
+            A_{abcd}=n\,\mathrm{Cov}(H_{ii;ab},H_{jj;cd}),\quad
+            B_{abcd}=n\,E[H_{ij;ab}H_{ij;cd}],
+
+            P_{abcd}=n\,E[\widehat{dH}_{ijj;abc}z_{i;d}],\quad Q_{abcd}=n\,E[\widehat{dH}_{iij;abc}z_{j;d}],\quad
+            R_{abcd}=n\,E[\widehat{dd_IH}_{iijj;abcd}],
+
+            S_{abcd}=n\,E[\widehat{dd_{II}H}_{iijj;abcd}],\quad T_{abcd}=n\,E[\widehat{dd_{II}H}_{ijij;abcd}],\quad
+            U_{abcd}=n\,E[\widehat{dd_{II}H}_{ijji;abcd}],
+
+            K1_{ab}=n\,(E[z_{i;a}z_{i;b}]-K^\infty_{ab}),\quad \Theta1_{ab}=n\,(E[H_{ii;ab}]-\Theta^\infty_{ab}),
+
+        where, summed over parameters with their learning rates,
+
+        .. math::
+            H_{ij}=\lambda_\mu\,\partial_\mu z_i\,\partial_\mu z_j,\quad
+            \widehat{dH}_{ijk}=\lambda_\mu\lambda_\nu\,\partial_\mu\partial_\nu z_i\,\partial_\mu z_j\,\partial_\nu z_k,\quad
+            \widehat{dd_IH}_{ijkl}=\lambda_\mu\lambda_\nu\lambda_\rho\,\partial^3_{\mu\nu\rho}z_i\,
+            \partial_\mu z_j\,\partial_\nu z_k\,\partial_\rho z_l,
+
+            \widehat{dd_{II}H}_{ijkl}=\lambda_\mu\lambda_\nu\lambda_\rho\,
+            \partial_\mu\partial_\nu z_i\,\partial_\mu\partial_\rho z_j\,\partial_\nu z_k\,\partial_\rho z_l.
+    Shapes
+        X (m, n_0); K, Theta, K1, Theta1 have dims (layer, a, b), the others (layer, a, b, c, d); ``<name>_stderr``
+        beside each. ``limits["K"]`` and ``limits["Theta"]`` (L, m, m) are the infinite-width values. The first z of dH
+        and of ddI is the one differentiated more than once; in ddII z_a and z_b are, along the gradients of z_c and z_d.
+    Units
+        Layer l is multiplied by n_(l-1), with n_0 the number of features. The numbers are those of the finite width:
+        they differ from the coefficients of the expansion by terms of order 1/width.
+    Valid
+        Any width; every estimate is unbiased. ``attrs["groups"]`` = G groups of networks gave the error: judge
+        (value - truth)/error with Student's t, G - 1 degrees of freedom. The same seed gives the same numbers for any
+        number of workers. ``neurons`` of each layer enter the quantities made of H (default: 4, if there are so many).
+        ``quantities=None`` measures all that the activations allow, and the corrections if there are ``limits``. P, Q, S,
+        T and U take sigma'' and R takes also sigma''': where these are not functions, in any hidden layer, they are left
+        out. With P to U a network takes two or three times as long for one input, five to eight times for two; without
+        them name the others.
+    Errors
+        ``InvalidInput``, ``InvalidNetwork``, ``InvalidArgument``, ``UnknownName`` for arguments outside what is
+        allowed; ``NotAvailable`` for quantities without an estimator, or of an activation without the derivatives they take.
+    Source
+        Roberts, Yaida & Hanin, The Principles of Deep Learning Theory (arXiv:2106.10165), for the definitions.
+    """
+    X = check_inputs(X)
+    for activation in net.distinct_activations:
+        derivatives(activation, 1)  # complains first about what the user most likely forgot
+    plan = Plan(_names(quantities, limits, net))
+    widths = layer_widths(net, X.shape[1])
+    N = _count("networks", networks, 2, "a standard error needs at least 2")
+    s = _neurons(neurons, widths, plan)
+    batch = _batch(net, widths, X.shape, s if plan.ntk else 0, plan)
+    sizes = _split(N, batch, len(widths) * len(X) ** 4 * len(plan.means))
+    seeds = np.random.SeedSequence(_count("seed", seed, 0)).spawn(len(sizes))
+    task = Task(net, X, plan, s, tuple(seeds), tuple(map(int, sizes)), batch)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    threads = cores if workers is None else _count("workers", workers, 1)
+    groups = _run(task, threads, Progress("simulate", N, progress, unit="networks"))
+    n = np.array((X.shape[1], *widths[:-1]), dtype=np.float64)
+    data = _dataset(plan, groups, sizes, n, {} if limits is None else limits)
+    return data.assign_attrs(_attributes(net, widths, N, int(seed), len(sizes), s))
+
+
+def _run(task: Task, threads: int, meter: Progress) -> dict[str, Array]:
+    """The means of all groups, stacked, from a pool of threads; NumPy works outside the interpreter's lock."""
+    stop, local = threading.Event(), threading.local()
+    with threadpool_limits(limits=1, user_api="blas"), meter, ThreadPoolExecutor(threads) as pool:
+        futures = [pool.submit(_group, task, g, local, stop, meter) for g in range(len(task.sizes))]
+        try:
+            pending = set(futures)
+            while pending:
+                done, pending = wait(pending, timeout=0.25, return_when=FIRST_EXCEPTION)
+                for future in done:
+                    future.result()
+        except BaseException:  # Ctrl-C too: let no batch start after it
+            stop.set()
+            pool.shutdown(cancel_futures=True)
+            raise
+    results = [future.result() for future in futures]
+    return {name: np.stack([means[name] for means in results]) for name in task.plan.means}
+
+
+def _group(task: Task, g: int, local: Any, stop: threading.Event, meter: Progress) -> dict[str, Array]:
+    """The means over group g, which has a random stream of its own."""
+    rng = np.random.Generator(np.random.SFC64(task.seeds[g]))
+    size, total = task.sizes[g], dict[str, Array]()
+    for held in _parts(size, MAX_RECORD):
+        batches = _parts(held, task.batch)
+        record = Record(_workspace(task, batches[0], local)[0], held, task.plan)
+        for batch in batches:
+            if stop.is_set():
+                return {}
+            nets, descendants = _workspace(task, batch, local)
+            nets.forward(rng)
+            if task.plan.ntk:
+                nets.backward()
+            record.add(nets, descendants.sums() if descendants else None)
+            meter.advance(batch)
+        for name, mean in record.means().items():
+            total[name] = total.get(name, 0.0) + mean * (held / size)
+    return total
+
+
+def _workspace(task: Task, batch: int, local: Any) -> tuple[LiteralNetworks, Descendants | None]:
+    """The calling thread's networks of that batch size; allocated once."""
+    store: dict[int, tuple[LiteralNetworks, Descendants | None]] = local.__dict__.setdefault("store", {})
+    if batch not in store:
+        neurons, names = task.neurons if task.plan.ntk else 0, task.plan.descendants
+        nets = LiteralNetworks(task.net, task.X, batch, neurons, probes=task.plan.probes)
+        store[batch] = nets, Descendants(nets, names) if names else None
+    return store[batch]
+
+
+def _batch(net: MLP, widths: tuple[int, ...], shape: tuple[int, ...], neurons: int, plan: Plan) -> int:
+    """How many networks at once: their weights, and the vectors of all layers that differentiation carries."""
+    m, features = shape
+    weights = sum(n * f for n, f in zip(widths, (features, *widths), strict=False))
+    carried = sum(depth * (neurons + m) * m * n for depth, n in enumerate(reversed(widths))) if neurons else 0
+    carried += doubles(net, widths, m, neurons) if plan.descendants else 0
+    return int(np.clip(BATCH_BYTES // (8 * (weights + carried)), 1, MAX_BATCH))
+
+
+def _split(networks: int, batch: int, numbers: int) -> Sizes:
+    """Sizes of the groups, as equal as can be: full batches, if that leaves enough groups for a standard error."""
+    groups = min(MAX_GROUPS, networks, max(MIN_GROUPS, -(-networks // batch)))
+    fitting = max(FEWEST_GROUPS, MEANS_BYTES // (8 * numbers))  # many inputs make large tensors
+    return np.array(_parts_of(networks, min(groups, fitting)), dtype=np.int64)
+
+
+def _parts(total: int, largest: int) -> list[int]:
+    """``total`` as the fewest nearly equal parts, none above ``largest``."""
+    return _parts_of(total, -(-total // largest))
+
+
+def _parts_of(total: int, count: int) -> list[int]:
+    return [total // count + (i < total % count) for i in range(count)]
+
+
+def _dataset(
+    plan: Plan, groups: dict[str, Array], sizes: Sizes, prefactor: Array, limits: Mapping[str, Any]
+) -> xr.Dataset:
+    variables: dict[str, Any] = {}
+    for name in plan.names:
+        source = CORRECTIONS.get(name, name)
+        value, error = estimate(source, groups, sizes, prefactor)
+        if name in CORRECTIONS:
+            n = prefactor[:, None, None]
+            value, error = n * (value - _limit(limits, source, value.shape)), n * error
+        dims = ("layer", *"abcd"[: value.ndim - 1])
+        meaning = quantity(name).meaning
+        variables[name] = (dims, value, {"long_name": meaning})
+        variables[f"{name}_stderr"] = (dims, error, {"long_name": f"standard error of {name}"})
+    return xr.Dataset(variables, coords={"layer": np.arange(1, len(prefactor) + 1)})
+
+
+def _attributes(net: MLP, widths: tuple[int, ...], N: int, seed: int, groups: int, neurons: int) -> dict[str, Any]:
+    """Attributes that netCDF can store: numbers, strings and lists that are not empty."""
+    attrs = {"networks": N, "seed": seed, "groups": groups, "neurons": neurons, "activation": net.activation_names}
+    attrs |= {"depth": len(widths), "output_width": widths[-1], "weights": str(net.weights)}
+    attrs |= {"residual": str({(low, high): gamma for low, high, gamma in net.residual})} if net.residual else {}
+    attrs |= {name: list(net.per_layer(name)) for name in ("C_W", "C_b", "lambda_W", "lambda_b")}
+    return attrs | ({"width": list(widths[:-1])} if len(widths) > 1 else {})
+
+
+def _names(quantities: str | Iterable[str] | None, limits: Mapping[str, Any] | None, net: MLP) -> tuple[str, ...]:
+    reasons = {(name, a): missing(name, a) for name in NEEDS_NTK for a in net.layer_activations}
+    lost = {name: (a.name, reason) for (name, a), reason in reasons.items() if reason is not None}
+    available = [name for name in NEEDS_NTK if name not in lost]
+    if quantities is None:
+        return tuple(name for name in available if name not in CORRECTIONS or limits is not None)
+    listed = (quantities,) if isinstance(quantities, str) else tuple(quantities)
+    names = tuple(dict.fromkeys(quantity(name).name for name in listed))
+    if not names:
+        raise InvalidArgument(
+            f"quantities={quantities!r} is empty; allowed: any of {', '.join(NEEDS_NTK)}, or None for all"
+        )
+    for name in names:
+        if name not in NEEDS_NTK:
+            raise NotAvailable(f"quantities: {name} has no estimator in this version; allowed: {', '.join(NEEDS_NTK)}")
+        if name in lost:
+            activation, reason = lost[name]
+            raise NotAvailable(
+                f"quantities: {name} cannot be measured for {activation!r}, as {reason}; available: {', '.join(available)}"
+            )
+        if name in CORRECTIONS and limits is None:
+            raise InvalidArgument(
+                f"quantities: {name} is measured from its infinite-width value; pass limits= with "
+                f"{CORRECTIONS[name]!r} of shape (L, m, m)"
+            )
+    return names
+
+
+def _limit(limits: Mapping[str, Any], name: str, shape: tuple[int, ...]) -> Array:
+    if name not in limits:
+        raise InvalidArgument(f"limits has no {name!r}; {name}1 needs it, with shape {shape}")
+    value = np.asarray(limits[name], dtype=np.float64)
+    if value.shape != shape:
+        raise InvalidArgument(f"limits[{name!r}] has shape {value.shape}; allowed: (layer, a, b) = {shape}")
+    return value
+
+
+def _count(name: str, value: Any, least: int, why: str = "") -> int:
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+        raise InvalidArgument(f"{name}={value!r}: {why or 'it must be an integer'}; allowed: integers from {least}")
+    return int(value)
+
+
+def _neurons(neurons: int | None, widths: tuple[int, ...], plan: Plan) -> int:
+    """The number of neurons in each layer whose gradients are taken; pairs of different neurons need two."""
+    least = 1 if set(plan.means) <= {"K", "Theta"} else 2
+    narrowest = min(widths)
+    if narrowest < least:
+        raise InvalidArgument(
+            f"a layer has {narrowest} neuron (widths {list(widths)}), but {', '.join(plan.names)} compare different "
+            f"neurons of a layer; allowed: widths, output_width included, from {least}"
+        )
+    s = min(DEFAULT_NEURONS, narrowest) if neurons is None else _count("neurons", neurons, least)
+    if s > narrowest:
+        raise InvalidArgument(
+            f"neurons={neurons!r}: the narrowest layer has {narrowest}; allowed: {least} to {narrowest}"
+        )
+    return s

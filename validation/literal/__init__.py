@@ -1,0 +1,1 @@
+"""Literal finite systems: drawn, multiplied, differentiated, trained."""

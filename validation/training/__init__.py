@@ -1,0 +1,1 @@
+"""Networks in training: simulation, validation, page."""
