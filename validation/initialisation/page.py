@@ -114,7 +114,7 @@ def _write(path: str | Path, text: str) -> Path:
 def _template() -> jinja2.Template:
     # StrictUndefined: a name that the page does not get is an error, never a gap in a report.
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        loader=jinja2.FileSystemLoader(Path(__file__).parents[1] / "reports"),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,

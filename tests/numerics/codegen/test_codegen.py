@@ -187,8 +187,8 @@ def test_same_derivation_gives_the_same_text():
     derivations = system("gelu").derivations
     assert codegen.write(derivations) == codegen.write(derivations)
     script = (
-        "from widthwise.numerics.codegen import compile\nfrom widthwise.theory.architecture import MLP\n"
-        "from widthwise.theory.derivation import derive\nprint(compile(derive(MLP('gelu'), 'V')).source, end='')"
+        "from widthwise.numerics.codegen.modules import compile\nfrom widthwise.theory.networks.architecture import MLP\n"
+        "from widthwise.theory.initialisation.derivation import derive\nprint(compile(derive(MLP('gelu'), 'V')).source, end='')"
     )
     texts = {
         subprocess.run(
