@@ -22,7 +22,7 @@ from threadpoolctl import threadpool_limits
 
 import widthwise as ww
 from widthwise.numerics.kernels.pairs import pair_map
-from widthwise.theory.language.jets import Entry
+from widthwise.theory.language.quantities import Entry
 
 DEPTH = 4
 C_W, C_b, lambda_W, lambda_b = 2.0, 0.1, 1.0, 0.5

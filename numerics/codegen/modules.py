@@ -24,7 +24,8 @@ from ...theory.averages.gaussian import Average
 from ...theory.averages.regularity import prepared
 from ...theory.initialisation.derivation import Derivation, System
 from ...theory.language.errors import InvalidArgument
-from ...theory.language.jets import Entry, Overlap
+from ...theory.language.jets import Overlap
+from ...theory.language.quantities import Entry
 from .averages import AXES, Table, sites_of, table
 from .printing import Text, assignments
 from .targets import NODES, TARGETS, Target, nodes_of, rendered, target_of

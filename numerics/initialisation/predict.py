@@ -14,7 +14,7 @@ from ...theory.averages.regularity import prepared
 from ...theory.initialisation.dependencies import closure, names_of_order
 from ...theory.initialisation.derivation import System, derive_layer, labels_for
 from ...theory.language.errors import AccuracyWarning, ExpansionWarning, InvalidArgument, NotAvailable, NotConverged
-from ...theory.language.quantities import QUANTITIES, Kind, quantity
+from ...theory.language.quantities import TENSORS, Kind, quantity
 from ...theory.layers.map import LayerMap
 from ...theory.meanfield.expansion import not_derived
 from ...theory.networks.activations import Activation
@@ -145,7 +145,7 @@ def _names(net: MLP, single: bool, quantities: str | Sequence[str] | None, order
         kinds = (Kind.MEAN, Kind.COVARIANCE) if single and not net.activations else (Kind.MEAN,)
         known = tuple(name for name in known if quantity(name).kind in kinds)
     single = single and not net.residual  # skips couple the layers of one input as if they were several inputs
-    finite = tuple(q.name for q in QUANTITIES if q.name in known and _missing(plain, q.name, single) is None)
+    finite = tuple(q.name for q in TENSORS.values() if q.name in known and _missing(plain, q.name, single) is None)
     if quantities is None:
         return finite
     if not isinstance(quantities, str | Iterable):

@@ -34,8 +34,8 @@ from ...theory.averages.gaussian import expectation
 from ...theory.initialisation.derivation import Derivation, System
 from ...theory.language import symbols
 from ...theory.language.errors import NotAvailable
-from ...theory.language.jets import Entry, Jet
-from ...theory.language.quantities import Kind, Pair, Quantity, lookup, quantity
+from ...theory.language.jets import Jet
+from ...theory.language.quantities import Entry, Kind, Pair, Quantity, lookup, quantity
 from ...theory.layers.dense import Bias, Weights
 from ...theory.layers.map import LayerMap
 from ...theory.meanfield.expansion import Recursion

@@ -19,7 +19,8 @@ from ...theory.averages.gaussian import Average
 from ...theory.initialisation.derivation import System, derive
 from ...theory.language import symbols
 from ...theory.language.errors import InvalidArgument, NotIntegrable
-from ...theory.language.jets import Entry, Jet, Overlap
+from ...theory.language.jets import Jet, Overlap
+from ...theory.language.quantities import Entry
 from ...theory.language.symbols import z
 from ...theory.networks.activations import Activation
 from ...theory.networks.architecture import HYPERPARAMETERS, MLP

@@ -18,7 +18,8 @@ import sympy as sp
 from sympy.polys.orderings import lex
 from sympy.polys.rings import PolyElement, PolyRing
 
-from ..language.jets import Entry, Jet, Sigma
+from ..language.jets import Jet, Sigma
+from ..language.quantities import Entry
 from ..language.symbols import z
 from ..networks.activations import Activation
 from .elementary import ONE, NoRule, Terms, multiply, read

@@ -16,8 +16,7 @@ from typing import Any
 
 import sympy as sp
 
-from ..language.jets import Entry
-from ..language.quantities import quantity
+from ..language.quantities import Entry, quantity
 from ..language.symbols import Atom
 from .elementary import NoRule
 

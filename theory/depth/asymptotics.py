@@ -30,8 +30,7 @@ from ..initialisation.derivation import Derivation, derive_layer
 from ..initialisation.layer_maps import residual
 from ..language import symbols
 from ..language.errors import InvalidArgument, NotAvailable
-from ..language.jets import Entry
-from ..language.quantities import QUANTITIES, quantity
+from ..language.quantities import TENSORS, Entry, quantity
 from ..layers.map import LayerMap
 from ..networks.architecture import HYPERPARAMETERS, MLP
 from . import memory as skips
@@ -83,7 +82,7 @@ def asymptotics(
     layer = layer or _residual(net)
     where = _point(net, point)
     memory = layer if layer is not None and skips.remembers(net.activation, layer) else None
-    known = skips.KNOWN[where] if memory else {row.name for row in QUANTITIES}
+    known = skips.KNOWN[where] if memory else {row.name for row in TENSORS.values()}
     wanted = tuple(n for n in _available(net, layer) if n in known) if names is None else _listed(names)
     if beyond := sorted(set(wanted) - known):
         raise NotAvailable(skips.forgotten(beyond, where))
@@ -98,7 +97,7 @@ def asymptotics(
     if memory:
         weight = critical_weight(net, laws)
         found = {name: skips.with_memory(law, where, memory, net.activation, weight) for name, law in found.items()}
-    ordered = [row.name for row in QUANTITIES if row.name in wanted]
+    ordered = [row.name for row in TENSORS.values() if row.name in wanted]
     return DepthLaws(net, where, tuple(found[name] for name in ordered), definitions)
 
 

@@ -12,7 +12,8 @@ from ..averages.gaussian import Average
 from ..averages.taylor import ROOT, taylor
 from ..initialisation.derivation import derive
 from ..language.errors import NotAvailable
-from ..language.jets import Entry, Jet
+from ..language.jets import Jet
+from ..language.quantities import Entry
 from ..language.symbols import C_W, C_b
 from ..layers.map import LayerMap
 from ..meanfield.system import MeanFieldSystem

@@ -9,8 +9,7 @@ from enum import StrEnum
 import sympy as sp
 
 from ..language import latex
-from ..language.jets import Entry
-from ..language.quantities import quantity
+from ..language.quantities import Entry, quantity
 from ..networks.architecture import MLP
 
 #: The layer number.

@@ -13,7 +13,8 @@ import sympy as sp
 from ..averages.gaussian import Average
 from ..initialisation.derivation import Derivation
 from ..language.errors import NotAvailable
-from ..language.jets import Entry, Overlap
+from ..language.jets import Overlap
+from ..language.quantities import Entry
 from ..language.symbols import C_W, C_b
 from ..meanfield.expansion import Recursion
 from .depthlaw import ell, kernel

@@ -23,8 +23,8 @@ import sympy as sp
 from ..averages.closed_forms import specialize
 from ..averages.gaussian import expectation
 from ..initialisation.layer_maps import strength
-from ..language.jets import Entry, Jet
-from ..language.quantities import QUANTITIES, Kind
+from ..language.jets import Jet
+from ..language.quantities import TENSORS, Entry, Kind
 from ..language.symbols import C_W, tau
 from ..layers.map import LayerMap
 from ..layers.skip import Skip
@@ -36,7 +36,7 @@ from .depthlaw import DepthLaw, Point, ell, kernel
 DISTANCE = sp.Symbol("d", integer=True, positive=True)
 #: Exact in any residual network.
 _MEANS = {"K", "Theta"}
-_FIRST_ORDER = {row.name for row in QUANTITIES if row.kind is Kind.COVARIANCE}
+_FIRST_ORDER = {row.name for row in TENSORS.values() if row.kind is Kind.COVARIANCE}
 #: The quantities whose depth laws are known where neurons remember. Near K = 0 the recursion of one layer gives the leading term
 #: of all of them but U, to which sigma'' of different layers contributes alike (compared with ``predict`` in the tests).
 KNOWN = {
@@ -54,7 +54,7 @@ def remembers(activation: Activation, layer: LayerMap) -> bool:
 
 def forgotten(names: Iterable[str], point: Point) -> str:
     """Why there is no depth law."""
-    allowed = [row.name for row in QUANTITIES if row.name in KNOWN[point]]
+    allowed = [row.name for row in TENSORS.values() if row.name in KNOWN[point]]
     laws = "" if point is Point.FINITE else ", ".join(allowed) + ", or "
     return (
         f"{', '.join(names)}: a neuron with a skip connection remembers all layers below, and the recursion of one layer does "

@@ -15,7 +15,7 @@ from ..averages.gaussian import Average
 from ..averages.taylor import ROOT, Moments, Taylor
 from ..initialisation.derivation import Derivation
 from ..language.errors import NotAvailable
-from ..language.jets import Entry
+from ..language.quantities import Entry
 from ..language.symbols import C_W, C_b, lambda_b, lambda_W
 from ..meanfield.expansion import Recursion
 from .depthlaw import SHIFT, amplitude

@@ -7,8 +7,7 @@ from graphlib import TopologicalSorter
 
 from ..averages.gaussian import Average
 from ..language.errors import InvalidArgument, NotAvailable
-from ..language.jets import Entry
-from ..language.quantities import QUANTITIES, Kind, Quantity, quantity
+from ..language.quantities import TENSORS, Entry, Kind, Quantity, quantity
 from ..layers.map import LayerMap
 from ..meanfield.expansion import Recursion, not_derived, recursion
 from ..meanfield.system import MeanFieldSystem
@@ -33,16 +32,20 @@ def names_of_order(layer: LayerMap, order: int) -> tuple[str, ...]:
     """The names of the closed system up to an order in 1/n; ``NotAvailable`` where nothing of that order is derived."""
     names = dependency_order(layer, check_order(order))
     if not any(quantity(name).order == order for name in names):
-        row = next(row for row in QUANTITIES if row.order == order)
+        row = next(row for row in TENSORS.values() if row.order == order)
         raise NotAvailable(f"order={order}: {not_derived(layer, row)}")
     return names
 
 
-@lru_cache(maxsize=64)
 def dependency_order(layer: LayerMap, order: int = 1) -> tuple[str, ...]:
     """The names of the closed system up to an order in 1/n, each after those of the layer below that it needs."""
+    return _dependency_order(layer, order, TENSORS.version)
+
+
+@lru_cache(maxsize=64)
+def _dependency_order(layer: LayerMap, order: int, version: int) -> tuple[str, ...]:
     graph = {}
-    for row in QUANTITIES:
+    for row in TENSORS.values():
         if row.order <= order and (layer.excess or row.kind is not Kind.LOCAL) and not_derived(layer, row) is None:
             graph[row.name] = (_needs(layer, row) | {"K"}) - {row.name}
     return tuple(TopologicalSorter(graph).static_order())

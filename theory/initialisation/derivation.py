@@ -16,8 +16,8 @@ from ..averages.closed_forms import specialize
 from ..averages.gaussian import Average
 from ..language import latex
 from ..language.errors import InvalidArgument
-from ..language.jets import Entry, Jet, Overlap, Sigma
-from ..language.quantities import QUANTITIES, Kind, Quantity, quantity
+from ..language.jets import Jet, Overlap, Sigma
+from ..language.quantities import TENSORS, Entry, Kind, Quantity, quantity
 from ..language.steps import Step
 from ..layers.map import LayerMap
 from ..meanfield.expansion import Recursion
@@ -76,8 +76,8 @@ class Derivation:
         """The quantities of the layer below that enter, K included whenever an average is taken."""
         right = self.recursion.right
         names = {e.name for e in right.atoms(Entry)} | ({"K"} if right.has(Average) else set())
-        return tuple(q.name for q in QUANTITIES if q.name in names) + tuple(
-            sorted(names - {q.name for q in QUANTITIES})
+        return tuple(q.name for q in TENSORS.values() if q.name in names) + tuple(
+            sorted(names - {q.name for q in TENSORS.values()})
         )
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import sympy as sp
 
@@ -89,35 +89,3 @@ class Overlap(Atom):
         xs = [f"x_{{{label_latex(a)}}}" if a else "x" for a in self.labels]
         product = r" \cdot ".join(xs)
         return rf"\frac{{{product}}}{{n_0}}"
-
-
-class Entry(Atom):
-    r"""An entry of a tensor: ``Entry("V", ("a","b","c","d"))`` is :math:`V_{(ab)(cd)}` of the layer below.
-
-    ``shift=1`` is the layer that is being computed. Labels are in the order of the array axes; ``quantities`` says
-    how they are grouped in print.
-    """
-
-    name: str
-    labels: tuple[str, ...]
-    shift: int
-    #: LaTeX head and the order and grouping of the labels in print; filled from the table of quantities.
-    styles: ClassVar[dict[str, tuple[str, str]]] = {}
-
-    def __new__(cls, name: str, labels: tuple[str, ...], shift: int = 0) -> Entry:
-        """Structure first: equal structures are equal atoms."""
-        obj: Entry = super().__new__(cls)
-        obj.name, obj.labels, obj.shift = name, tuple(labels), shift
-        obj.structure = (name, obj.labels, shift)
-        return obj
-
-    def _plain(self) -> str:
-        index = f"[{','.join(self.labels)}]" if any(self.labels) else ""
-        return f"{self.name}{chr(39) * self.shift}{index}"
-
-    def _latex(self, printer: Any) -> str:
-        head, pattern = self.styles.get(self.name, (self.name, "0123456789"[: len(self.labels)]))
-        layer = r"(\ell+1)" if self.shift else r"(\ell)"
-        head = head.replace("LAYER", layer) if "LAYER" in head else rf"{head}^{{{layer}}}"
-        index = "".join(label_latex(self.labels[int(c)]) + " " if c.isdigit() else c for c in pattern).strip()
-        return rf"{head}_{{{index}}}" if any(self.labels) else head

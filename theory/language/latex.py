@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 import sympy as sp
 from sympy.printing.latex import LatexPrinter
 
-from .jets import Entry
+from .quantities import Entry
 from .symbols import SYMBOL_NAMES
 
 #: About as many letters as fit a line of a one-column paper.

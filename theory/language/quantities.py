@@ -1,4 +1,4 @@
-r"""The dictionary: PDLT's names for cumulants of jets of different neurons.
+r"""The observables of networks at initialisation: PDLT's names for cumulants of jets of different neurons.
 
 A pair :math:`q_A` is the covariance of two jets of one neuron given the layer below. Each quantity is a mean of a pair
 or :math:`n` times a covariance of two pairs, and that is all the engine needs to derive its recursion. A new tensor is a new row.
@@ -6,13 +6,54 @@ or :math:`n` times a covariance of two pairs, and that is all the engine needs t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cache
+from functools import lru_cache
 from itertools import permutations
+from typing import Any
 
-from .errors import InvalidArgument, unknown_name
-from .jets import Entry, Jet
+from sympy.printing.precedence import PRECEDENCE, PRECEDENCE_TRADITIONAL
+
+from .errors import InvalidArgument
+from .jets import Jet
+from .observables import Permutation, Table
+from .symbols import Atom, label_latex
+
+# In LaTeX an entry has a superscript of its own: its powers take brackets.
+PRECEDENCE_TRADITIONAL["Entry"] = PRECEDENCE["Mul"]
+
+
+class Entry(Atom):
+    r"""An entry of a tensor: ``Entry("V", ("a","b","c","d"))`` is :math:`V_{(ab)(cd)}` of the layer below.
+
+    ``shift=1`` is the layer that is being computed. Labels are in the order of the array axes; ``quantities`` says
+    how they are grouped in print.
+    """
+
+    name: str
+    labels: tuple[str, ...]
+    shift: int
+
+    def __new__(cls, name: str, labels: tuple[str, ...], shift: int = 0) -> Entry:
+        """Structure first: equal structures are equal atoms."""
+        obj: Entry = super().__new__(cls)
+        obj.name, obj.labels, obj.shift = name, tuple(labels), shift
+        obj.structure = (name, obj.labels, shift)
+        return obj
+
+    def _plain(self) -> str:
+        index = f"[{','.join(self.labels)}]" if any(self.labels) else ""
+        return f"{self.name}{chr(39) * self.shift}{index}"
+
+    def _latex(self, printer: Any) -> str:
+        # The letter and the grouping of the labels are those of the table; a name that is in none prints as it is.
+        row = TENSORS.get(self.name)
+        head, pattern = (row.latex, row.print_order) if row else (self.name, "0123456789"[: len(self.labels)])
+        layer = r"(\ell+1)" if self.shift else r"(\ell)"
+        head = head.replace("LAYER", layer) if "LAYER" in head else rf"{head}^{{{layer}}}"
+        index = "".join(label_latex(self.labels[int(c)]) + " " if c.isdigit() else c for c in pattern).strip()
+        return rf"{head}_{{{index}}}" if any(self.labels) else head
 
 
 class Kind(StrEnum):
@@ -25,6 +66,8 @@ class Kind(StrEnum):
     LOCAL = "local"  #: n times the joint cumulant of four jets of one and the same neuron, beyond what the pairs give
 
 
+#: The axes of the samples of a correlator.
+AXES = tuple("abcdefgh")
 #: A jet of a pattern: the set of directions as a string, and the array axis of its sample.
 Slot = tuple[str, int]
 PairPattern = tuple[Slot, ...]
@@ -52,6 +95,29 @@ class Quantity:
         return {1: Kind.MEAN, 2: Kind.COVARIANCE}.get(len(self.pairs), Kind.CUMULANT)
 
     @property
+    def dims(self) -> tuple[str, ...]:
+        """The layer, and a sample for each slot, in the order of the correlator."""
+        return ("layer", *AXES[: self.rank])
+
+    @property
+    def symmetries(self) -> tuple[Permutation, ...]:
+        """The permutations of axes that only rename neurons and directions; the layer stays."""
+        return tuple((0, *(i + 1 for i in p)) for p in _symmetries(self.pairs))
+
+    @property
+    def slope_of(self) -> str | None:
+        """None: corrections to means are measured from their limits, network by network."""
+        return None
+
+    def scale(self, largest: Mapping[str, float]) -> float:
+        """The size of the products of kernels that a cumulant is a difference of: K for z, Theta for d_r z."""
+        size = 1.0
+        for pair in self.pairs:
+            for directions, _ in pair:
+                size *= largest.get("Theta" if directions else "K", 0.0) ** 0.5
+        return size
+
+    @property
     def rank(self) -> int:
         """The number of sample indices."""
         return sum(map(len, self.pairs))
@@ -67,7 +133,7 @@ class Quantity:
 
     def entry(self, labels: tuple[str, ...], shift: int = 0) -> Entry:
         """The symbol of this tensor entry, its labels brought to canonical order by the tensor's symmetries."""
-        canonical = min(tuple(labels[i] for i in p) for p in symmetries(self.name))
+        canonical = min(tuple(labels[i] for i in p) for p in _symmetries(self.pairs))
         return Entry(self.name, canonical, shift)
 
 
@@ -128,38 +194,71 @@ QUANTITIES: tuple[Quantity, ...] = (
     Quantity("V8", (_K, _K2, _K3, _K4), r"\mathcal{W}", "(01)(23)(45)(67)", "connected eight-point function of preactivations"),
 )  # fmt: skip
 
-BY_NAME = {q.name: q for q in QUANTITIES}
 
+class Tensors(Table[Quantity]):
+    """The dictionary, which finds a cumulant's name too."""
 
-def register(rows: tuple[Quantity, ...]) -> None:
-    """Make rows known to the engine and to the printer."""
-    for q in rows:
-        BY_NAME[q.name] = q
-        Entry.styles[q.name] = (q.latex, q.print_order)
+    def _check_symmetries(self, row: Quantity) -> None:
+        """Nothing: they follow from the pattern, as a group."""
 
+    def _check(self, row: Quantity) -> None:
+        super()._check(row)
+        axes = sorted(axis for pair in row.pairs for _, axis in pair)
+        if axes != list(range(row.rank)):
+            raise InvalidArgument(
+                f"quantity {row.name!r}: pairs={row.pairs}; allowed: each axis 0 ... {row.rank - 1} once"
+            )
+        if sorted(c for c in row.print_order if c.isdigit()) != [str(i) for i in axes]:
+            raise InvalidArgument(
+                f"quantity {row.name!r}: print_order={row.print_order!r}; allowed: each of the digits 0 ... {row.rank - 1} once, "
+                "with brackets"
+            )
+        counts = [sum(r.count(d) for pair in row.pairs for r, _ in pair) for d in "rstuvw"]
+        if any(n % 2 for n in counts):
+            raise InvalidArgument(
+                f"quantity {row.name!r}: pairs={row.pairs} hold a direction an odd number of times, so that it vanishes; "
+                "allowed: each direction in an even number of jets"
+            )
+        for other in self.values():
+            if other.name != row.name and other.correction == row.correction and _same(other.pairs, row.pairs):
+                raise InvalidArgument(
+                    f"quantity {row.name!r} is {other.name} with its axes in another order; allowed: a new cumulant"
+                )
 
-register(QUANTITIES)
+    def find(self, pattern: tuple[PairPattern, ...], correction: int) -> tuple[Quantity, Permutation] | None:
+        """The quantity with this pattern, and which slot of the pattern is on which of its axes."""
+        return _row_of(self, self.version, pattern, correction)
 
 
 def quantity(name: str) -> Quantity:
     """The row called ``name``; ``UnknownName`` with the nearest names if there is none."""
-    if not isinstance(name, str):
-        raise InvalidArgument(f"quantity={name!r} is a {type(name).__name__}; allowed: one of {', '.join(BY_NAME)}")
-    if name not in BY_NAME:
-        raise unknown_name("quantity", name, BY_NAME)
-    return BY_NAME[name]
+    return TENSORS[name]
 
 
-@cache
-def symmetries(name: str) -> tuple[tuple[int, ...], ...]:
-    """The permutations of axes that leave the tensor unchanged: those that only rename neurons and directions."""
-    q = BY_NAME[name]
-    reference = canonical_pattern(tuple(tuple(pair) for pair in q.pairs))
+def symmetries(name: str) -> tuple[Permutation, ...]:
+    """The permutations of sample axes that leave the tensor unchanged: those that only rename neurons and directions."""
+    return _symmetries(TENSORS[name].pairs)
+
+
+@lru_cache(maxsize=256)
+def _symmetries(pairs: tuple[PairPattern, ...]) -> tuple[Permutation, ...]:
+    reference = canonical_pattern(tuple(tuple(pair) for pair in pairs))
     return tuple(
         p
-        for p in permutations(range(q.rank))
-        if canonical_pattern(tuple(tuple((r, p[i]) for r, i in pair) for pair in q.pairs)) == reference
+        for p in permutations(range(sum(map(len, pairs))))
+        if canonical_pattern(tuple(tuple((r, p[i]) for r, i in pair) for pair in pairs)) == reference
     )
+
+
+def _same(one: tuple[PairPattern, ...], other: tuple[PairPattern, ...]) -> bool:
+    """Whether two patterns are one cumulant but for the order of their axes."""
+    if _numbers(one) != _numbers(other):
+        return False
+    target = canonical_pattern(other)
+    renamed = (
+        tuple(tuple((r, p[i]) for r, i in pair) for pair in one) for p in permutations(range(sum(map(len, one))))
+    )
+    return any(canonical_pattern(pattern) == target for pattern in renamed)
 
 
 def canonical_pattern(pairs: tuple[tuple[Slot, ...], ...]) -> tuple[tuple[Slot, ...], ...]:
@@ -176,7 +275,8 @@ def lookup(pairs: tuple[Pair, ...], correction: int = 0) -> Entry | None:
     """The tensor entry that a cumulant of pairs is; None if no registered quantity has its pattern."""
     slots = [jet for pair in pairs for jet in pair]
     places = iter(range(len(slots)))
-    found = _row_of(tuple(tuple(("".join(jet.directions), next(places)) for jet in pair) for pair in pairs), correction)
+    pattern = tuple(tuple(("".join(jet.directions), next(places)) for jet in pair) for pair in pairs)
+    found = TENSORS.find(pattern, correction)
     if found is None:
         return None
     row, axes = found
@@ -188,11 +288,12 @@ def _numbers(pattern: tuple[PairPattern, ...]) -> list[list[int]]:
     return sorted(sorted(len(r) for r, _ in pair) for pair in pattern)
 
 
-@cache
-def _row_of(pattern: tuple[PairPattern, ...], correction: int) -> tuple[Quantity, tuple[int, ...]] | None:
-    """The quantity with this pattern, and which slot of the pattern is on which of its axes."""
+@lru_cache(maxsize=4096)
+def _row_of(
+    table: Tensors, version: int, pattern: tuple[PairPattern, ...], correction: int
+) -> tuple[Quantity, Permutation] | None:
     target = canonical_pattern(pattern)
-    for q in BY_NAME.values():
+    for q in table.values():
         if q.correction != correction or _numbers(q.pairs) != _numbers(pattern):
             continue
         for p in permutations(range(q.rank)):
@@ -200,3 +301,7 @@ def _row_of(pattern: tuple[PairPattern, ...], correction: int) -> tuple[Quantity
             if canonical_pattern(renamed) == target:
                 return q, p
     return None
+
+
+#: The table; ``register`` makes a row known to the engine and to the printer.
+TENSORS = Tensors("quantity", QUANTITIES)

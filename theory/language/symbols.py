@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import Any
 
 import sympy as sp
-from sympy.printing.precedence import PRECEDENCE, PRECEDENCE_TRADITIONAL
 
 C_b = sp.Symbol("C_b", nonnegative=True)
 C_W = sp.Symbol("C_W", nonnegative=True)
@@ -122,10 +121,6 @@ class Named(Atom):
 
     def _latex(self, printer: Any) -> str:
         return self.tex
-
-
-# In LaTeX an entry has a superscript of its own: its powers take brackets.
-PRECEDENCE_TRADITIONAL["Entry"] = PRECEDENCE["Mul"]
 
 
 class SiteAverage(sp.Expr):

@@ -33,8 +33,7 @@ import sympy as sp
 from sympy.utilities.iterables import multiset_partitions
 
 from ..language.errors import NotAvailable
-from ..language.jets import Entry
-from ..language.quantities import Kind, Pair, Quantity, lookup
+from ..language.quantities import Entry, Kind, Pair, Quantity, lookup
 from ..language.symbols import rho
 from ..layers.map import LayerMap
 from .system import MeanFieldSystem, Pairs

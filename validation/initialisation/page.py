@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ...theory.language import latex
 from ...theory.language.errors import InvalidArgument
-from ...theory.language.quantities import QUANTITIES, quantity
+from ...theory.language.quantities import TENSORS, quantity
 from ...theory.networks.architecture import HYPERPARAMETERS, MLP
 from ..confrontation.report import Judged
 from ..reports import mathml
@@ -53,7 +53,7 @@ class Report(Judged):
     @property
     def quantities(self) -> tuple[str, ...]:
         """The quantities compared."""
-        return tuple(q.name for q in QUANTITIES if q.name in self.data)
+        return tuple(q.name for q in TENSORS.values() if q.name in self.data)
 
     def plot(self, name: str | None = None) -> Figure:
         """Theory and simulation over depth, with residuals in sigmas; ``"sigmas"`` gives their histogram.

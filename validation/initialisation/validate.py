@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from ...numerics.initialisation.predict import predict
 from ...numerics.runs.inputs import check_inputs
 from ...theory.language.errors import ExpansionWarning, InvalidArgument
-from ...theory.language.quantities import QUANTITIES, Quantity, quantity, symmetries
+from ...theory.language.quantities import TENSORS, Quantity, quantity, symmetries
 from ...theory.networks.architecture import MLP
 from ..confrontation.verdict import check_alpha, extrapolate, judge, p_values, sigmas
 from .estimators import CORRECTIONS, NEEDS_NTK, missing
@@ -93,7 +93,7 @@ def validate(
 
 def _measurable(net: MLP, theory: xr.Dataset) -> list[str]:
     """What is predicted and can be measured: a literal network with kinks has no delta functions in its Hessian."""
-    predicted = (q.name for q in QUANTITIES if q.name in theory)
+    predicted = (q.name for q in TENSORS.values() if q.name in theory)
     return [n for n in predicted if n in NEEDS_NTK and not any(missing(n, a) for a in net.distinct_activations)]
 
 
@@ -125,7 +125,7 @@ def compare(
     groups = np.array([s.attrs["groups"] for s in simulations], dtype=float)
     tables: list[pd.DataFrame] = []
     arrays: dict[str, Any] = {}
-    for row in QUANTITIES:
+    for row in TENSORS.values():
         if row.name not in theory or row.name not in simulations[0]:
             continue
         name = row.name

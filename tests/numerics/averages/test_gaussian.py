@@ -22,7 +22,8 @@ from widthwise.theory.language.errors import (
     NotIntegrable,
     UnknownName,
 )
-from widthwise.theory.language.jets import Entry, Jet
+from widthwise.theory.language.jets import Jet
+from widthwise.theory.language.quantities import Entry
 from widthwise.theory.networks.activations import ACTIVATIONS
 
 average = ww.gaussian_average

@@ -12,7 +12,7 @@ from widthwise.numerics.depth.critical import Stability, Universality, critical_
 from widthwise.theory.averages.closed_forms import specialize
 from widthwise.theory.depth.criticality import susceptibilities
 from widthwise.theory.language.errors import InvalidArgument, NotAvailable, UnknownName
-from widthwise.theory.language.jets import Entry
+from widthwise.theory.language.quantities import Entry
 from widthwise.theory.language.symbols import C_W, C_b, z
 from widthwise.theory.networks.activations import ACTIVATIONS
 from widthwise.theory.networks.activations import activation as as_activation

@@ -105,7 +105,7 @@ def test_susceptibilities_obey_the_exact_identity():
     """chi_parallel - chi_perp = C_W <sigma sigma''>, and h is half of d chi_perp/dK."""
     unit = susceptibilities(ww.MLP("sin").layer_map)
     from widthwise.theory.averages.closed_forms import specialize
-    from widthwise.theory.language.jets import Entry
+    from widthwise.theory.language.quantities import Entry
     from widthwise.theory.language.symbols import C_W
 
     K = Entry("K", ("", ""))

@@ -11,12 +11,12 @@ import widthwise as ww
 from widthwise.theory.averages.gaussian import Average, price
 from widthwise.theory.initialisation.derivation import System
 from widthwise.theory.language.errors import InvalidArgument, UnknownName
-from widthwise.theory.language.jets import Entry, Jet, Sigma
-from widthwise.theory.language.quantities import QUANTITIES, Kind, quantity
+from widthwise.theory.language.jets import Jet, Sigma
+from widthwise.theory.language.quantities import TENSORS, Entry, Kind, quantity
 from widthwise.theory.language.symbols import C_W, C_b
 
 #: All that do not vanish for Gaussian weights.
-NAMES = [q.name for q in QUANTITIES if q.kind is not Kind.LOCAL]
+NAMES = [q.name for q in TENSORS.values() if q.kind is not Kind.LOCAL]
 FIRST = [name for name in NAMES if quantity(name).order <= 1]
 STEPS = [
     "Definition",

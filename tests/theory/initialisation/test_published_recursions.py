@@ -15,8 +15,8 @@ from widthwise.theory.averages.gaussian import Average, average
 from widthwise.theory.initialisation import dependencies
 from widthwise.theory.initialisation.derivation import derive, derive_layer
 from widthwise.theory.language import quantities
-from widthwise.theory.language.jets import Entry, Jet, Sigma
-from widthwise.theory.language.quantities import quantity
+from widthwise.theory.language.jets import Jet, Sigma
+from widthwise.theory.language.quantities import Entry, quantity
 from widthwise.theory.language.symbols import C_W, C_b, lambda_b, lambda_W, rho
 from widthwise.theory.meanfield import expansion
 from widthwise.theory.networks.architecture import MLP
@@ -280,7 +280,7 @@ def test_derivation_goes_through_one_path(monkeypatch):
         raise RuntimeError("the one path")
 
     monkeypatch.setattr(dependencies, "recursion", stub)
-    for row in quantities.QUANTITIES:
+    for row in quantities.TENSORS.values():
         with pytest.raises(RuntimeError, match="the one path"):
             derive(MLP(), row.name)
     assert expansion.recursion is not stub

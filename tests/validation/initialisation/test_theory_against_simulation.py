@@ -16,7 +16,7 @@ import sympy as sp
 
 import widthwise as ww
 from widthwise.numerics.initialisation import predict as predict_module
-from widthwise.theory.language.jets import Entry
+from widthwise.theory.language.quantities import Entry
 from widthwise.validation.confrontation.verdict import judge
 from widthwise.validation.initialisation.simulate import simulate
 from widthwise.validation.initialisation.validate import compare
