@@ -62,7 +62,7 @@ def scatter(flow: ww.Training, X: np.ndarray, y: np.ndarray, times: np.ndarray, 
     )
 
 
-def picture(reports: dict[float, ww.TrainingReport], path: str) -> None:
+def picture(reports: dict[float, ww.Report], path: str) -> None:
     """Losses, and the last hidden layer's kernel before and after, theory above networks."""
     figure = plt.figure(figsize=(12, 5.6), layout="constrained")
     axes = figure.subplot_mosaic(

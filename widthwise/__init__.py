@@ -44,9 +44,8 @@ if TYPE_CHECKING:
     from .theory.networks.parametrization import abc as abc
     from .theory.training.dynamics import Dynamics as Dynamics
     from .theory.training.subject import Training as Training
-    from .validation.initialisation.page import Report as Report
+    from .validation.confrontation.report import Report as Report
     from .validation.reports.phase import phase_diagram as phase_diagram
-    from .validation.training.validate import TrainingReport as TrainingReport
     from .verbs import compile as compile
     from .verbs import derive as derive
     from .verbs import predict as predict
@@ -67,7 +66,6 @@ _HOME = {
     "Activation": "theory.networks.activations",
     "Training": "theory.training.subject",
     "Dynamics": "theory.training.dynamics",
-    "TrainingReport": "validation.training.validate",
     "derive": "verbs",
     "Derivation": "theory.initialisation.derivation",
     "System": "theory.initialisation.derivation",
@@ -98,7 +96,7 @@ _HOME = {
     "phase_diagram": "validation.reports.phase",
     "simulate": "verbs",
     "validate": "verbs",
-    "Report": "validation.initialisation.page",
+    "Report": "validation.confrontation.report",
 }
 
 __all__ = [*_HOME, "__version__", "errors"]

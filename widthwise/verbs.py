@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 
     from .numerics.codegen.modules import Compiled
     from .numerics.training.sites import Sites
-    from .validation.initialisation.page import Report
-    from .validation.training.validate import TrainingReport
+    from .validation.confrontation.report import Report
 
 
 def _called(verb: str, function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
@@ -193,7 +192,7 @@ def simulate(subject: Any, X: Any, *arguments: Any, **options: Any) -> Any:
 @overload
 def validate(subject: MLP, X: Any, **options: Any) -> Report: ...
 @overload
-def validate(subject: Training, X: Any, y: Any, **options: Any) -> TrainingReport: ...
+def validate(subject: Training, X: Any, y: Any, **options: Any) -> Report: ...
 
 
 def validate(subject: Any, X: Any, *arguments: Any, **options: Any) -> Any:

@@ -137,7 +137,7 @@ class Table(Mapping[str, Row]):
 class Named:
     """A row whose axes and symmetries are given: an observable of a system whose averages have no algebra of their own.
 
-    ``exchanged``: the array stays as it is when its two places are exchanged, ``sample`` with ``sample2`` and ``time`` with ``time2``.
+    ``exchanged``: the array stays as it is when its two places change roles, ``sample`` with ``sample2``, ``time`` with ``time2``.
     """
 
     name: str

@@ -24,7 +24,10 @@ RESPONSES = (
 )  # fmt: skip
 #: The scatter over initialisations and the shift of the mean, which multiply 1/N.
 FLUCTUATIONS = (
-    Named("f_variance", r"N\,\mathrm{Var}\,f", "N times the variance of the predictions over initialisations", ("time", *_SAMPLE), 1),
+    Named(
+        "f_variance", r"N\,\mathrm{Var}\,f", "N times the variance of the predictions over initialisations",
+        ("time", *_SAMPLE), 1,
+    ),
     Named(
         "f_covariance", r"N\,\mathrm{Cov}(f,f)", "N times the covariance of the predictions over initialisations",
         ("time", *_SAMPLE, "time2", *_SAMPLE2), 1,

@@ -3,30 +3,29 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
-from itertools import product
+from collections.abc import Sequence
 from numbers import Integral
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 from numpy.typing import ArrayLike
 
 from ...numerics.initialisation.predict import predict
 from ...numerics.runs.inputs import check_inputs
 from ...theory.language.errors import ExpansionWarning, InvalidArgument
-from ...theory.language.quantities import TENSORS, Quantity, quantity, symmetries
+from ...theory.language.quantities import TENSORS
 from ...theory.networks.architecture import MLP
-from ..confrontation.verdict import check_alpha, extrapolate, judge, p_values, sigmas
+from ..confrontation.compare import compare
+from ..confrontation.report import Report
+from ..confrontation.verdict import check_alpha
 from .estimators import CORRECTIONS, NEEDS_NTK, missing
-from .page import Report
 from .simulate import simulate
 
 DEFAULT_WIDTHS = (32, 64, 128)
 DEFAULT_ALPHA = 0.01
-#: With this many widths two orders are left free instead of one.
-ENOUGH_FOR_TWO = 4
+#: The module with the figures and texts of the report.
+PAGE = "widthwise.validation.initialisation.page"
 
 
 def validate(
@@ -88,7 +87,17 @@ def validate(
     ]
     if not nets[0].ensembles[0].gaussian:
         simulations = [_at_first_width(s, n, theory, inputs) for s, n in zip(simulations, nets, strict=True)]
-    return compare(net, inputs, theory, simulations, alpha=alpha)
+    return confront(net, inputs, theory, simulations, alpha=alpha)
+
+
+def confront(
+    net: MLP, X: ArrayLike, theory: xr.Dataset, simulations: Sequence[xr.Dataset], *, alpha: float = DEFAULT_ALPHA
+) -> Report:
+    """The report on a theory and simulations at several widths, as ``validate`` makes it."""
+    return compare(
+        TENSORS.values(), theory, simulations, subject=net, alpha=alpha, page=PAGE,
+        arrays=_arrays(X, simulations), attrs=_attributes(theory, simulations, alpha),
+    )  # fmt: skip
 
 
 def _measurable(net: MLP, theory: xr.Dataset) -> list[str]:
@@ -115,55 +124,6 @@ def _at_first_width(simulation: xr.Dataset, net: MLP, theory: xr.Dataset, X: Any
         shifted[name][0], error[0] = simulation[name].values[0] * ratio, error.values[0] * ratio
         shifted[f"{name}_stderr"] = error
     return simulation.assign(shifted)
-
-
-def compare(
-    net: MLP, X: ArrayLike, theory: xr.Dataset, simulations: Sequence[xr.Dataset], *, alpha: float = DEFAULT_ALPHA
-) -> Report:
-    """The report on a theory and simulations at several widths, which ``validate`` makes."""
-    widths = np.array([_scale(s) for s in simulations])
-    groups = np.array([s.attrs["groups"] for s in simulations], dtype=float)
-    tables: list[pd.DataFrame] = []
-    arrays: dict[str, Any] = {}
-    for row in TENSORS.values():
-        if row.name not in theory or row.name not in simulations[0]:
-            continue
-        name = row.name
-        predicted = theory[name].values
-        measured = np.stack([s[name].values for s in simulations])
-        errors = np.stack([s[f"{name}_stderr"].values for s in simulations])
-        flat = (len(simulations), -1)
-        # A network of one layer has no width, and nothing to extrapolate.
-        powers = (0,) if net.depth == 1 else (0, -1) if len(widths) < ENOUGH_FOR_TWO else (0, -1, -2)
-        fit = extrapolate(widths, measured.reshape(flat), errors.reshape(flat), groups=groups, powers=powers)
-        sigma = sigmas(predicted.ravel(), fit.value, fit.stderr, scale=_natural_scale(row, theory))
-        columns = {
-            "measured": fit.value,
-            "standard_error": fit.stderr,
-            "sigmas": sigma,
-            "p_value": p_values(sigma, fit.variances, fit.dof),
-        }
-        tables.append(_rows(name, predicted, columns))
-        arrays |= _arrays(
-            name, theory[name], measured, errors, {k: v.reshape(predicted.shape) for k, v in columns.items()}
-        )
-    table = pd.concat(tables, ignore_index=True)
-    verdict = judge(table["p_value"].to_numpy(), alpha)
-    table["passed"] = table["p_value"] >= verdict.threshold
-    arrays["X"] = (("input", "feature"), np.asarray(X, dtype=float), {"long_name": "inputs"})
-    hidden = np.array([np.atleast_1d(s.attrs.get("width", [])) for s in simulations], dtype=float)
-    arrays["hidden_widths"] = (("width", "hidden"), hidden, {"long_name": "hidden widths of each simulation"})
-    data = xr.Dataset(
-        arrays, {"width": widths, "layer": theory["layer"].values}, _attributes(theory, simulations, alpha)
-    )
-    return Report(table, verdict, data, net, np.asarray(X, dtype=float))
-
-
-def _natural_scale(row: Quantity, theory: xr.Dataset) -> float:
-    """The size of the products of kernels that a cumulant is a difference of: K for z, Theta for d_r z."""
-    size = {name: float(np.abs(theory[name]).max()) if name in theory else 0.0 for name in ("K", "Theta")}
-    jets = [directions for pair in row.pairs for directions, _ in pair]
-    return float(np.prod([np.sqrt(size["Theta" if directions else "K"]) for directions in jets]))
 
 
 def _family(net: MLP, widths: Sequence[int | Sequence[int]] | None) -> list[MLP]:
@@ -200,38 +160,12 @@ def _counts(networks: int | Sequence[int], number: int) -> list[int]:
     return counts
 
 
-def _scale(simulation: xr.Dataset) -> float:
-    """The width that stands for the network in the expansion parameter 1/n: that of the first hidden layer."""
-    return float(np.atleast_1d(simulation.attrs.get("width", 1))[0])
-
-
-def _rows(name: str, predicted: Any, columns: Mapping[str, Any]) -> pd.DataFrame:
-    """One row for each entry that its symmetries leave different."""
-    rank = quantity(name).rank
-    keep, layers, entries = [], [], []
-    for number, (layer, *index) in enumerate(product(*map(range, predicted.shape))):
-        if tuple(index) == min(tuple(index[i] for i in p) for p in symmetries(name)):
-            keep.append(number)
-            layers.append(layer + 1)
-            entries.append("".join(map(str, index)) if predicted.shape[1] <= 10 else ",".join(map(str, index)))
-    assert rank == len(index)
-    data = {"quantity": name, "layer": layers, "entry": entries, "predicted": predicted.ravel()[keep]}
-    return pd.DataFrame(data | {k: v[keep] for k, v in columns.items()})
-
-
-def _arrays(name: str, theory: xr.DataArray, measured: Any, errors: Any, columns: Mapping[str, Any]) -> dict[str, Any]:
-    dims = theory.dims
+def _arrays(X: Any, simulations: Sequence[xr.Dataset]) -> dict[str, Any]:
+    """The inputs, and the hidden widths of each simulation."""
+    hidden = np.array([np.atleast_1d(s.attrs.get("width", [])) for s in simulations], dtype=float)
     return {
-        name: (dims, theory.values, theory.attrs | {"long_name": f"{name}, predicted"}),
-        f"{name}_measured": (("width", *dims), measured, {"long_name": f"{name}, measured at each width"}),
-        f"{name}_measured_stderr": (("width", *dims), errors, {"long_name": f"standard error of {name}_measured"}),
-        f"{name}_extrapolated": (dims, columns["measured"], {"long_name": f"{name}, extrapolated to 1/n = 0"}),
-        f"{name}_extrapolated_stderr": (
-            dims,
-            columns["standard_error"],
-            {"long_name": f"standard error of {name}_extrapolated"},
-        ),
-        f"{name}_sigmas": (dims, columns["sigmas"], {"long_name": "(extrapolated - predicted) / standard error"}),
+        "X": (("input", "feature"), np.asarray(X, dtype=float), {"long_name": "inputs"}),
+        "hidden_widths": (("width", "hidden"), hidden, {"long_name": "hidden widths of each simulation"}),
     }
 
 

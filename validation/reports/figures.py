@@ -1,4 +1,4 @@
-"""The figures of a report: levels over depth with their residuals, the histogram of sigmas, the inputs as pictures.
+"""The figures of any report: its style, measured against predicted numbers, the histogram of sigmas, the inputs as pictures.
 
 Only Matplotlib's objects are used, never the state of pyplot: a report draws the same in a thread, a notebook and a test.
 """
@@ -11,21 +11,17 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
 from matplotlib import rc_context
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure, SubFigure
-from matplotlib.lines import Line2D
+from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from scipy import stats
 
-from ...theory.language.quantities import quantity, symmetries
+from ...theory.language.observables import letter
 
 if TYPE_CHECKING:
-    from ..initialisation.page import Report
+    from ..confrontation.report import Report
 
-Index = tuple[int, ...]
 
 #: The colours of Okabe and Ito, which the colour-blind can tell apart, each with a marker of its own.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
@@ -49,14 +45,6 @@ STYLE: dict[Any, Any] = {
     "svg.hashsalt": "widthwise",
 }
 
-#: How far left of its layer the narrowest network is drawn. The others follow in proportion to 1/n: the layer is 1/n = 0.
-REACH = 0.4
-#: Entries of one layer stand this far apart, theory and simulation alike, so that they do not hide each other.
-STEP = 0.08
-#: Residuals are drawn up to this many times the rejection threshold.
-CLIP = 2.0
-#: A legend in one short line.
-COMPACT: dict[str, Any] = {"handlelength": 0.8, "columnspacing": 0.7, "handletextpad": 0.5, "borderpad": 0.1}
 #: Up to this many inputs are drawn as pictures, if their side is at least the next number.
 MOST_PICTURES, LEAST_SIDE = 10, 4
 
@@ -68,40 +56,28 @@ class Picture(Figure):
         return png(self)
 
 
-def representatives(name: str, samples: int) -> tuple[Index, ...]:
-    """A few entries of a tensor that stand for all: equal samples, and two samples in the ways that its symmetries leave."""
-    rank = quantity(name).rank
-    if samples == 1:
-        return ((0,) * rank,)
-    patterns: list[Index] = [(0, 0), (0, 1), (1, 1)] if rank == 2 else [(0, 0, 0, 0), (0, 0, 1, 1), (0, 1, 0, 1)]
-    return tuple(dict.fromkeys(min(tuple(index[i] for i in p) for p in symmetries(name)) for index in patterns))
-
-
-def head(name: str) -> str:
-    """The letter of a quantity, as LaTeX."""
-    return quantity(name).latex.replace("LAYER", "")
-
-
 def drawable(X: NDArray[np.float64]) -> bool:
     """Whether the inputs are few and square, so that they may be pictures."""
     side = math.isqrt(X.shape[1])
     return side**2 == X.shape[1] and side >= LEAST_SIDE and len(X) <= MOST_PICTURES
 
 
-# Whole figures
-
-
-def overview(report: Report, names: list[str]) -> Picture:
-    """One panel for each quantity, at most three in a row, with a common legend."""
-    columns = 1 if len(names) == 1 else 2 if len(names) in (2, 4) else 3
+def agreement(report: Report, names: list[str]) -> Picture:
+    """A panel for each quantity: extrapolated measurements with errors against predictions; they agree on the diagonal."""
+    columns = min(3, len(names))
     rows = -(-len(names) // columns)
-    width, height = (6.4, 4.4) if len(names) == 1 else (3.7 * columns, 3.2 * rows)
     with rc_context(STYLE):
-        figure = Picture(figsize=(width, height + 0.5), layout="constrained")
-        *panels, foot = _grid(figure, rows, columns, height)
+        figure = Picture(figsize=(3.4 * columns, 3.2 * rows), layout="constrained")
+        panels = figure.subplots(rows, columns, squeeze=False).ravel()
         for panel, name in zip(panels, names, strict=False):
-            _panel(panel, report, name)
-        foot.legend(handles=_keys(report), loc="center", ncols=4 if width > 8 else 2)
+            own = report.table[report.table["quantity"] == name]
+            x, y, error, passed = (own[k].to_numpy() for k in ("predicted", "measured", "standard_error", "passed"))
+            panel.axline((x[0], x[0]), slope=1, color=GREY, lw=0.8)
+            panel.errorbar(x, y, error, fmt="o", ms=4, color=COLOURS[0], capsize=2, lw=1)
+            panel.plot(x[~passed], y[~passed], "x", ms=8, color=FAILED)
+            panel.set(title=f"${letter(report.observable(name))}$", xlabel="theory", ylabel=r"networks, $1/n\to0$")
+        for panel in panels[len(names) :]:
+            panel.set_axis_off()
     return figure
 
 
@@ -154,118 +130,6 @@ def pictures(X: NDArray[np.float64]) -> Picture:
             ax.set_title(f"input {i}", size=8)
             ax.spines[:].set(visible=True, color="#BBBBBB")
     return figure
-
-
-# One panel
-
-
-def _grid(figure: Figure, rows: int, columns: int, height: float) -> list[SubFigure]:
-    """The panels, row by row, and a strip for the legend below them."""
-    parts: Any = figure.subfigures(2, 1, height_ratios=[height, 0.5])
-    top, foot = parts
-    panels: Any = top.subfigures(rows, columns, squeeze=False, wspace=0.02, hspace=0.03)
-    return [*panels.ravel(), foot]
-
-
-def _panel(panel: SubFigure, report: Report, name: str) -> None:
-    """The levels of a quantity and, below, its residuals."""
-    entries = _entries(report, name)
-    upper, lower = panel.subplots(2, 1, sharex=True, height_ratios=[3, 1.2])
-    _levels(upper, report, name, entries)
-    _residuals(lower, report, name, entries)
-    upper.set_title(f"${head(name)}$", loc="left", size=13)
-    if len(entries) > 1 or len(report.X) > 1:
-        # Four entries, with one that fails, have to leave room for the letter on the left.
-        size = 8 if len(entries) <= 3 else 6.5
-        upper.legend(loc="lower right", bbox_to_anchor=(1.01, 1.0), ncols=len(entries), fontsize=size, **COMPACT)
-    layers = report.data["layer"].values
-    lower.set(xlabel="layer", ylabel="sigmas", xlim=(layers[0] - 0.6, layers[-1] + 0.4))
-    lower.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, min_n_ticks=1))
-
-
-def _entries(report: Report, name: str) -> tuple[Index, ...]:
-    """The representative entries, and the one that fails worst if one fails."""
-    entries = representatives(name, len(report.X))
-    failed: Any = report.table[(report.table["quantity"] == name) & ~report.table["passed"]]
-    if len(failed):
-        worst = str(failed.loc[failed["p_value"].idxmin(), "entry"])
-        entries = tuple(dict.fromkeys((*entries, parse(worst))))
-    return entries
-
-
-def parse(entry: str) -> Index:
-    """The indices of an entry as the table writes it."""
-    return tuple(map(int, entry.split(",") if "," in entry else entry))
-
-
-def _levels(axes: Axes, report: Report, name: str, entries: tuple[Index, ...]) -> None:
-    data = report.data
-    widths = data["width"].values
-    places = _places(report, len(entries))
-    for entry, layers, colour, marker, dash in zip(entries, places, COLOURS, MARKERS, DASHES, strict=False):
-        raw, error = (_at(data, f"{name}_{kind}", entry) for kind in ("measured", "measured_stderr"))
-        for k, n in enumerate(widths):
-            x = layers - REACH * widths.min() / n
-            axes.errorbar(x, raw[k], error[k], fmt=marker, ms=3, color=colour, alpha=0.35, elinewidth=0.7, mew=0)
-        axes.plot(layers, _at(data, name, entry), color=colour, ls=dash, lw=1.3)
-        value, error = (_at(data, f"{name}_{kind}", entry) for kind in ("extrapolated", "extrapolated_stderr"))
-        label = f"[{','.join(map(str, entry))}]"
-        axes.errorbar(
-            layers,
-            value,
-            error,
-            fmt=marker,
-            ms=4.5,
-            color=colour,
-            mec="white",
-            mew=0.5,
-            elinewidth=1.3,
-            capsize=2,
-            label=label,
-        )
-    axes.margins(y=0.08)
-
-
-def _residuals(axes: Axes, report: Report, name: str, entries: tuple[Index, ...]) -> None:
-    """Residuals in sigmas with the rejection threshold; what lies outside is drawn at the edge, as a triangle."""
-    limit = threshold(report)
-    axes.axhspan(-1, 1, color="#F0F0F0", lw=0)
-    axes.axhline(0, color=GREY, lw=0.8)
-    for sign in (-1, 1):
-        axes.axhline(sign * limit, color=FAILED, ls="--", lw=0.9)
-    found = [_at(report.data, f"{name}_sigmas", entry) for entry in entries]
-    largest = max(float(np.abs(sigma).max()) for sigma in found)
-    edge = min(max(1.25 * limit, 1.15 * largest), CLIP * limit)
-    for x, sigma, colour, marker in zip(_places(report, len(entries)), found, COLOURS, MARKERS, strict=False):
-        inside = np.abs(sigma) < edge
-        axes.plot(x[inside], sigma[inside], marker, ms=4, color=colour, mec="white", mew=0.4)
-        for shape, off in (("^", ~inside & (sigma > 0)), ("v", ~inside & (sigma < 0))):
-            axes.plot(x[off], np.copysign(0.9 * edge, sigma[off]), shape, ms=6, color=colour, mec=FAILED, mew=1.2)
-    axes.set_ylim(-edge, edge)
-    axes.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=4))
-    axes.grid(axis="y", visible=False)
-
-
-def _at(data: xr.Dataset, name: str, entry: Index) -> Any:
-    """One entry of a tensor: over the layers, and over the widths before them if it has any."""
-    values: Any = data[name].values
-    return values[(..., *entry)]
-
-
-def _places(report: Report, entries: int) -> list[Any]:
-    """The abscissae of each entry: its layers, shifted a little."""
-    return [report.data["layer"].values + STEP * (k - (entries - 1) / 2) for k in range(entries)]
-
-
-def _keys(report: Report) -> list[Line2D]:
-    widths = ", ".join(f"{n:g}" for n in report.data["width"].values)
-    plain: dict[str, Any] = {"color": GREY, "ls": ""}
-    return [
-        Line2D([], [], color=GREY, lw=1.3, label="theory"),
-        Line2D([], [], marker="o", ms=4.5, label=r"simulation, $1/n\to0$, ±1 standard error", **plain),
-        Line2D([], [], marker="o", ms=3, alpha=0.4, label=f"simulation at n = {widths} (left to right)", **plain),
-        Line2D([], [], color=FAILED, ls="--", lw=0.9, label=f"rejection threshold, {threshold(report):.2f} sigmas"),
-    ]
 
 
 def threshold(report: Report) -> float:

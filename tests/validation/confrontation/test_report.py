@@ -21,14 +21,15 @@ from matplotlib.figure import Figure
 from widthwise.numerics.initialisation.predict import compiled_system
 from widthwise.theory.initialisation.derivation import derive
 from widthwise.theory.language import latex
-from widthwise.theory.language.errors import InvalidArgument, UnknownName
+from widthwise.theory.language.errors import UnknownName
 from widthwise.theory.networks.architecture import MLP
+from widthwise.validation.confrontation import report as module
+from widthwise.validation.confrontation.report import Report
 from widthwise.validation.confrontation.verdict import judge
-from widthwise.validation.initialisation import page as module
-from widthwise.validation.initialisation.page import Report, compact
 from widthwise.validation.initialisation.validate import validate
 from widthwise.validation.reports import figures
 from widthwise.validation.reports.mathml import equations, math, prose
+from widthwise.validation.reports.paper import compact
 
 RNG = np.random.default_rng(5)
 NET = MLP("relu", depth=2, C_W=2.0, C_b=0.1, lambda_W=1.0, lambda_b=0.5)
@@ -188,8 +189,8 @@ def test_page_of_a_failure_says_so_and_shows_it_first(failed, tmp_path):
 
 def test_page_escapes_what_it_is_given(single, tmp_path):
     """A name is text, never markup."""
-    wicked = replace(single.net.activation, name="<script>alert(1)</script>")
-    report = replace(single, net=single.net.with_(activation=wicked))
+    wicked = replace(single.subject.activation, name="<script>alert(1)</script>")
+    report = replace(single, subject=single.subject.with_(activation=wicked))
     assert "<script" not in report.to_html(tmp_path / "report.html").read_text(encoding="utf-8")
 
 
@@ -261,7 +262,7 @@ def test_plot_shows_the_entry_that_fails_worst(failed, pair):
 def test_plot_of_a_wrong_name_says_what_is_allowed(single):
     with pytest.raises(UnknownName, match="Thet"):
         single.plot("Thet")
-    with pytest.raises(InvalidArgument, match="K, V, K1, 'sigmas'"):
+    with pytest.raises(UnknownName, match="Allowed: K, K1, V, sigmas"):
         single.plot("F")
 
 

@@ -19,7 +19,7 @@ from widthwise.theory.language.quantities import quantity
 from widthwise.theory.layers.dense import Bias, Weights
 from widthwise.theory.layers.map import LayerMap
 from widthwise.theory.layers.skip import Skip
-from widthwise.validation.initialisation.validate import compare
+from widthwise.validation.initialisation.validate import confront
 
 ALPHA = 1e-3
 X = np.ones((1, 4))  # |x|^2 / n_0 = 1
@@ -67,7 +67,7 @@ def measured(case: str, networks: int, widths: tuple[int, ...] = (16, 32, 64)):
 
 @pytest.mark.parametrize("case", CASES)
 def test_every_tensor_agrees_with_literal_networks(case):
-    found = compare(CASES[case][0], X, *measured(case, NETWORKS[case]), alpha=ALPHA)
+    found = confront(CASES[case][0], X, *measured(case, NETWORKS[case]), alpha=ALPHA)
     assert found.passed, str(found)
     assert set(found.table["quantity"]) == set(tensors(case))
     assert set(found.table["layer"]) == {1, 2, 3, 4}
@@ -76,7 +76,7 @@ def test_every_tensor_agrees_with_literal_networks(case):
 @pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_every_tensor_agrees_with_more_and_wider_networks(case):
-    found = compare(CASES[case][0], X, *measured(case, 20_000, (32, 64, 128)), alpha=ALPHA)
+    found = confront(CASES[case][0], X, *measured(case, 20_000, (32, 64, 128)), alpha=ALPHA)
     assert found.passed, str(found)
 
 
@@ -159,7 +159,7 @@ def test_a_recursion_from_layer_to_layer_is_caught(case, caught):
     """Right for the kernels and up to layer 2, it misses what neurons remember: the simulations that theory passes fail it."""
     exact, wrong = one_layer_theory(case)
     assert all(np.allclose(wrong[name][:2], exact[name][:2], rtol=1e-9) for name in tensors(case))
-    found = compare(CASES[case][0], X, wrong, measured(case, NETWORKS[case])[1], alpha=ALPHA)
+    found = confront(CASES[case][0], X, wrong, measured(case, NETWORKS[case])[1], alpha=ALPHA)
     assert not found.passed
     failed = found.table[~found.table["passed"]]
     assert set(caught) <= set(failed["quantity"])

@@ -19,7 +19,7 @@ from widthwise.numerics.initialisation import predict as predict_module
 from widthwise.theory.language.quantities import Entry
 from widthwise.validation.confrontation.verdict import judge
 from widthwise.validation.initialisation.simulate import simulate
-from widthwise.validation.initialisation.validate import compare
+from widthwise.validation.initialisation.validate import confront
 
 ALPHA = 1e-3
 #: What a forward and a backward pass measure; P ... U are confronted in ``test_whole_theory``.
@@ -58,7 +58,7 @@ def measured(case: str, networks: int):
 
 @pytest.mark.parametrize("case", CASES)
 def test_all_nine_quantities_agree_with_literal_networks(case):
-    report = compare(network(case), INPUTS, *measured(case, 12_000)[1:], alpha=ALPHA)
+    report = confront(network(case), INPUTS, *measured(case, 12_000)[1:], alpha=ALPHA)
     assert report.passed, str(report)
     assert set(report.table["quantity"]) == {"K", "Theta", "V", "D", "F", "A", "B", "K1", "Theta1"}
 
@@ -66,7 +66,7 @@ def test_all_nine_quantities_agree_with_literal_networks(case):
 @pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_all_nine_quantities_agree_with_more_networks(case):
-    report = compare(network(case), INPUTS, *measured(case, 200_000)[1:], alpha=ALPHA)
+    report = confront(network(case), INPUTS, *measured(case, 200_000)[1:], alpha=ALPHA)
     assert report.passed, str(report)
 
 
@@ -119,7 +119,7 @@ def test_changed_recursions_are_caught(control, monkeypatch):
     compiled = ww.compile(system)
     monkeypatch.setattr(predict_module, "compiled_system", lambda *_: compiled)
     wrong = ww.predict(net.at_width(WIDTHS[0]), INPUTS, NINE)
-    report = compare(net, INPUTS, wrong, runs, alpha=ALPHA)
+    report = confront(net, INPUTS, wrong, runs, alpha=ALPHA)
     assert not report.passed
     assert quantity in set(report.table.loc[~report.table["passed"], "quantity"])
 
@@ -143,20 +143,20 @@ def test_corrections_to_the_mean_agree_and_their_controls_are_caught(name, monke
         simulate(net.at_width(n), X, networks=40_000, seed=n, quantities=(mean, name), limits=limits, neurons=8)
         for n in widths
     ]
-    assert compare(net, X, theory, runs, alpha=ALPHA).passed
+    assert confront(net, X, theory, runs, alpha=ALPHA).passed
     system = changed_part(name, term, lambda f: sp.Integer(0) * f)(
         ww.derive(ww.MLP(net.activation), samples=1).restrict(NINE)
     )
     compiled = ww.compile(system)
     monkeypatch.setattr(predict_module, "compiled_system", lambda *_: compiled)
-    assert not compare(net, X, ww.predict(net, X, NINE), runs, alpha=ALPHA).passed
+    assert not confront(net, X, ww.predict(net, X, NINE), runs, alpha=ALPHA).passed
 
 
 def test_rates_off_by_one_layer_are_caught():
     """lambda_W of the wrong layer: the tensors made of the NTK fail, K and V do not care."""
     net, _, runs = measured("tanh", 12_000)
     shifted = net.with_(lambda_W=(2.0, 1.0, 0.5), width=WIDTHS[0])
-    report = compare(net, INPUTS, ww.predict(shifted, INPUTS, NINE), runs, alpha=ALPHA)
+    report = confront(net, INPUTS, ww.predict(shifted, INPUTS, NINE), runs, alpha=ALPHA)
     assert not report.passed
     failed = set(report.table.loc[~report.table["passed"], "quantity"])
     assert "Theta" in failed
@@ -166,7 +166,7 @@ def test_rates_off_by_one_layer_are_caught():
 def test_wrong_width_ratio_is_caught():
     """Unequal widths matter: the theory for equal widths fails against networks whose widths grow by half."""
     net, _, runs = measured("relu", 12_000)
-    report = compare(net, INPUTS, ww.predict(net.at_width((20, 20)), INPUTS, NINE), runs, alpha=ALPHA)
+    report = confront(net, INPUTS, ww.predict(net.at_width((20, 20)), INPUTS, NINE), runs, alpha=ALPHA)
     assert not report.passed
 
 
@@ -189,7 +189,7 @@ def test_false_alarm_rate_of_the_verdict_is_what_it_states():
             simulate(net.at_width(n), X, networks=1024, seed=7 * seed + n, limits=limits, quantities=NINE)
             for n in (8, 16)
         ]
-        p_values.append(compare(net, X, theory, runs).table["p_value"].to_numpy())
+        p_values.append(confront(net, X, theory, runs).table["p_value"].to_numpy())
     alarms = sum(not judge(p, 0.2).passed for p in p_values)
     assert alarms <= 57
     # and it is no dead test: with a threshold for each comparison instead of the family it alarms far more often

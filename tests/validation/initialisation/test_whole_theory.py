@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import widthwise as ww
-from widthwise.validation.initialisation.validate import compare
+from widthwise.validation.initialisation.validate import confront
 
 ALPHA = 1e-3
 #: activation: C_W, C_b, |x|^2/n_0
@@ -86,4 +86,4 @@ def test_independent_entries_shift_the_means(weights):
             ww.simulate(net.at_width(n), X, networks=counts, seed=3 + i, quantities=names, limits=limits, workers=2)
             for i, n in enumerate(widths)
         ]
-        assert not compare(net, X, ww.predict(net.with_(weights="gaussian"), X, names), runs, alpha=ALPHA).passed
+        assert not confront(net, X, ww.predict(net.with_(weights="gaussian"), X, names), runs, alpha=ALPHA).passed

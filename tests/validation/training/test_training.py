@@ -10,14 +10,14 @@ from widthwise.numerics.fluctuations.predict import fluctuations
 from widthwise.numerics.training.data import check_data
 from widthwise.numerics.training.predict import predict_training
 from widthwise.numerics.training.times import Grid, check_times
-from widthwise.theory.language.errors import InvalidArgument, InvalidNetwork
+from widthwise.theory.language.errors import InvalidArgument, InvalidNetwork, UnknownName
 from widthwise.theory.networks.architecture import MLP
 from widthwise.theory.training.dynamics import dynamics
 from widthwise.theory.training.fields import OrderParameter, gamma_0
 from widthwise.theory.training.subject import Training
 from widthwise.validation.literal.trained import TrainedNetwork, train
 from widthwise.validation.training.simulate import simulate_training
-from widthwise.validation.training.validate import compare, validate_training
+from widthwise.validation.training.validate import confront, validate_training
 
 X = np.random.default_rng(0).standard_normal((6, 3)).T
 Y = np.array([1.0, -0.7, 0.5])
@@ -164,22 +164,22 @@ def test_wrong_equations_are_caught(name, simulations):
     subject = flow(gamma=1.5, learning_rate=0.1)
     system = CONTROLS[name](dynamics(subject))
     theory = predict_training(subject, X, Y, times=[0, 4, 16], equations=system, samples=2048, replicas=12)
-    report = compare(subject, theory, simulations, alpha=0.01)
+    report = confront(subject, theory, simulations, alpha=0.01)
     assert report.passed == (name == "true"), f"{name}: {report}"
 
 
 def test_a_report_can_be_kept(tmp_path, simulations):
     subject = flow(gamma=1.5, learning_rate=0.1)
     theory = predict_training(subject, X, Y, times=[0, 4, 16], samples=256, replicas=4)
-    report = compare(subject, theory, simulations, alpha=0.01)
+    report = confront(subject, theory, simulations, alpha=0.01)
     page = report.to_html(tmp_path / "report.html").read_text(encoding="utf-8")
     assert "<math" in page
     assert page.count("<img") == 3
     assert report.to_netcdf(tmp_path / "report.nc").exists()
     for name in (None, "kernels", "sigmas"):
         assert report.plot(name).axes
-    with pytest.raises(InvalidArgument, match="allowed: None, 'kernels', 'sigmas'"):
-        report.plot("loss")
+    with pytest.raises(UnknownName, match="kernels, loss, sigmas"):
+        report.plot("nothing")
     assert report._repr_html_().startswith("<p")
 
 
@@ -208,7 +208,7 @@ def test_shift_is_the_slope_in_one_over_n():
     found = fluctuations(subject, X, Y, times=[2, 4], quantities=("f1", "loss1"), samples=1024, replicas=2)
     theory = theory.assign(found.data_vars).assign({f"{n}_stderr": 0 * found[n] for n in ("f1", "loss1")})
     simulations = as_measured(theory, (16, 32))
-    report = compare(subject, theory, simulations, alpha=0.01)
+    report = confront(subject, theory, simulations, alpha=0.01)
     assert "f1 " in str(report).splitlines()[1]
     assert report.resolution["f1"] < 0.1
     shifts = report.table[report.table["quantity"].isin(["f1", "loss1"])]
@@ -218,7 +218,7 @@ def test_shift_is_the_slope_in_one_over_n():
     # controls: the wrong sign, and what is no shift
     for wrong in (-1, 0):
         other = theory.assign({"f1": wrong * theory.f1})
-        judged = compare(subject, other, simulations, alpha=0.01).table
+        judged = confront(subject, other, simulations, alpha=0.01).table
         assert not judged[judged["quantity"] == "f1"]["passed"].any()
 
 

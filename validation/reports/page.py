@@ -1,0 +1,110 @@
+"""The page of a report, for any system: one template with blocks that a system fills, and the plain page of a system without any.
+
+A system's module of this kind has ``TEMPLATE`` (a template that extends the common one, by its path on this floor), ``DRAWINGS``
+(figures by name), ``figure(report, name)`` (of all quantities, or of one) and ``context(report)``: the names that its template
+takes beyond those of ``common``.
+"""
+
+from __future__ import annotations
+
+import math
+import platform
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from functools import lru_cache
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+import numpy as np
+from matplotlib.figure import Figure
+
+from ...theory.language.observables import letter
+from . import figures, mathml
+
+if TYPE_CHECKING:
+    from ..confrontation.report import Report
+
+TEMPLATE = "reports/report.html.jinja"
+DRAWINGS: Mapping[str, Any] = {"sigmas": figures.histogram}
+#: Smaller numbers are rounding errors of zero, where there is no noise.
+ZERO = 1e-12
+
+
+def figure(report: Report, name: str | None) -> Figure:
+    """Measured against predicted numbers."""
+    return figures.agreement(report, [name] if name else list(report.quantities))
+
+
+def context(report: Report) -> dict[str, Any]:
+    """What was done, as the attributes of the data say."""
+    return {"title": f"Theory against simulation: {type(report.subject).__name__}", "setup": dict(attributes(report))}
+
+
+def render(report: Report) -> str:
+    """The page as HTML."""
+    module = import_module(report.page)
+    return _environment().get_template(module.TEMPLATE).render(common(report) | module.context(report))
+
+
+@lru_cache(maxsize=1)
+def _environment() -> jinja2.Environment:
+    # StrictUndefined: a name that the page does not get is an error, never a gap in a report.
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parents[1]),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+
+
+def common(report: Report) -> dict[str, Any]:
+    """What every page shows: verdict, figures, a line for each quantity, the table, versions."""
+    X = report.X if "X" in report.data else np.zeros((0, 0))
+    packages = ("widthwise", "sympy", "numpy", "scipy")
+    return {
+        "report": report,
+        "pictures": figures.uri(figures.pictures(X), "png") if len(X) and figures.drawable(X) else None,
+        "inputs": [", ".join(f"{x:.4g}" for x in row) for row in X] if 0 < X.size <= 64 else [],
+        "overview": figures.uri(report.plot()),
+        "histogram": figures.uri(report.plot("sigmas")),
+        "threshold": figures.threshold(report),
+        "summary": [_summary(report, name) for name in report.quantities],
+        "axes": report.axes,
+        "rows": report.ranked.to_dict("records"),
+        "versions": {"Python": platform.python_version()} | {p: _version(p) for p in packages},
+        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+    }
+
+
+def attributes(report: Report) -> Iterator[tuple[str, Any]]:
+    """The attributes of the data as pairs of a label and its text."""
+    for name, value in report.data.attrs.items():
+        yield str(name).replace("_", " "), ", ".join(map(str, np.atleast_1d(value)))
+
+
+def _summary(report: Report, name: str) -> dict[str, Any]:
+    """One line for each quantity: how many comparisons, how sharp, how far off."""
+    rows = report.table[report.table["quantity"] == name]
+    noisy, largest = rows[rows["sigmas"] != 0], float(rows["predicted"].abs().max())
+    error = float(noisy["standard_error"].median()) / largest if len(noisy) and largest > ZERO else math.nan
+    row = report.observable(name)
+    return {
+        "name": name,
+        "symbol": mathml.math(letter(row)),
+        "meaning": row.meaning,
+        "comparisons": len(rows),
+        "error": "–" if math.isnan(error) else f"{error:.1%}" if error < 1 else "> 100%",
+        "worst": float(rows["sigmas"].abs().max()),
+        "failures": int((~rows["passed"]).sum()),
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:  # run from a source tree
+        return "not installed"
