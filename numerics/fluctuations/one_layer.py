@@ -20,8 +20,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ...theory.training.observables import TRAINING
 from ..training.causal import Problem, Run
-from ..training.results import DIMS
 
 Array = NDArray[np.float64]
 
@@ -269,7 +269,9 @@ def _variances(
         add({"Phi": own_phi, "G": own_g}, w[:, part], 1 / S)
     if options.kernels:
         add({n: np.zeros(1) for n in means}, w_bias, 1.0)
-    layers = {n: np.asarray(total[n])[None] if "layer" in DIMS[n] else np.asarray(total[n]) for n in options.kernels}
+    layers = {
+        n: np.asarray(total[n])[None] if "layer" in TRAINING[n].dims else np.asarray(total[n]) for n in options.kernels
+    }
     return {f"{name}_variance": value for name, value in layers.items()}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,13 +17,14 @@ from ...theory.language.checks import check_count, check_names, check_seed
 from ...theory.language.errors import InvalidArgument, NotAvailable
 from ...theory.networks.architecture import kinked
 from ...theory.training.dynamics import dynamics
+from ...theory.training.observables import FLUCTUATIONS, TRAINING
 from ...theory.training.subject import Training
 from ..runs.moments import Moments
 from ..runs.progress import Progress
+from ..runs.results import Result, dataset
 from ..runs.store import stored
 from ..training.data import Data, check_data, loss_derivative, losses_of
-from ..training.results import DIMS, MEASURED, coordinates, variable
-from ..training.results import MEANING as PREDICTED
+from ..training.results import MEASURED, coordinates
 from ..training.solve import grids_of
 from ..training.times import Grid, check_times
 from .lazy import is_closed, lazy_fluctuations
@@ -35,15 +37,6 @@ Array = NDArray[np.float64]
 Values = dict[str, tuple[Array, Array | None]]
 KERNELS = ("NTK", "Phi", "G")
 QUANTITIES = ("f", *KERNELS, *SHIFTS)
-MEANING = {
-    "f_variance": ("f", "N times the variance of the predictions over initialisations"),
-    "f_covariance": ("f_covariance", "N times the covariance of the predictions over initialisations"),
-    "Phi_variance": ("Phi", "N times the variance of the overlap of activities at equal times"),
-    "G_variance": ("G", "N times the variance of the overlap of gradients at equal times"),
-    "NTK_variance": ("NTK", "N times the variance of the tangent kernel"),
-    "f1": ("f", "N times the shift of the mean prediction"),
-    "loss1": ("loss", "N times the shift of the mean loss"),
-}
 
 
 def fluctuations(
@@ -124,6 +117,7 @@ def fluctuations(
     taken = {"closed form": closed} if closed else {}
     attrs: dict[str, Any] = {
         "replicas": replicas,
+        "seed": seed,
         "samples": max((task.sites for task in tasks), default=0),
         "exact": int(not plan),
         "ways": ", ".join(f"{way}: {' '.join(names)}" for way, names in (taken | plan).items()),
@@ -153,7 +147,8 @@ def _wanted(quantities: str | Sequence[str], draws: str | Sequence[str]) -> tupl
             f"quantities={quantities!r} and no draws: nothing is asked for; allowed: {', '.join(QUANTITIES)}"
         )
     names = {*(n if n in SHIFTS else f"{n}_variance" for n in listed)} | ({"f_covariance"} if "f" in listed else set())
-    return tuple(n for n in KERNELS if n in listed), [n for n in MEANING if n in names] + [n + DRAW for n in draws]
+    results = [row.name for row in FLUCTUATIONS if row.name in names] + [name + DRAW for name in draws]
+    return tuple(n for n in KERNELS if n in listed), results
 
 
 def _known(flow: Training, data: Data, grid: Grid) -> dict[str, Array]:
@@ -164,28 +159,21 @@ def _known(flow: Training, data: Data, grid: Grid) -> dict[str, Array]:
     return extrapolated(lazy_fluctuations(flow, data, grids))
 
 
-_FULL = {
-    "f": ("time", "output", "sample"),
-    "f_covariance": ("time", "output", "sample", "time2", "output2", "sample2"),
-    "Phi": ("layer", "time", "sample", "sample2"),
-    "G": ("layer", "time", "output", "sample", "output2", "sample2"),
-    "NTK": ("time", "output", "sample", "output2", "sample2"),
-    "loss": ("time",),
-}
-
-
 def _dataset(flow: Training, data: Data, grid: Grid, values: Values, attrs: dict[str, Any]) -> xr.Dataset:
-    variables: dict[str, Any] = {}
+    results, draws = list[Result](), dict[str, Any]()
     for name, (value, error) in values.items():
         if error is None:
-            base = name.removesuffix(DRAW)
-            text = f"draw of the root of N times the fluctuation: {PREDICTED[base]}"
-            variables[name] = variable(("draw", *DIMS[base]), value, flow.outputs, text)
-            continue
-        like, text = MEANING[name]
-        for key, array, meaning in ((name, value, text), (f"{name}_stderr", error, f"standard error of {name}")):
-            variables[key] = variable(_FULL[like], array, flow.outputs, meaning)
+            draws |= _draw(name.removesuffix(DRAW), value).variables(flow.outputs == 1)
+        else:
+            results.append(Result(TRAINING[name], value, error))
     coords = coordinates(data, np.asarray(grid.kept * grid.rate), flow.hidden_layers or 1, flow.outputs)
-    used = {d for v in variables.values() for d in v[0]} | {"set"}
-    attrs = {"flow": repr(flow), "step": grid.rate, "gamma": flow.gamma} | attrs
-    return xr.Dataset(variables, {k: v for k, v in coords.items() if k in used}, attrs)
+    return dataset(
+        flow, results, coords, single=flow.outputs == 1, more=draws, source="theory", step=grid.rate, **attrs
+    )
+
+
+def _draw(name: str, value: Array) -> Result:
+    """Joint draws of an order parameter's fluctuation, times the root of N."""
+    row = TRAINING[name]
+    text = f"draw of the root of N times the fluctuation: {row.meaning}"
+    return Result(replace(row, name=name + DRAW, meaning=text, dims=("draw", *row.dims), exchanged=False), value)

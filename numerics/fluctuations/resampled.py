@@ -21,9 +21,10 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from ...theory.training.observables import TRAINING
 from ..training.causal import Layer, Problem, Run, conditioned
 from ..training.conditioned import Neighbour
-from ..training.results import DIMS, layers_of, order_parameter
+from ..training.results import layers_of, order_parameter
 from ..training.sources import Recorded, Rotation
 from .one_layer import Options
 
@@ -116,7 +117,8 @@ def _measured(run: Run, options: Options) -> dict[str, Array]:
 
 def _equal_times(run: Run, kept: NDArray[np.int64], *, name: str) -> Array:
     """A kernel of all layers, (layer, time, ...)."""
-    second = DIMS[name].index("time2") - DIMS[name].index("time") - 1
+    dims = TRAINING[name].dims
+    second = dims.index("time2") - dims.index("time") - 1
     return np.stack([[np.take(run.q[name][i][t], t, second) for t in kept] for i in layers_of(run, name)])
 
 

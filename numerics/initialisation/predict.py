@@ -14,13 +14,14 @@ from ...theory.averages.regularity import prepared
 from ...theory.initialisation.dependencies import closure, names_of_order
 from ...theory.initialisation.derivation import System, derive_layer, labels_for
 from ...theory.language.errors import AccuracyWarning, ExpansionWarning, InvalidArgument, NotAvailable, NotConverged
-from ...theory.language.quantities import TENSORS, Kind, quantity
+from ...theory.language.quantities import AXES, TENSORS, Kind, quantity
 from ...theory.layers.map import LayerMap
 from ...theory.meanfield.expansion import not_derived
 from ...theory.networks.activations import Activation
 from ...theory.networks.architecture import HYPERPARAMETERS, MLP
 from ..codegen.modules import Compiled, compile
 from ..runs.inputs import check_inputs
+from ..runs.results import Result, dataset
 from .residual import check, fluctuations, mixing
 
 Array = NDArray[np.float64]
@@ -29,8 +30,6 @@ Array = NDArray[np.float64]
 EXPANSION_LIMIT = 0.5
 #: The largest estimated error of a Gaussian average, relative above one, that passes without a warning.
 ACCURACY_LIMIT = 1e-6
-
-AXES = tuple("abcdefgh")
 
 
 def predict(net: MLP, X: ArrayLike, quantities: str | Sequence[str] | None = None, *, order: int = 1) -> xr.Dataset:
@@ -200,18 +199,14 @@ def _check(layer: dict[str, Array], number: int) -> None:
 
 
 def _dataset(net: MLP, X: Array, names: tuple[str, ...], layers: list[dict[str, Array]]) -> xr.Dataset:
-    m = len(X)
-    variables = {}
-    for name in names:
-        row = quantity(name)
-        stacked = np.stack([layer[name] for layer in layers]).reshape((len(layers),) + (m,) * row.rank)
-        variables[name] = (("layer", *AXES[: row.rank]), stacked, {"long_name": row.meaning, "units": "1"})
+    m, numbers = len(X), np.arange(1, len(layers) + 1)
+    rows = [quantity(name) for name in names]
+    results = [
+        Result(row, np.stack([layer[row.name] for layer in layers]).reshape((len(layers),) + (m,) * row.rank))
+        for row in rows
+    ]
     worst = np.maximum.accumulate([float(layer["average_error"]) for layer in layers])
-    variables["average_error"] = (
-        ("layer",),
-        worst,
-        {"long_name": "largest estimated error of a Gaussian average, relative above one"},
-    )
+    text = "largest estimated error of a Gaussian average, relative above one"
     if worst[-1] > ACCURACY_LIMIT:
         warnings.warn(
             f"a Gaussian average has an estimated error of {worst[-1]:.1e} (limit {ACCURACY_LIMIT:.0e}); "
@@ -219,16 +214,9 @@ def _dataset(net: MLP, X: Array, names: tuple[str, ...], layers: list[dict[str, 
             AccuracyWarning,
             stacklevel=3,
         )
-    attributes: dict[str, object] = {
-        "activation": net.activation_names,
-        "source": "theory",
-        "weights": str(net.weights),
-    }
-    if net.hidden_widths is not None:
-        attributes["width"] = list(net.hidden_widths)
-    coordinates = {"layer": np.arange(1, len(layers) + 1)} | {axis: np.arange(m) for axis in AXES}
-    used = {axis for name in names for axis in AXES[: quantity(name).rank]}
-    return xr.Dataset(variables, {k: v for k, v in coordinates.items() if k == "layer" or k in used}, attributes)
+    coords = {"layer": numbers} | {axis: np.arange(m) for axis in AXES}
+    error = {"average_error": (("layer",), worst, {"long_name": text})}
+    return dataset(net, results, coords, more=error, source="theory")
 
 
 def _warn_about_expansion(net: MLP, dataset: xr.Dataset) -> None:

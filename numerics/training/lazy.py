@@ -2,16 +2,16 @@ r"""Gradient flow of infinitely wide networks in the lazy limit: mean and covari
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from ...theory.language.errors import InvalidArgument, InvalidInput
 from ...theory.networks.architecture import MLP
+from ...theory.training.observables import LAZY
 from ..kernels.kernels import kernel
 from ..runs.inputs import check_inputs
+from ..runs.results import Result, dataset
 
 Array = NDArray[np.float64]
 
@@ -38,8 +38,8 @@ def gradient_flow(
 
             \mathrm{covariance}=K_{**}-A\,K_{X*}-K_{*X}A^\top+A\,K_{XX}A^\top.
     Shapes
-        X (m, n_0), y (m,) or (m, outputs), X_test (p, n_0), by default X; times (T,) -> ``mean`` (time, point[, output]),
-        ``covariance`` (time, point, point), the same for each output and zero between outputs; ``loss`` (time), of the mean.
+        X (m, n_0), y (m,) or (m, outputs), X_test (p, n_0), by default X; times (T,) -> ``mean`` (time, sample[, output]),
+        ``covariance`` (time, sample, sample2), the same for each output and zero between outputs; ``loss`` (time), of the mean.
     Units
         The loss is :math:`\tfrac12\sum_a(f_a-y_a)^2`, without a factor 1/m; t multiplies the learning rates of ``net``: lambda_b
         for biases and lambda_W/n for weights. Gradient descent with step eta is t = eta times steps, for small eta.
@@ -75,7 +75,7 @@ def gradient_flow(
     decay = np.exp(-np.outer(t, rates))
     stays = labels - modes @ (modes.T @ labels)
     left = np.einsum("tk,ko->to", decay**2, (modes.T @ labels) ** 2).sum(axis=1) + (stays**2).sum()
-    return _dataset(t, mean if np.ndim(y) > 1 else mean[..., 0], covariance, left / 2, net)
+    return _dataset(t, mean, covariance, left / 2, net, train, np.ndim(y) > 1)
 
 
 def _frozen(net: MLP) -> MLP:
@@ -102,11 +102,8 @@ def _times(times: ArrayLike) -> Array:
     return t
 
 
-def _dataset(t: Array, mean: Array, covariance: Array, loss: Array, net: MLP) -> xr.Dataset:
-    dims = ("time", "point", "output")[: mean.ndim]
-    variables: dict[str, Any] = {
-        "mean": (dims, mean, {"long_name": "output, mean over initialisations"}),
-        "covariance": (("time", "point", "point2"), covariance, {"long_name": "covariance of an output at two points"}),
-        "loss": (("time",), loss, {"long_name": "training loss of the mean output, half the sum of squares"}),
-    }
-    return xr.Dataset(variables, {"time": t}, {"activation": net.activation_names, "source": "theory, lazy limit"})
+def _dataset(t: Array, mean: Array, covariance: Array, loss: Array, net: MLP, train: str, outputs: bool) -> xr.Dataset:
+    arrays = {"mean": mean, "covariance": covariance, "loss": loss}
+    results = [Result(LAZY[name], value) for name, value in arrays.items()]
+    coords = {"time": t, "sample": np.arange(mean.shape[1]), "sample2": np.arange(mean.shape[1])}
+    return dataset(net, results, coords, single=not outputs, source="theory, lazy limit", train=train)

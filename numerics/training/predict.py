@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -16,14 +15,16 @@ from ...theory.language.checks import check_count, check_names, check_seed
 from ...theory.language.errors import InvalidArgument
 from ...theory.networks.architecture import smooth
 from ...theory.training.dynamics import Dynamics, dynamics
+from ...theory.training.observables import TRAINING
 from ...theory.training.subject import Training
 from ..runs.moments import Moments
 from ..runs.progress import Progress
+from ..runs.results import Result, dataset
 from ..runs.store import stored
 from .causal import Problem
 from .data import Data, check_data, losses_of
 from .problem import check_memory, following, problem_of
-from .results import DIMS, MEANING, MEASURED, QUANTITIES, coordinates, variable
+from .results import MEASURED, QUANTITIES, coordinates, padded
 from .solve import _solve, grids_of, power_of_two
 from .times import Grid, check_times
 
@@ -97,7 +98,7 @@ def predict_training(
             key = ("predict", flow, data, grids, names, seed, number, samples, problem.followed, problem.sites.source)
             compute = partial(_replica, solve, grids, names, seed, number, losses_of(flow, data), bar.advance)
             moments.add(stored(checkpoint, key, compute))
-    return _dataset(flow, data, grids[0], names, moments, problem)
+    return _dataset(flow, data, grids[0], names, moments, problem, seed)
 
 
 def _replica(
@@ -120,28 +121,16 @@ def _replica(
 
 
 def _dataset(
-    flow: Training, data: Data, grid: Grid, names: tuple[str, ...], moments: Moments, problem: Problem
+    flow: Training, data: Data, grid: Grid, names: tuple[str, ...], moments: Moments, problem: Problem, seed: int
 ) -> xr.Dataset:
-    variables: dict[str, Any] = {}
+    results = []
     for name in (n for n in names if n in moments.mean):
-        short = {"A", "B"} & {name}
-        variables[name] = variable(DIMS[name], moments.mean[name], flow.outputs, MEANING[name])
-        variables[f"{name}_stderr"] = variable(
-            DIMS[name], moments.stderr(name), flow.outputs, f"standard error of {name}"
+        step = padded(name, moments.mean[f"{name}_step_error"]) if flow.continuous else None
+        results.append(
+            Result(TRAINING[name], padded(name, moments.mean[name]), padded(name, moments.stderr(name)), step)
         )
-        if flow.continuous:
-            error = moments.mean[f"{name}_step_error"]
-            text = f"difference between two steps of {name}"
-            variables[f"{name}_step_error"] = variable(DIMS[name], error, flow.outputs, text)
-        if short:  # the last layer has none: pad, so that all share one axis
-            for key in [k for k in variables if k.partition("_")[0] == name]:
-                dims, value, attrs = variables[key]
-                variables[key] = (dims, np.concatenate([value, np.full_like(value[:1], np.nan)]), attrs)
-    times: Array = np.asarray(grid.kept * grid.rate)
-    coords = coordinates(data, times, problem.layers, flow.outputs)
-    used = {d for v in variables.values() for d in v[0]} | {"set"}
-    attrs = {
-        "flow": repr(flow), "exact": int(problem.exact), "replicas": moments.count, "samples": problem.samples,
-        "step": grid.rate, "gamma": flow.gamma,
-    }  # fmt: skip
-    return xr.Dataset(variables, {k: v for k, v in coords.items() if k in used}, attrs)
+    coords = coordinates(data, np.asarray(grid.kept * grid.rate), problem.layers, flow.outputs)
+    return dataset(
+        flow, results, coords, single=flow.outputs == 1, source="theory", exact=int(problem.exact), replicas=moments.count,
+        samples=problem.samples, seed=seed, step=grid.rate,
+    )  # fmt: skip

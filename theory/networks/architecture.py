@@ -145,6 +145,24 @@ class MLP:
             return None
         return self.width if isinstance(self.width, tuple) else (self.width,) * (self.depth - 1)
 
+    @property
+    def attrs(self) -> dict[str, Any]:
+        """All that was given, as text, numbers and lists that a file can hold: what it takes to make the network again."""
+        found: dict[str, Any] = {"activation": self.activation_names, "weights": str(self.weights)}
+        found |= {} if self.depth is None else {"depth": self.depth}
+        found |= {"width": list(self.hidden_widths)} if self.hidden_widths else {}
+        found |= {"output_width": self.output_width} if self.output_width else {}
+        if self.residual:
+            found["residual"] = str({(low, high): gamma for low, high, gamma in self.residual})
+        if self.depth is not None:
+            found |= {n: list(self.per_layer(n)) for n in HYPERPARAMETERS if getattr(self, n) is not None}
+        if self.parametrization.name != "pdlt":
+            found |= {"parametrization": self.parametrization.name}
+            found |= {
+                name: str(value) for name, value in self.parametrization.arguments.items() if name != "parametrization"
+            }
+        return found | {"network": repr(self)}
+
     def per_layer(self, name: str) -> tuple[float, ...]:
         """The values of a hyperparameter in the layers 1 ... L; ``InvalidNetwork`` if it, or the depth, is not given."""
         if self.depth is None:

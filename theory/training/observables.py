@@ -48,5 +48,17 @@ FLUCTUATIONS = (
     Named("loss1", r"\mathcal{L}_1", "N times the shift of the mean loss", ("time",), 1, "loss"),
 )  # fmt: skip
 
+#: Of lazy training, whose predictions are Gaussian over initialisations.
+LAZY = Table(
+    "quantity",
+    (
+        Named("mean", r"\langle f\rangle", "output, mean over initialisations", ("time", "sample", "output")),
+        Named(
+            "covariance", r"\mathrm{Cov}(f,f)", "covariance of an output at two samples", ("time", "sample", "sample2")
+        ),
+        Named("loss", r"\mathcal{L}", "training loss of the mean output, half the sum of squares", ("time",)),
+    ),
+)
+
 #: All observables of training.
 TRAINING = Table("quantity", (*MEANS, *RESPONSES, *FLUCTUATIONS))

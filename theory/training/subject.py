@@ -98,6 +98,13 @@ class Training:
         """Whether this is gradient flow."""
         return self.learning_rate is None
 
+    @property
+    def attrs(self) -> dict[str, Any]:
+        """All that was given, as text and numbers that a file can hold: what it takes to make the training again."""
+        own = {n: getattr(self, n) for n in ("gamma", "momentum", "weight_decay", "outputs")} | {"loss": self.loss.name}
+        rate = {} if self.learning_rate is None else {"learning_rate": self.learning_rate}
+        return self.net.attrs | own | rate | {"flow": repr(self)}
+
     def with_(self, **changes: Any) -> Training:
         """A copy with some arguments changed."""
         return Training(**({f: getattr(self, f) for f in self.__dataclass_fields__} | changes))

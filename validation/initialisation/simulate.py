@@ -17,8 +17,9 @@ from threadpoolctl import threadpool_limits
 
 from ...numerics.runs.inputs import check_inputs
 from ...numerics.runs.progress import Progress
+from ...numerics.runs.results import Result, dataset
 from ...theory.language.errors import InvalidArgument, NotAvailable
-from ...theory.language.quantities import quantity
+from ...theory.language.quantities import AXES, quantity
 from ...theory.networks.architecture import MLP
 from ..literal.derivatives import derivatives
 from ..literal.descendants import Descendants, doubles
@@ -136,8 +137,7 @@ def simulate(
     threads = cores if workers is None else _count("workers", workers, 1)
     groups = _run(task, threads, Progress("simulate", N, progress, unit="networks"))
     n = np.array((X.shape[1], *widths[:-1]), dtype=np.float64)
-    data = _dataset(plan, groups, sizes, n, {} if limits is None else limits)
-    return data.assign_attrs(_attributes(net, widths, N, int(seed), len(sizes), s))
+    return _dataset(task, groups, n, {} if limits is None else limits, N, int(seed))
 
 
 def _run(task: Task, threads: int, meter: Progress) -> dict[str, Array]:
@@ -216,29 +216,27 @@ def _parts_of(total: int, count: int) -> list[int]:
 
 
 def _dataset(
-    plan: Plan, groups: dict[str, Array], sizes: Sizes, prefactor: Array, limits: Mapping[str, Any]
+    task: Task, groups: dict[str, Array], prefactor: Array, limits: Mapping[str, Any], networks: int, seed: int
 ) -> xr.Dataset:
-    variables: dict[str, Any] = {}
-    for name in plan.names:
+    results = []
+    for name in task.plan.names:
         source = CORRECTIONS.get(name, name)
-        value, error = estimate(source, groups, sizes, prefactor)
+        value, error = estimate(source, groups, np.array(task.sizes), prefactor)
         if name in CORRECTIONS:
             n = prefactor[:, None, None]
             value, error = n * (value - _limit(limits, source, value.shape)), n * error
-        dims = ("layer", *"abcd"[: value.ndim - 1])
-        meaning = quantity(name).meaning
-        variables[name] = (dims, value, {"long_name": meaning})
-        variables[f"{name}_stderr"] = (dims, error, {"long_name": f"standard error of {name}"})
-    return xr.Dataset(variables, coords={"layer": np.arange(1, len(prefactor) + 1)})
-
-
-def _attributes(net: MLP, widths: tuple[int, ...], N: int, seed: int, groups: int, neurons: int) -> dict[str, Any]:
-    """Attributes that netCDF can store: numbers, strings and lists that are not empty."""
-    attrs = {"networks": N, "seed": seed, "groups": groups, "neurons": neurons, "activation": net.activation_names}
-    attrs |= {"depth": len(widths), "output_width": widths[-1], "weights": str(net.weights)}
-    attrs |= {"residual": str({(low, high): gamma for low, high, gamma in net.residual})} if net.residual else {}
-    attrs |= {name: list(net.per_layer(name)) for name in ("C_W", "C_b", "lambda_W", "lambda_b")}
-    return attrs | ({"width": list(widths[:-1])} if len(widths) > 1 else {})
+        results.append(Result(quantity(name), value, error))
+    coords = {"layer": np.arange(1, len(prefactor) + 1)} | {axis: np.arange(len(task.X)) for axis in AXES}
+    return dataset(
+        task.net,
+        results,
+        coords,
+        source="networks",
+        networks=networks,
+        seed=seed,
+        groups=len(task.sizes),
+        neurons=task.neurons,
+    )
 
 
 def _names(quantities: str | Iterable[str] | None, limits: Mapping[str, Any] | None, net: MLP) -> tuple[str, ...]:

@@ -96,7 +96,7 @@ def confront(
     """The report on a theory and simulations at several widths, as ``validate`` makes it."""
     return compare(
         TENSORS.values(), theory, simulations, subject=net, alpha=alpha, page=PAGE,
-        arrays=_arrays(X, simulations), attrs=_attributes(theory, simulations, alpha),
+        arrays=_arrays(X, simulations), attrs=_attributes(net, theory, simulations, alpha),
     )  # fmt: skip
 
 
@@ -169,10 +169,10 @@ def _arrays(X: Any, simulations: Sequence[xr.Dataset]) -> dict[str, Any]:
     }
 
 
-def _attributes(theory: xr.Dataset, simulations: Sequence[xr.Dataset], alpha: float) -> dict[str, Any]:
-    first = simulations[0].attrs
-    kept = {k: v for k, v in first.items() if k not in ("width", "networks", "seed", "groups", "output_width")}
-    return kept | {
+def _attributes(net: MLP, theory: xr.Dataset, simulations: Sequence[xr.Dataset], alpha: float) -> dict[str, Any]:
+    return net.attrs | {
+        "version": theory.attrs["version"],
+        "neurons": int(simulations[0].attrs["neurons"]),
         "alpha": alpha,
         "networks": [int(s.attrs["networks"]) for s in simulations],
         "seeds": [int(s.attrs["seed"]) for s in simulations],

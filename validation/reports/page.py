@@ -13,7 +13,6 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +20,7 @@ import jinja2
 import numpy as np
 from matplotlib.figure import Figure
 
+from ...numerics.runs.results import version
 from ...theory.language.observables import letter
 from . import figures, mathml
 
@@ -75,7 +75,7 @@ def common(report: Report) -> dict[str, Any]:
         "summary": [_summary(report, name) for name in report.quantities],
         "axes": report.axes,
         "rows": report.ranked.to_dict("records"),
-        "versions": {"Python": platform.python_version()} | {p: _version(p) for p in packages},
+        "versions": {"Python": platform.python_version()} | {p: version(p) for p in packages},
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     }
 
@@ -101,10 +101,3 @@ def _summary(report: Report, name: str) -> dict[str, Any]:
         "worst": float(rows["sigmas"].abs().max()),
         "failures": int((~rows["passed"]).sum()),
     }
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:  # run from a source tree
-        return "not installed"

@@ -20,12 +20,14 @@ from threadpoolctl import threadpool_limits
 
 from ...numerics.runs.moments import Moments
 from ...numerics.runs.progress import Progress
+from ...numerics.runs.results import Result, dataset
 from ...numerics.runs.store import stored
 from ...numerics.training.data import Data, check_data
-from ...numerics.training.results import DIMS, MEANING, MEASURED, coordinates, variable
+from ...numerics.training.results import MEASURED, coordinates
 from ...numerics.training.times import Grid, check_times
 from ...theory.language.checks import check_count, check_names
 from ...theory.language.errors import InvalidArgument, InvalidNetwork
+from ...theory.training.observables import FLUCTUATIONS, TRAINING
 from ...theory.training.subject import Training
 from ..literal.trained import train
 
@@ -108,7 +110,7 @@ def simulate_training(
                 pool.shutdown(cancel_futures=True)
                 raise
         moments = {number: future.result() for number, future in enumerate(futures)}
-    return _dataset(flow, data, grid, names, [moments[i] for i in range(count)], N)
+    return _dataset(flow, data, grid, names, [moments[i] for i in range(count)], N, seed)
 
 
 def _width(flow: Training) -> int:
@@ -121,26 +123,28 @@ def _width(flow: Training) -> int:
 
 
 def _dataset(
-    flow: Training, data: Data, grid: Grid, names: tuple[str, ...], results: list[dict[str, Array]], N: int
+    flow: Training, data: Data, grid: Grid, names: tuple[str, ...], results: list[dict[str, Array]], N: int, seed: int
 ) -> xr.Dataset:
     moments = Moments()
     for result in results:
         moments.add(result)
-    variables: dict[str, Any] = {}
-    for name in names:
-        variables[name] = variable(DIMS[name], moments.mean[name], flow.outputs, MEANING[name])
-        variables[f"{name}_stderr"] = variable(
-            DIMS[name], moments.stderr(name), flow.outputs, f"standard error of {name}"
-        )
+    found = [Result(TRAINING[name], moments.mean[name], moments.stderr(name)) for name in names]
     n = len(results)
-    for name in (name for name in ("f", "NTK") if name in names):
-        squares = N * np.stack([r[name] - moments.mean[name] for r in results]) ** 2 * n / (n - 1)
-        error = squares.std(axis=0, ddof=1) / np.sqrt(n)
-        text = f"N times the variance of {name}"
-        variables[f"{name}_variance"] = variable(DIMS[name], squares.mean(axis=0), flow.outputs, text)
-        text = f"standard error of {name}_variance"
-        variables[f"{name}_variance_stderr"] = variable(DIMS[name], error, flow.outputs, text)
+    for row in FLUCTUATIONS:
+        name = row.name.removesuffix("_variance")
+        if name != row.name and name in names and row.dims == TRAINING[name].dims:  # the variance of each entry
+            squares = N * np.stack([r[name] - moments.mean[name] for r in results]) ** 2 * n / (n - 1)
+            found.append(Result(row, squares.mean(axis=0), squares.std(axis=0, ddof=1) / np.sqrt(n)))
     coords = coordinates(data, np.asarray(grid.kept * grid.rate), flow.hidden_layers or 0, flow.outputs)
-    used = {d for v in variables.values() for d in v[0]} | {"set"}
-    attrs = {"flow": repr(flow), "width": N, "networks": n, "groups": n, "step": grid.rate, "gamma": flow.gamma}
-    return xr.Dataset(variables, {k: v for k, v in coords.items() if k in used}, attrs)
+    return dataset(
+        flow,
+        found,
+        coords,
+        single=flow.outputs == 1,
+        source="networks",
+        networks=n,
+        groups=n,
+        seed=seed,
+        width=N,
+        step=grid.rate,
+    )

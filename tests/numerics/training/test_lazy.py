@@ -45,7 +45,7 @@ def _weights(Theta, t):
 def test_start_and_end():
     found = ww.gradient_flow(NET, X, Y, times=[0, 1, np.inf])
     K = ww.kernel(NET, X, get="nngp")
-    assert found["mean"].dims == ("time", "point", "output")
+    assert found["mean"].dims == ("time", "sample", "output")
     np.testing.assert_allclose(found["mean"].values[0], 0, atol=1e-14)
     np.testing.assert_allclose(found["covariance"].values[0], K, rtol=1e-12)
     np.testing.assert_allclose(found["mean"].values[2], Y, rtol=1e-9)

@@ -1,0 +1,99 @@
+"""Datasets of results, for any system: the one place where arrays get names, axes, errors, and all it takes to make them again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import metadata
+from typing import Any, Protocol
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from ...theory.language.observables import Observable, letter
+
+Array = NDArray[np.float64]
+Variable = tuple[tuple[str, ...], Array, dict[str, Any]]
+
+#: The axes of a system with one output, which are left out.
+SINGLE = ("output", "output2")
+
+
+class Subject(Protocol):
+    """What a dataset is about."""
+
+    @property
+    def attrs(self) -> dict[str, Any]:
+        """All that the subject was given, as numbers, strings and lists that a file can hold."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """The array of an observable, with all its axes, and its errors where it has any."""
+
+    row: Observable
+    value: Array
+    stderr: Array | None = None
+    step_error: Array | None = None  #: the difference between two steps of gradient flow
+
+    def variables(self, single: bool) -> dict[str, Variable]:
+        """The variables of a dataset; ``single``: without the axes of the only output."""
+        name, meaning = self.row.name, self.row.meaning
+        described = {"long_name": meaning, "latex": letter(self.row), "order": self.row.order, "units": "1"}
+        found = {name: (self.value, described)}
+        if self.stderr is not None:
+            found[f"{name}_stderr"] = (self.stderr, {"long_name": f"standard error of {name}"})
+        if self.step_error is not None:
+            found[f"{name}_step_error"] = (self.step_error, {"long_name": f"difference between two steps of {name}"})
+        return {key: _squeezed(self.row.dims, *rest, single) for key, rest in found.items()}
+
+
+def _squeezed(dims: tuple[str, ...], value: Array, attrs: dict[str, Any], single: bool) -> Variable:
+    if single:
+        value = value.squeeze(axis=tuple(i for i, d in enumerate(dims) if d in SINGLE))
+        dims = tuple(d for d in dims if d not in SINGLE)
+    return dims, value, attrs
+
+
+def dataset(
+    subject: Subject,
+    results: Iterable[Result],
+    coords: Mapping[str, Any],
+    *,
+    single: bool = False,
+    more: Mapping[str, Variable] | None = None,
+    **attrs: Any,
+) -> xr.Dataset:
+    """The dataset of some results.
+
+    Shapes
+        A variable for each observable, ``<name>_stderr`` and ``<name>_step_error`` beside it, on the axes of its row. ``coords``
+        without an axis are left out. ``single``: the system has one output, whose axes are left out.
+    Units
+        ``order`` of a variable is the power of 1/width that multiplies it in what a finite system shows.
+    Valid
+        ``attrs`` hold the version, all hyperparameters of the subject, and what the caller adds: seeds, counts, steps.
+    """
+    variables: dict[str, Variable] = {}
+    for result in results:
+        variables |= result.variables(single)
+    variables |= dict(more or {})
+    used = {d for dims, *_ in variables.values() for d in dims}
+    kept = {name: value for name, value in coords.items() if _axes(name, value) <= used}
+    return xr.Dataset(variables, kept, {"version": version()} | subject.attrs | attrs)
+
+
+@lru_cache(maxsize=8)
+def version(package: str = "widthwise") -> str:
+    """The version of a package that is installed."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:  # run from a source tree
+        return "not installed"
+
+
+def _axes(name: str, coordinate: Any) -> set[str]:
+    """The axes that a coordinate labels: its own, or those that stand beside its values."""
+    return {coordinate[0]} if isinstance(coordinate, tuple) else {name}
