@@ -109,7 +109,7 @@ def test_predict_and_simulate_make_tables_and_files(tmp_path):
     assert "layer" in out("predict", "tanh", *common, "-o", str(tmp_path / "new" / "theory.nc"))
     assert "±" in out("simulate", "tanh", *common, "--width", "8,10", "--networks", "64", "-o", str(tmp_path / "mc.nc"))
     with xr.open_dataset(tmp_path / "new" / "theory.nc", engine="h5netcdf") as theory:
-        assert theory["V"].dims == ("layer", "a", "b", "c", "d")
+        assert theory["V"].dims == ("layer", "sample", "sample2", "sample3", "sample4")
     with xr.open_dataset(tmp_path / "mc.nc", engine="h5netcdf") as measured:
         assert "V_stderr" in measured
 

@@ -40,10 +40,11 @@ def predict(net: MLP, X: ArrayLike, quantities: str | Sequence[str] | None = Non
             \mathrm E[z_az_b] = K_{ab} + \tfrac1{n_{\ell-1}}K^{\{1\}}_{ab},\qquad
             \mathrm{Cov}(z_{1;a}z_{1;b},\,z_{2;c}z_{2;d}) = \tfrac1{n_{\ell-1}}V_{(ab)(cd)},\ \dots
     Shapes
-        X: (m, n_0). K, Theta, K1, Theta1, K2, Theta2: dims (layer, a, b). V, D, F, A, B, P, Q, R, S, T, U, V1, D1, F1: dims
-        (layer, a, b, c, d), in the order of the correlator: F[a,b,c,d] pairs z_a with H's index c and z_b with d; B[a,b,c,d]
-        pairs a with c and b with d; P, Q are of dNTK_abc z_d, R of the first ddNTK_abcd, S, T, U of the second, whose index c
-        is attached to the Hessian of a and d to that of b. V6, D6, F6: six indices. ``layer`` = 1 ... depth.
+        X: (m, n_0). K, Theta, K1, Theta1, K2, Theta2: dims (layer, sample, sample2). V, D, F, A, B, P, Q, R, S, T, U, V1, D1,
+        F1: dims (layer, sample, sample2, sample3, sample4), the samples a, b, c, d of the correlator in its order: F[a,b,c,d]
+        pairs z_a with H's index c and z_b with d; B[a,b,c,d] pairs a with c and b with d; P, Q are of dNTK_abc z_d, R of the
+        first ddNTK_abcd, S, T, U of the second, whose index c is attached to the Hessian of a and d to that of b. V6, D6, F6:
+        six samples. ``layer`` = 1 ... depth: layer l is that of the preactivations z^(l), here and in training.
     Units
         Tensors of layer l multiply 1/n_(l-1) (K2, Theta2, V1, D1, F1 and six-index ones its square). ``average_error``
         (layer) is the largest estimated error of the Gaussian averages taken to reach that layer: absolute for averages

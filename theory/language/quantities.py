@@ -67,7 +67,7 @@ class Kind(StrEnum):
 
 
 #: The axes of the samples of a correlator.
-AXES = tuple("abcdefgh")
+AXES = ("sample", *(f"sample{i}" for i in range(2, 9)))
 #: A jet of a pattern: the set of directions as a string, and the array axis of its sample.
 Slot = tuple[str, int]
 PairPattern = tuple[Slot, ...]

@@ -23,7 +23,7 @@ Array = NDArray[np.float64]
 #: With this many widths two orders are left free instead of one.
 ENOUGH_FOR_TWO = 4
 #: Axes that count samples and outputs; their indices make up the entry of a row, all other axes have a column of their own.
-COUNTED = ("sample", "output", *"abcdefgh")
+COUNTED = ("sample", "output")
 
 
 def compare(

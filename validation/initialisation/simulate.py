@@ -102,9 +102,9 @@ def simulate(
             \widehat{dd_{II}H}_{ijkl}=\lambda_\mu\lambda_\nu\lambda_\rho\,
             \partial_\mu\partial_\nu z_i\,\partial_\mu\partial_\rho z_j\,\partial_\nu z_k\,\partial_\rho z_l.
     Shapes
-        X (m, n_0); K, Theta, K1, Theta1 have dims (layer, a, b), the others (layer, a, b, c, d); ``<name>_stderr``
-        beside each. ``limits["K"]`` and ``limits["Theta"]`` (L, m, m) are the infinite-width values. The first z of dH
-        and of ddI is the one differentiated more than once; in ddII z_a and z_b are, along the gradients of z_c and z_d.
+        X (m, n_0); K, Theta, K1, Theta1 have dims (layer, sample, sample2), the others (layer, sample, ..., sample4);
+        ``<name>_stderr`` beside each. ``limits["K"]`` and ``limits["Theta"]`` (L, m, m) are the infinite-width values. The first z
+        of dH and of ddI is the one differentiated more than once; in ddII z_a and z_b are, along the gradients of z_c and z_d.
     Units
         Layer l is multiplied by n_(l-1), with n_0 the number of features. The numbers are those of the finite width:
         they differ from the coefficients of the expansion by terms of order 1/width.
@@ -272,7 +272,7 @@ def _limit(limits: Mapping[str, Any], name: str, shape: tuple[int, ...]) -> Arra
         raise InvalidArgument(f"limits has no {name!r}; {name}1 needs it, with shape {shape}")
     value = np.asarray(limits[name], dtype=np.float64)
     if value.shape != shape:
-        raise InvalidArgument(f"limits[{name!r}] has shape {value.shape}; allowed: (layer, a, b) = {shape}")
+        raise InvalidArgument(f"limits[{name!r}] has shape {value.shape}; allowed: (layer, sample, sample2) = {shape}")
     return value
 
 

@@ -214,7 +214,7 @@ def test_tensors_of_many_inputs_come_in_one_call(name, m):
         assert theory[q].shape == (2,) + (m,) * (theory[q].ndim - 1)
         assert np.isfinite(theory[q]).all()
     pair = [0, m - 1]
-    sub, some = predict(net, X[pair]), theory.isel(a=pair, b=pair, c=pair, d=pair)
+    sub, some = predict(net, X[pair]), theory.isel(sample=pair, sample2=pair, sample3=pair, sample4=pair)
     for q in NAMES:
         assert_allclose(some[q].values, sub[q].values, rtol=0, atol=1e-7 * abs(sub[q].values).max() + 1e-12, err_msg=q)
 

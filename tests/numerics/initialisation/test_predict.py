@@ -22,8 +22,8 @@ NET = ww.MLP("tanh", depth=3, C_W=1, C_b=0, lambda_W=1, lambda_b=0)
 
 def test_dimensions_and_coordinates():
     data = ww.predict(NET, np.eye(2, 5))
-    assert data["K"].dims == ("layer", "a", "b")
-    assert data["V"].dims == ("layer", "a", "b", "c", "d")
+    assert data["K"].dims == ("layer", "sample", "sample2")
+    assert data["V"].dims == ("layer", "sample", "sample2", "sample3", "sample4")
     assert data["layer"].values.tolist() == [1, 2, 3]
     assert set(data.data_vars) == {*"KVDFABPQRSTU", "Theta", "K1", "Theta1", "average_error"}
     assert set(ww.predict(NET, np.eye(2, 5), order=0).data_vars) == {"K", "Theta", "average_error"}

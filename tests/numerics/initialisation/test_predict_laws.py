@@ -72,7 +72,7 @@ def agree(first: xr.Dataset, second: xr.Dataset, *, names: tuple[str, ...] = NAM
 
 def taken(ds: xr.Dataset, index: list[int]) -> xr.Dataset:
     """The tensors at these inputs."""
-    return ds.isel(a=index, b=index, c=index, d=index)
+    return ds.isel(sample=index, sample2=index, sample3=index, sample4=index)
 
 
 def scaled(ds: xr.Dataset, factors: np.ndarray) -> xr.Dataset:

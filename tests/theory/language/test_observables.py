@@ -55,7 +55,7 @@ def test_the_symmetries_of_a_row_follow_from_its_definition(registered):
     group = registered.symmetries
     assert len(group) == 16
     assert (0, 1, 2, 5, 6, 3, 4) in group
-    assert registered.dims == ("layer", "a", "b", "c", "d", "e", "f")
+    assert registered.dims == ("layer", "sample", "sample2", "sample3", "sample4", "sample5", "sample6")
     assert registered.order == 2
 
 

@@ -133,8 +133,8 @@ def test_same_seed_same_numbers_for_any_number_of_workers():
 def test_dataset_is_labelled_and_survives_netcdf(tmp_path):
     ds = simulate(NET, X, networks=50)
     assert set(ds) == {n + suffix for n in ("K", "Theta", *TENSORS) for suffix in ("", "_stderr")}
-    assert ds.K.dims == ("layer", "a", "b")
-    assert ds.V.dims == ds.V_stderr.dims == ("layer", "a", "b", "c", "d")
+    assert ds.K.dims == ("layer", "sample", "sample2")
+    assert ds.V.dims == ds.V_stderr.dims == ("layer", "sample", "sample2", "sample3", "sample4")
     assert_array_equal(ds.layer, [1, 2, 3])
     assert (ds.attrs["networks"], ds.attrs["seed"], ds.attrs["width"]) == (50, 0, [6, 6])
     for net in (NET, NET.with_(depth=1)):
