@@ -10,11 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...theory.language.quantities import symmetries
+from ...theory.language.errors import InvalidArgument, NotAvailable
+from ...theory.language.quantities import Quantity, lookup, quantity, symmetries
 from ...theory.networks.activations import Activation
 from ..literal.derivatives import missing_derivative
 from ..literal.descendants import DERIVATIVES
@@ -36,8 +38,13 @@ CORRECTIONS = {"K1": "K", "Theta1": "Theta"}
 
 
 def missing(name: str, activation: Activation) -> str | None:
-    """Why a quantity cannot be measured with this activation, as a clause; None if it can."""
-    return missing_derivative(activation, DERIVATIVES.get(name, int(NEEDS_NTK[name])))
+    """Why a quantity cannot be measured with this activation, as a clause; None if it can.
+
+    A jet along k directions takes the k-th derivative.
+    """
+    return missing_derivative(
+        activation, max(len(directions) for pair in quantity(name).pairs for directions, _ in pair)
+    )
 
 
 @dataclass(frozen=True)
@@ -201,11 +208,52 @@ def estimate(name: str, groups: dict[str, Array], sizes: NDArray[np.int64], pref
         x_mean, y_mean = _weighted(w, x), _weighted(w, y)
         value = mean - _outer(x_mean, y_mean) + _weighted(w, _outer(x - x_mean, y - y_mean)) / (G - 1)
         influence = p - _outer(x, y_mean[None]) - _outer(x_mean[None], y)
+    return scaled(name, value, influence, w, np.ones_like(prefactor) if name in ("K", "Theta") else prefactor)
+
+
+def scaled(name: str, value: Array, influence: Array, w: Array, factor: Array) -> tuple[Array, Array]:
+    """A quantity with its symmetries, and its standard error from the influence of each group, times a factor for each layer."""
     value, influence = symmetrised(name, value), symmetrised(name, influence)
     deviation = influence - _weighted(w, influence)
-    error = np.sqrt(_weighted(w, deviation**2) / (G - 1))
-    factor = 1.0 if name in ("K", "Theta") else prefactor.reshape(-1, *[1] * (value.ndim - 1))
+    error = np.sqrt(_weighted(w, deviation**2) / (len(w) - 1))
+    factor = factor.reshape(-1, *[1] * (value.ndim - 1))
     return factor * value, factor * error
+
+
+def corrected(row: Quantity, value: Array, error: Array, n: Array, limits: Mapping[str, Any]) -> tuple[Array, Array]:
+    r"""The coefficient of a higher power of 1/n: what is left of a measurement without the lower ones.
+
+    Equation
+        :math:`q^{\{c\}} = n^c\bigl(q(n)-\sum_{j<c}n^{-j}q^{\{j\}}\bigr)`, with the :math:`q^{\{j\}}` from ``limits``. For a row
+        that corrects nothing, c = 0, this is q(n).
+    Shapes
+        value, error and each of ``limits`` (L, m, ...); n (L,)
+    Errors
+        ``InvalidArgument`` for a lower order that ``limits`` lacks, or holds in another shape.
+    """
+    n = n.reshape(-1, *[1] * (value.ndim - 1))
+    for j, (name, axes) in enumerate(lower_orders(row)):
+        value = value - _limit(row, limits, name, value.shape).transpose(0, *(1 + i for i in axes)) / n**j
+    return n**row.correction * value, n**row.correction * error
+
+
+def lower_orders(row: Quantity) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    """The quantities that a correction is the next order of, lowest first, with the axes in which they stand in the row."""
+    labels = tuple(f"{i:02}" for i in range(row.rank))
+    found = [lookup(row.at(labels), j) for j in range(row.correction)]
+    missing_orders = [j for j, entry in enumerate(found) if entry is None]
+    if missing_orders:
+        raise NotAvailable(f"quantities: {row.name} corrects a quantity of order {missing_orders[0]} that has no row")
+    return tuple((e.name, tuple(e.labels.index(label) for label in labels)) for e in found if e is not None)
+
+
+def _limit(row: Quantity, limits: Mapping[str, Any], name: str, shape: tuple[int, ...]) -> Array:
+    if name not in limits:
+        raise InvalidArgument(f"limits has no {name!r}; {row.name} needs it, with shape {shape}")
+    value = np.asarray(limits[name], dtype=np.float64)
+    if value.shape != shape:
+        raise InvalidArgument(f"limits[{name!r}] has shape {value.shape}; allowed: ({', '.join(row.dims)}) = {shape}")
+    return value
 
 
 def symmetrised(name: str, tensor: Array) -> Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from numbers import Integral
@@ -19,12 +19,14 @@ from ...numerics.runs.inputs import check_inputs
 from ...numerics.runs.progress import Progress
 from ...numerics.runs.results import Result, dataset
 from ...theory.language.errors import InvalidArgument, NotAvailable
-from ...theory.language.quantities import AXES, quantity
+from ...theory.language.quantities import AXES, TENSORS, Quantity, quantity
 from ...theory.networks.architecture import MLP
 from ..literal.derivatives import derivatives
 from ..literal.descendants import Descendants, doubles
-from ..literal.networks import LiteralNetworks, layer_widths
-from .estimators import CORRECTIONS, NEEDS_NTK, Plan, Record, estimate, missing
+from ..literal.networks import LiteralNetworks, batch_size, layer_widths
+from .cumulants import no_estimator
+from .estimators import CORRECTIONS, NEEDS_NTK, Plan, Record, corrected, estimate, lower_orders, missing
+from .generic import JetTask, Rows, measured
 
 Array = NDArray[np.float64]
 Sizes = NDArray[np.int64]
@@ -36,9 +38,6 @@ MIN_GROUPS = 32
 #: What the means of all groups may take; FEWEST_GROUPS whatever it takes.
 MEANS_BYTES = 1 << 30
 FEWEST_GROUPS = 8
-#: Memory of one batch: large enough to make the interpreter's share small, small enough for the outer cache.
-BATCH_BYTES = 1 << 23
-MAX_BATCH = 64
 #: Networks that are held before they are reduced to means.
 MAX_RECORD = 512
 DEFAULT_NEURONS = 4
@@ -66,6 +65,7 @@ def simulate(
     quantities: str | Iterable[str] | None = None,
     neurons: int | None = None,
     limits: Mapping[str, Any] | None = None,
+    jets: bool = False,
     workers: int | None = None,
     progress: bool | None = None,
 ) -> xr.Dataset:
@@ -101,13 +101,16 @@ def simulate(
 
             \widehat{dd_{II}H}_{ijkl}=\lambda_\mu\lambda_\nu\lambda_\rho\,
             \partial_\mu\partial_\nu z_i\,\partial_\mu\partial_\rho z_j\,\partial_\nu z_k\,\partial_\rho z_l.
+        Any other row of the table is the joint cumulant that it says of jets :math:`d_Rz_i` at different neurons, measured by
+        :class:`LiteralJets` along random directions (``generic``), and so are all with ``jets=True``.
     Shapes
-        X (m, n_0); K, Theta, K1, Theta1 have dims (layer, sample, sample2), the others (layer, sample, ..., sample4);
-        ``<name>_stderr`` beside each. ``limits["K"]`` and ``limits["Theta"]`` (L, m, m) are the infinite-width values. The first z
-        of dH and of ddI is the one differentiated more than once; in ddII z_a and z_b are, along the gradients of z_c and z_d.
+        X (m, n_0); the dims are the layer and a sample for each jet, (layer, sample, sample2) for K, (layer, sample, ..., sample4)
+        for V; ``<name>_stderr`` beside each. ``limits["K"]`` and ``limits["Theta"]`` (L, m, m) are the infinite-width values; any
+        other correction, V1 or K2, takes from ``limits`` what it corrects: V, or K and K1. The first z of dH and of ddI is the one
+        differentiated more than once; in ddII z_a and z_b are, along the gradients of z_c and z_d.
     Units
-        Layer l is multiplied by n_(l-1), with n_0 the number of features. The numbers are those of the finite width:
-        they differ from the coefficients of the expansion by terms of order 1/width.
+        Layer l is multiplied by n_(l-1), with n_0 the number of features, to the power of 1/n that the row has. The numbers are
+        those of the finite width: they differ from the coefficients of the expansion by terms of order 1/width.
     Valid
         Any width; every estimate is unbiased. ``attrs["groups"]`` = G groups of networks gave the error: judge
         (value - truth)/error with Student's t, G - 1 degrees of freedom. The same seed gives the same numbers for any
@@ -115,7 +118,7 @@ def simulate(
         ``quantities=None`` measures all that the activations allow, and the corrections if there are ``limits``. P, Q, S,
         T and U take sigma'' and R takes also sigma''': where these are not functions, in any hidden layer, they are left
         out. With P to U a network takes two or three times as long for one input, five to eight times for two; without
-        them name the others.
+        them name the others. Quantities measured along random directions have larger errors.
     Errors
         ``InvalidInput``, ``InvalidNetwork``, ``InvalidArgument``, ``UnknownName`` for arguments outside what is
         allowed; ``NotAvailable`` for quantities without an estimator, or of an activation without the derivatives they take.
@@ -125,41 +128,83 @@ def simulate(
     X = check_inputs(X)
     for activation in net.distinct_activations:
         derivatives(activation, 1)  # complains first about what the user most likely forgot
-    plan = Plan(_names(quantities, limits, net))
+    names = _names(quantities, limits, net)
+    plan = Plan(tuple(name for name in names if name in NEEDS_NTK and not jets))
+    rows = Rows(tuple(quantity(name) for name in names if name not in plan.names))
     widths = layer_widths(net, X.shape[1])
     N = _count("networks", networks, 2, "a standard error needs at least 2")
+    rows.check(widths, N)
     s = _neurons(neurons, widths, plan)
     batch = _batch(net, widths, X.shape, s if plan.ntk else 0, plan)
-    sizes = _split(N, batch, len(widths) * len(X) ** 4 * len(plan.means))
+    sizes = _split(N, batch, len(widths) * (len(X) ** 4 * len(plan.means) + rows.numbers(len(X))))
     seeds = np.random.SeedSequence(_count("seed", seed, 0)).spawn(len(sizes))
     task = Task(net, X, plan, s, tuple(seeds), tuple(map(int, sizes)), batch)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     threads = cores if workers is None else _count("workers", workers, 1)
-    groups = _run(task, threads, Progress("simulate", N, progress, unit="networks"))
+    works: list[Work] = [_Fast(task)] if plan.names else []
+    if rows.rows:
+        works.append(JetTask(net, X, rows, task.seeds, task.sizes))
+    bar = Progress("simulate", N * len(works), progress, unit="networks")
+    groups = _run(works, len(sizes), threads, bar)
     n = np.array((X.shape[1], *widths[:-1]), dtype=np.float64)
-    return _dataset(task, groups, n, {} if limits is None else limits, N, int(seed))
+    limits = {} if limits is None else limits
+    results = [_result(row, rows, groups, sizes, n, limits) for row in map(quantity, names)]
+    coords = {"layer": np.arange(1, len(widths) + 1)} | {axis: np.arange(len(X)) for axis in AXES}
+    return dataset(net, results, coords, source="networks", networks=N, seed=int(seed), groups=len(sizes), neurons=s)
 
 
-def _run(task: Task, threads: int, meter: Progress) -> dict[str, Array]:
+def _result(
+    row: Quantity, rows: Rows, groups: dict[Any, Array], sizes: Sizes, n: Array, limits: Mapping[str, Any]
+) -> Result:
+    """A quantity by the estimator whose means there are."""
+    source = CORRECTIONS.get(row.name, row.name)
+    found = measured(row, groups, sizes, n) if row in rows.rows else estimate(source, groups, sizes, n)
+    return Result(row, *corrected(row, *found, n, limits))
+
+
+#: The means over the group of a number, for which random numbers of its own are drawn; told of is every batch of networks.
+Work = Callable[[int, Callable[[int], None]], Mapping[Any, Array]]
+
+
+def _run(works: Iterable[Work], count: int, threads: int, meter: Progress) -> dict[Any, Array]:
     """The means of all groups, stacked, from a pool of threads; NumPy works outside the interpreter's lock."""
-    stop, local = threading.Event(), threading.local()
+    stop = threading.Event()
+
+    def tick(batch: int) -> None:
+        if stop.is_set():
+            raise InterruptedError("another group failed, or the user interrupted")
+        meter.advance(batch)
+
+    found: dict[Any, Array] = {}
     with threadpool_limits(limits=1, user_api="blas"), meter, ThreadPoolExecutor(threads) as pool:
-        futures = [pool.submit(_group, task, g, local, stop, meter) for g in range(len(task.sizes))]
-        try:
-            pending = set(futures)
-            while pending:
-                done, pending = wait(pending, timeout=0.25, return_when=FIRST_EXCEPTION)
-                for future in done:
-                    future.result()
-        except BaseException:  # Ctrl-C too: let no batch start after it
-            stop.set()
-            pool.shutdown(cancel_futures=True)
-            raise
-    results = [future.result() for future in futures]
-    return {name: np.stack([means[name] for means in results]) for name in task.plan.means}
+        for work in works:
+            futures = [pool.submit(work, g, tick) for g in range(count)]
+            try:
+                pending = set(futures)
+                while pending:
+                    done, pending = wait(pending, timeout=0.25, return_when=FIRST_EXCEPTION)
+                    for future in done:
+                        future.result()
+            except BaseException:  # Ctrl-C too: let no batch start after it
+                stop.set()
+                pool.shutdown(cancel_futures=True)
+                raise
+            results = [future.result() for future in futures]
+            found |= {name: np.stack([means[name] for means in results]) for name in results[0]}
+    return found
 
 
-def _group(task: Task, g: int, local: Any, stop: threading.Event, meter: Progress) -> dict[str, Array]:
+class _Fast:
+    """The fast estimators' means of a group, with the workspaces of each thread."""
+
+    def __init__(self, task: Task) -> None:
+        self.task, self.local = task, threading.local()
+
+    def __call__(self, group: int, tick: Callable[[int], None]) -> dict[str, Array]:
+        return _group(self.task, group, self.local, tick)
+
+
+def _group(task: Task, g: int, local: Any, tick: Callable[[int], None]) -> dict[str, Array]:
     """The means over group g, which has a random stream of its own."""
     rng = np.random.Generator(np.random.SFC64(task.seeds[g]))
     size, total = task.sizes[g], dict[str, Array]()
@@ -167,14 +212,12 @@ def _group(task: Task, g: int, local: Any, stop: threading.Event, meter: Progres
         batches = _parts(held, task.batch)
         record = Record(_workspace(task, batches[0], local)[0], held, task.plan)
         for batch in batches:
-            if stop.is_set():
-                return {}
             nets, descendants = _workspace(task, batch, local)
             nets.forward(rng)
             if task.plan.ntk:
                 nets.backward()
             record.add(nets, descendants.sums() if descendants else None)
-            meter.advance(batch)
+            tick(batch)
         for name, mean in record.means().items():
             total[name] = total.get(name, 0.0) + mean * (held / size)
     return total
@@ -196,7 +239,7 @@ def _batch(net: MLP, widths: tuple[int, ...], shape: tuple[int, ...], neurons: i
     weights = sum(n * f for n, f in zip(widths, (features, *widths), strict=False))
     carried = sum(depth * (neurons + m) * m * n for depth, n in enumerate(reversed(widths))) if neurons else 0
     carried += doubles(net, widths, m, neurons) if plan.descendants else 0
-    return int(np.clip(BATCH_BYTES // (8 * (weights + carried)), 1, MAX_BATCH))
+    return batch_size(weights + carried)
 
 
 def _split(networks: int, batch: int, numbers: int) -> Sizes:
@@ -215,65 +258,32 @@ def _parts_of(total: int, count: int) -> list[int]:
     return [total // count + (i < total % count) for i in range(count)]
 
 
-def _dataset(
-    task: Task, groups: dict[str, Array], prefactor: Array, limits: Mapping[str, Any], networks: int, seed: int
-) -> xr.Dataset:
-    results = []
-    for name in task.plan.names:
-        source = CORRECTIONS.get(name, name)
-        value, error = estimate(source, groups, np.array(task.sizes), prefactor)
-        if name in CORRECTIONS:
-            n = prefactor[:, None, None]
-            value, error = n * (value - _limit(limits, source, value.shape)), n * error
-        results.append(Result(quantity(name), value, error))
-    coords = {"layer": np.arange(1, len(prefactor) + 1)} | {axis: np.arange(len(task.X)) for axis in AXES}
-    return dataset(
-        task.net,
-        results,
-        coords,
-        source="networks",
-        networks=networks,
-        seed=seed,
-        groups=len(task.sizes),
-        neurons=task.neurons,
-    )
-
-
 def _names(quantities: str | Iterable[str] | None, limits: Mapping[str, Any] | None, net: MLP) -> tuple[str, ...]:
-    reasons = {(name, a): missing(name, a) for name in NEEDS_NTK for a in net.layer_activations}
-    lost = {name: (a.name, reason) for (name, a), reason in reasons.items() if reason is not None}
-    available = [name for name in NEEDS_NTK if name not in lost]
+    def lost(name: str) -> str | None:
+        reasons = ((a.name, missing(name, a)) for a in net.layer_activations)
+        return next((f"cannot be measured for {a!r}, as {reason}" for a, reason in reasons if reason is not None), None)
+
+    available = [name for name in NEEDS_NTK if lost(name) is None]
     if quantities is None:
         return tuple(name for name in available if name not in CORRECTIONS or limits is not None)
     listed = (quantities,) if isinstance(quantities, str) else tuple(quantities)
     names = tuple(dict.fromkeys(quantity(name).name for name in listed))
     if not names:
         raise InvalidArgument(
-            f"quantities={quantities!r} is empty; allowed: any of {', '.join(NEEDS_NTK)}, or None for all"
+            f"quantities={quantities!r} is empty; allowed: any of {', '.join(TENSORS)}, or None for all that are fast"
         )
     for name in names:
-        if name not in NEEDS_NTK:
-            raise NotAvailable(f"quantities: {name} has no estimator in this version; allowed: {', '.join(NEEDS_NTK)}")
-        if name in lost:
-            activation, reason = lost[name]
-            raise NotAvailable(
-                f"quantities: {name} cannot be measured for {activation!r}, as {reason}; available: {', '.join(available)}"
-            )
-        if name in CORRECTIONS and limits is None:
+        if (reason := no_estimator(quantity(name))) is not None:
+            raise NotAvailable(f"quantities: {name} has no estimator, as {reason}")
+        if (reason := lost(name)) is not None:
+            raise NotAvailable(f"quantities: {name} {reason}; available: {', '.join(available)}")
+        if quantity(name).correction and limits is None:
+            lower = [lower for lower, _ in lower_orders(quantity(name))]
             raise InvalidArgument(
-                f"quantities: {name} is measured from its infinite-width value; pass limits= with "
-                f"{CORRECTIONS[name]!r} of shape (L, m, m)"
+                f"quantities: {name} is measured from what it corrects; pass limits= with {' and '.join(map(repr, lower))} "
+                "of the infinite width, each with its axes (layer, sample, ...)"
             )
     return names
-
-
-def _limit(limits: Mapping[str, Any], name: str, shape: tuple[int, ...]) -> Array:
-    if name not in limits:
-        raise InvalidArgument(f"limits has no {name!r}; {name}1 needs it, with shape {shape}")
-    value = np.asarray(limits[name], dtype=np.float64)
-    if value.shape != shape:
-        raise InvalidArgument(f"limits[{name!r}] has shape {value.shape}; allowed: (layer, sample, sample2) = {shape}")
-    return value
 
 
 def _count(name: str, value: Any, least: int, why: str = "") -> int:

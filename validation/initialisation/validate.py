@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from numbers import Integral
 from typing import Any
 
@@ -14,12 +14,13 @@ from numpy.typing import ArrayLike
 from ...numerics.initialisation.predict import predict
 from ...numerics.runs.inputs import check_inputs
 from ...theory.language.errors import ExpansionWarning, InvalidArgument
-from ...theory.language.quantities import TENSORS
+from ...theory.language.quantities import TENSORS, quantity
 from ...theory.networks.architecture import MLP
 from ..confrontation.compare import compare
 from ..confrontation.report import Report
 from ..confrontation.verdict import check_alpha
-from .estimators import CORRECTIONS, NEEDS_NTK, missing
+from .cumulants import no_estimator
+from .estimators import lower_orders, missing
 from .simulate import simulate
 
 DEFAULT_WIDTHS = (32, 64, 128)
@@ -66,9 +67,10 @@ def validate(
     counts = _counts(networks, len(nets))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExpansionWarning)  # the extrapolation is the remedy for a small width
-        theory = predict(nets[0], inputs, quantities)
-        wanted = [limit for name, limit in CORRECTIONS.items() if name in theory]
-        full = theory if set(wanted) <= set(theory.data_vars) else predict(nets[0], inputs, wanted)
+        order = _order(quantities)
+        theory = predict(nets[0], inputs, quantities, order=order)
+        wanted = [lower for row in TENSORS.values() if row.name in theory for lower, _ in lower_orders(row)]
+        full = theory if set(wanted) <= set(theory.data_vars) else predict(nets[0], inputs, wanted, order=order)
     limits = {name: full[name].values for name in wanted}
     names = _measurable(net, theory)
     simulations = [
@@ -100,10 +102,18 @@ def confront(
     )  # fmt: skip
 
 
+def _order(quantities: str | Sequence[str] | None) -> int:
+    """The power of 1/n up to which the theory is asked for."""
+    if quantities is None or not isinstance(quantities, str | Iterable):  # ``predict`` says what is wrong
+        return 1
+    names = (quantities,) if isinstance(quantities, str) else tuple(quantities)
+    return max([1, *(quantity(name).order for name in names)])
+
+
 def _measurable(net: MLP, theory: xr.Dataset) -> list[str]:
     """What is predicted and can be measured: a literal network with kinks has no delta functions in its Hessian."""
-    predicted = (q.name for q in TENSORS.values() if q.name in theory)
-    return [n for n in predicted if n in NEEDS_NTK and not any(missing(n, a) for a in net.distinct_activations)]
+    predicted = (row for row in TENSORS.values() if row.name in theory and no_estimator(row) is None)
+    return [row.name for row in predicted if not any(missing(row.name, a) for a in net.distinct_activations)]
 
 
 def _at_first_width(simulation: xr.Dataset, net: MLP, theory: xr.Dataset, X: Any) -> xr.Dataset:

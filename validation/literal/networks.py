@@ -20,6 +20,9 @@ Array = NDArray[np.float64]
 
 #: The output width where neither ``output_width`` nor a hidden layer says one, and nothing in theory depends on it.
 OUTPUT_WIDTH = 32
+#: Memory of one batch: large enough to make the interpreter's share small, small enough for the outer cache.
+BATCH_BYTES = 1 << 23
+MAX_BATCH = 64
 
 
 def layer_widths(net: MLP, features: int = OUTPUT_WIDTH) -> tuple[int, ...]:
@@ -38,6 +41,11 @@ def layer_widths(net: MLP, features: int = OUTPUT_WIDTH) -> tuple[int, ...]:
     if hidden or net.output_width or any(kind.crossed != 0 for kind in net.ensembles):
         return net.all_widths(features)[1:]
     return (OUTPUT_WIDTH,)
+
+
+def batch_size(numbers: int) -> int:
+    """How many networks at once, if each of them holds so many numbers."""
+    return int(np.clip(BATCH_BYTES // (8 * numbers), 1, MAX_BATCH))
 
 
 def _skips(net: MLP, by: int) -> list[list[tuple[int, float]]]:

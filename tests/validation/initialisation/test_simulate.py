@@ -224,10 +224,15 @@ def test_bad_argument_is_named(change, error, match):
         simulate(arguments.pop("net"), arguments.pop("X"), **arguments)
 
 
-def test_quantity_without_estimator_is_not_available(monkeypatch):
-    monkeypatch.delitem(module.NEEDS_NTK, "B")
-    with pytest.raises(NotAvailable, match="B has no estimator"):
-        simulate(NET, X, networks=8, quantities="B")
+def test_quantities_may_be_measured_by_jets_of_other_networks():
+    """The slow twin of each estimator, and the only one of D6; quantities without any are in ``test_generic``."""
+    fast = simulate(NET, X, networks=8, quantities="B")
+    slow = simulate(NET, X, networks=8, quantities="B", jets=True)
+    assert slow.B.dims == fast.B.dims
+    assert not np.array_equal(slow.B, fast.B)
+    both = simulate(NET, X, networks=8, quantities=("B", "D6"))
+    assert list(both) == ["B", "B_stderr", "D6", "D6_stderr"]
+    assert_array_equal(both.B, fast.B)
 
 
 def test_interrupt_stops_all_workers(monkeypatch):
