@@ -16,21 +16,19 @@ from threadpoolctl import threadpool_limits
 from ...theory.language.checks import check_count, check_names, check_seed
 from ...theory.language.errors import InvalidArgument, NotAvailable
 from ...theory.networks.architecture import kinked
-from ...theory.training.dynamics import dynamics
 from ...theory.training.observables import FLUCTUATIONS, TRAINING
 from ...theory.training.subject import Training
 from ..runs.moments import Moments
 from ..runs.progress import Progress
 from ..runs.results import Result, dataset
-from ..runs.store import stored
-from ..training.data import Data, check_data, loss_derivative, losses_of
+from ..runs.store import Store
+from ..training.data import loss_derivative, losses_of
+from ..training.question import Question, question
 from ..training.results import MEASURED, coordinates
-from ..training.solve import grids_of
-from ..training.times import Grid, check_times
 from .lazy import is_closed, lazy_fluctuations
 from .one_layer import Options
 from .resampled import DRAW
-from .routes import DRAWS, SHIFTS, Task, chosen, extrapolated
+from .routes import DRAWS, SHIFTS, Task, chosen
 
 Array = NDArray[np.float64]
 #: Results with their standard errors; draws have none.
@@ -90,8 +88,36 @@ def fluctuations(
     Source
         Derived; for one hidden layer Bordelon & Pehlevan (arXiv:2304.03408).
     """
-    data = check_data(flow, X, y, X_test)
-    grid = check_times(flow, data, times)
+    asked = question(flow, X, y, times=times, X_test=X_test)
+    return fluctuating(
+        asked,
+        quantities=quantities,
+        centred=centred,
+        samples=samples,
+        directions=directions,
+        draws=draws,
+        replicas=replicas,
+        seed=seed,
+        checkpoint=checkpoint,
+        progress=progress,
+    )
+
+
+def fluctuating(
+    asked: Question,
+    *,
+    quantities: str | Sequence[str] = ("f", "NTK", "f1", "loss1"),
+    centred: bool = True,
+    samples: int | None = None,
+    directions: int = 32,
+    draws: str | Sequence[str] = (),
+    replicas: int = 8,
+    seed: int = 0,
+    checkpoint: str | Path | None = None,
+    progress: bool | None = None,
+) -> xr.Dataset:
+    """The answer of the theory to a question, at order 1/N."""
+    flow, data = asked.flow, asked.data
     replicas, seed = check_count("replicas", replicas, 2), check_seed(seed)
     drawn = check_names("draws", draws, MEASURED)
     kernels, wanted = _wanted(quantities, drawn)
@@ -99,15 +125,13 @@ def fluctuations(
         raise NotAvailable(
             "fluctuations: centred=False at gamma=0, where f(0) is infinite; allowed: centred=True, or gamma > 0"
         )
-    known = _known(flow, data, grid)
-    found = dynamics(flow)
-    grids = grids_of(flow, data, grid, found)
+    known = _known(asked)
     options = Options(
-        grid.kept, data.trained, centred, kernels, kinked(flow.net), partial(loss_derivative, flow, data),
+        asked.grids[0].kept, data.trained, centred, kernels, kinked(flow.net), partial(loss_derivative, flow, data),
         losses_of(flow, data), directions=check_count("directions", directions, 1), draws=drawn,
     )  # fmt: skip
     plan = chosen(flow, [name for name in wanted if name not in known])
-    tasks = [Task(way, names, flow, found, data, grids, samples, options) for way, names in plan.items()]
+    tasks = [Task(way, names, asked, samples, options) for way, names in plan.items()]
     values: Values = {name: (value, np.zeros_like(value)) for name, value in known.items()}
     gib, work = max((task.gib for task in tasks), default=0.0), replicas * sum(task.ticks for task in tasks)
     with Progress(f"fluctuations, {gib:.2g} GiB", work, progress) as bar:
@@ -122,16 +146,17 @@ def fluctuations(
         "exact": int(not plan),
         "ways": ", ".join(f"{way}: {' '.join(names)}" for way, names in (taken | plan).items()),
     }
-    return _dataset(flow, data, grids[0], {n: values[n] for n in wanted}, attrs)
+    return _dataset(asked, {n: values[n] for n in wanted}, attrs)
 
 
 def _estimated(task: Task, replicas: int, seed: int, checkpoint: str | Path | None, bar: Progress) -> Values:
     """Means of independent estimates with their errors; draws of all of them."""
     moments, draws = Moments(), list[dict[str, Array]]()
+    store = Store(checkpoint, (*task.key, task.names, seed))
     for number in range(replicas):
         compute = partial(task, [seed, number], bar.advance)
         with threadpool_limits(task.way.threads, user_api="blas"):
-            found = stored(checkpoint, (*task.key, task.names, seed, number), compute)
+            found = store(number, compute)
         draws.append({name: found.pop(name) for name in task.names if name in DRAWS})
         moments.add(found)
     values: Values = {name: (mean, moments.stderr(name)) for name, mean in moments.mean.items()}
@@ -151,24 +176,24 @@ def _wanted(quantities: str | Sequence[str], draws: str | Sequence[str]) -> tupl
     return tuple(n for n in KERNELS if n in listed), results
 
 
-def _known(flow: Training, data: Data, grid: Grid) -> dict[str, Array]:
+def _known(asked: Question) -> dict[str, Array]:
     """What has a closed form."""
-    if flow.hidden_layers == 1 or not is_closed(flow):
+    if asked.flow.hidden_layers == 1 or not is_closed(asked.flow):
         return {}
-    grids = (grid, grid.finer()) if flow.continuous else (grid,)
-    return extrapolated(lazy_fluctuations(flow, data, grids))
+    return asked.extrapolated(lazy_fluctuations(asked.flow, asked.data, asked.grids))
 
 
-def _dataset(flow: Training, data: Data, grid: Grid, values: Values, attrs: dict[str, Any]) -> xr.Dataset:
+def _dataset(asked: Question, values: Values, attrs: dict[str, Any]) -> xr.Dataset:
+    flow = asked.flow
     results, draws = list[Result](), dict[str, Any]()
     for name, (value, error) in values.items():
         if error is None:
             draws |= _draw(name.removesuffix(DRAW), value).variables(flow.outputs == 1)
         else:
             results.append(Result(TRAINING[name], value, error))
-    coords = coordinates(data, np.asarray(grid.kept * grid.rate), flow.hidden_layers or 1, flow.outputs)
+    coords = coordinates(asked.data, asked.times, flow.hidden_layers or 1, flow.outputs)
     return dataset(
-        flow, results, coords, single=flow.outputs == 1, more=draws, source="theory", step=grid.rate, **attrs
+        flow, results, coords, single=flow.outputs == 1, more=draws, source="theory", step=asked.step, **attrs
     )
 
 

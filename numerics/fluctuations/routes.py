@@ -11,15 +11,13 @@ from numpy.typing import NDArray
 
 from ...theory.language.errors import NotConverged
 from ...theory.networks.architecture import kinked, smooth
-from ...theory.training.dynamics import Dynamics
 from ...theory.training.subject import Training
 from ..training.causal import Problem
-from ..training.data import Data
 from ..training.predict import THREADS
 from ..training.problem import check_memory, problem_of
+from ..training.question import Question
 from ..training.results import MEASURED
 from ..training.solve import power_of_two
-from ..training.times import Grid
 from . import resampled
 from . import several_layers as deep_fluctuations
 from .interfaces import resolved
@@ -91,44 +89,34 @@ class Task:
         self,
         way: str,
         names: tuple[str, ...],
-        flow: Training,
-        found: Dynamics,
-        data: Data,
-        grids: Sequence[Grid],
+        asked: Question,
         samples: int | None,
         options: Options,
     ) -> None:
-        self.way, self.names = WAYS[way], names
+        self.way, self.names, self.asked = WAYS[way], names, asked
+        grids = asked.grids
         kernels = tuple(k for k in options.kernels if f"{k}_variance" in names)
         draws = tuple(n for n in options.draws if n + DRAW in names)
         options = replace(options, kernels=kernels, draws=draws, shifts=not set(SHIFTS).isdisjoint(names))
         self.options = [replace(options, kept=grid.kept) for grid in grids]
-        problem = partial(problem_of, flow, found, data)
+        problem = partial(problem_of, asked.flow, asked.equations, asked.data)
         sites = self.way.sites(problem(grids[-1], 1)) if samples is None else samples
-        self.sites = power_of_two("samples", sites, data, flow)
+        self.sites = power_of_two("samples", sites, asked.data, asked.flow)
         self.problems = [self.way.prepare(replace(problem(g, self.sites), exact=False)) for g in grids]
         self.ticks = sum(map(self.way.ticks, self.problems, self.options))
         self.gib = check_memory(self.problems[-1], self.way.memory(self.problems[-1], self.options[-1]))
         first = self.problems[0]
         of = (options.kernels, options.centred, options.directions, self.sites, first.least, first.sites.source)
-        self.key = ("fluctuations", way, flow, data, tuple(grids), *of)
+        self.key = ("fluctuations", way, asked.key, *of)
 
     def __call__(self, seed: Sequence[int], tick: Callable[[], None]) -> Results:
         """One independent estimate; the same random numbers for both problems."""
         pairs = zip(self.problems, self.options, strict=True)
         results = [self.way.estimate(p, np.random.default_rng(seed), replace(o, tick=tick)) for p, o in pairs]
-        found = extrapolated(results)
+        found = self.asked.extrapolated(results)
         for name in self.names:
             if not np.isfinite(found[name]).all():
                 raise NotConverged(
                     f"{name} is not finite: training diverges; allowed: a smaller learning_rate or gamma"
                 )
         return {name: found[name] for name in self.names}
-
-
-def extrapolated(results: Sequence[Results]) -> Results:
-    """Of gradient flow: the second result has half the step."""
-    if len(results) == 1:
-        return results[0]
-    coarse, fine = results
-    return {name: 2 * fine[name] - coarse[name] for name in fine}

@@ -67,9 +67,10 @@ def kernel(
         Derived, see ``derive(net, "K")`` and ``derive(net, "Theta")``.
     """
     exact, rows, columns = checked(net, X1, X2, get)
+    threads = threads_for(workers)
     left = Side.of(rows, exact)
     right = left if X2 is None else Side.of(columns, exact)
-    return answer(get, exact, evaluated(exact, left, right, threads_for(workers)))
+    return answer(get, exact, evaluated(exact, left, right, threads))
 
 
 def checked(net: Any, X1: Any, X2: Any, get: Any) -> tuple[PairMap, Array, Array]:

@@ -9,13 +9,13 @@ from __future__ import annotations
 import operator
 import pickle
 from collections.abc import Sequence
-from numbers import Integral
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ...theory.language.errors import InvalidArgument, NotAvailable
+from ...theory.language.checks import check_count
+from ...theory.language.errors import NotAvailable
 from ...theory.networks.architecture import MLP
 from ..runs.workers import threads_for
 from .kernels import answer, checked
@@ -58,10 +58,10 @@ def dask_kernel(
     """
     da, graphs, tokenize = _dask()
     exact, rows, columns = checked(net, _in_memory(X1), None if X2 is None else _in_memory(X2), get)
-    size = _chunks(chunks, X1)
+    size, threads = _chunks(chunks, X1), threads_for(workers)
     left = Side.of(rows, exact)
     right = left if X2 is None else Side.of(columns, exact)
-    plan = plan_for(exact, left, right, threads_for(workers))
+    plan = plan_for(exact, left, right, threads)
     token = tokenize(pickle.dumps(net), rows, columns, X2 is None, exact.names, size)
     sizes = [_sizes(len(side.squares), size) for side in (left, right)]
     pairs = _blocks(token, plan, left, right, sizes, X2 is None)
@@ -94,11 +94,7 @@ def _in_memory(X: Any) -> Any:
 def _chunks(chunks: Any, X: Any) -> int:
     if chunks is None:
         return max(X.chunks[0]) if hasattr(X, "__dask_graph__") and hasattr(X, "chunks") else CHUNKS
-    if isinstance(chunks, bool) or not isinstance(chunks, Integral) or chunks < 1:
-        raise InvalidArgument(
-            f"chunks={chunks!r}; allowed: the number of rows and columns of a block, an integer from 1"
-        )
-    return int(chunks)
+    return check_count("chunks", chunks, 1)
 
 
 def _sizes(count: int, size: int) -> list[int]:

@@ -6,20 +6,17 @@ for all pairs, and is a value: blocks of one matrix may be evaluated in other th
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.progress import track
 
 from ...theory.language.errors import NotConverged
 from ..averages.chebyshev import Interpolant, Range, Sides
-from ..runs.workers import _single_blas
+from ..runs.progress import Progress
+from ..runs.workers import Tick, mapped, single_blas
 from .composed import ACCURACY, QUADRATURE, Pairs, agrees, compose, scales
 from .pairs import PairMap, Trajectory
 
@@ -124,56 +121,59 @@ class Plan:
         return self.composed.sides(rows, columns)
 
 
-def plan_for(exact: PairMap, left: Side, right: Side, threads: int) -> Plan:
+def plan_for(exact: PairMap, left: Side, right: Side, workers: int | None) -> Plan:
     """The plan for two sides, without a matrix to hold the cosines."""
     symmetric = left is right
     left = left.part(~left.silent)
     right = left if symmetric else right.part(~right.silent)
-    with _single_blas, ThreadPoolExecutor(threads) as pool:
-        tiles = _tiles((len(left.squares), len(right.squares)), symmetric)
-        ranges = list(pool.map(lambda t: _range(_cosines(left, right, t), left, right, t), tiles))
+    tiles = list(_tiles((len(left.squares), len(right.squares)), symmetric))
+    ranges = mapped(lambda t, tick: _range(_cosines(left, right, t), left, right, t), tiles, workers=workers)
     return Plan.of(exact, left, right, _union(ranges))
 
 
-def evaluated(exact: PairMap, left: Side, right: Side, threads: int, plan: Plan | None = None) -> list[Array]:
+def evaluated(exact: PairMap, left: Side, right: Side, workers: int | None, plan: Plan | None = None) -> list[Array]:
     """The matrices, one for each name; ``left is right`` makes them symmetric."""
     if left.silent.any() or right.silent.any():
-        return _with_silent(exact, left, right, threads, plan)
+        return _with_silent(exact, left, right, workers, plan)
     shape, symmetric = (len(left.squares), len(right.squares)), left is right
     matrices = [np.empty(shape) for _ in exact.names]
     tiles = list(_tiles(shape, symmetric))
-    with _single_blas, ThreadPoolExecutor(threads) as pool:
 
-        def prepare(t: Tile) -> tuple[float, float]:
-            block = _cosines(left, right, t)
-            found = _range(block, left, right, t)
-            matrices[0][t] = block  # they wait where the kernel will be
-            return found
+    def prepare(t: Tile, tick: Tick) -> tuple[float, float]:
+        block = _cosines(left, right, t)
+        found = _range(block, left, right, t)
+        matrices[0][t] = block  # they wait where the kernel will be
+        return found
 
-        whole = _union(list(pool.map(prepare, tiles)))
+    with single_blas:
+        whole = _union(mapped(prepare, tiles, workers=workers))
         plan = plan or Plan.of(exact, left, right, whole)
         sides = plan.sides(left, right)
         beyond = plan.beyond(whole)
         long = sides is None and not exact.closed
         if long:
             tiles = list(_tiles(shape, symmetric, LARGE))
-        done = pool.map(lambda t: _tile(plan, sides, matrices, left, right, t, beyond=beyond), tiles)
+
+        def evaluate(t: Tile, tick: Tick) -> None:
+            _tile(plan, sides, matrices, left, right, t, beyond=beyond)
+            tick()
+
         # Quadrature of every pair takes long: a terminal then shows how far it is.
-        shown = long and sys.stderr.isatty()
-        list(track(done, "kernel", len(tiles), console=Console(stderr=True)) if shown else done)
+        shown = Progress("kernel", len(tiles), None if long else False, unit="tiles")
+        mapped(evaluate, tiles, workers=workers, progress=shown)
     i, j = _equal(left.inputs, right.inputs)
     for matrix, vector in zip(matrices, left.alone.last, strict=True):
         matrix[i, j] = vector[i]
     return matrices
 
 
-def _with_silent(exact: PairMap, left: Side, right: Side, threads: int, plan: Plan | None) -> list[Array]:
+def _with_silent(exact: PairMap, left: Side, right: Side, workers: int | None, plan: Plan | None) -> list[Array]:
     """Rows and columns of inputs whose preactivations vanish, pair by pair: a kink has the slope of its case there."""
     loud = [~left.silent, ~right.silent]
     rest = left.part(loud[0])
     inner = [np.empty((int(loud[0].sum()), int(loud[1].sum()))) for _ in exact.names]
     if inner[0].size:
-        inner = evaluated(exact, rest, rest if left is right else right.part(loud[1]), threads, plan)
+        inner = evaluated(exact, rest, rest if left is right else right.part(loud[1]), workers, plan)
     i, j = np.nonzero(~np.logical_and.outer(*loud))
     cosines = np.clip(np.einsum("na,na->n", left.units[i], right.units[j]), -1.0, 1.0)
     matrices = []

@@ -7,12 +7,15 @@ import threading
 import time
 from typing import Any
 
-#: Seconds after which a run counts as long and shows its progress.
-LONG = 2.0
+#: Seconds after which a run counts as long and shows its progress, and from one drawing to the next.
+LONG, REDRAWN = 2.0, 0.1
 
 
 class Progress:
-    """Counts what is done, from any thread; shows rate and time left on stderr once a run turns out long."""
+    """Counts the units of work, from any thread; shows rate and time left on stderr once a run turns out long.
+
+    No thread is needed for it: it is drawn by whoever counts.
+    """
 
     def __init__(self, what: str, total: int, wanted: bool | None, *, unit: str = "steps") -> None:
         self.what, self.unit, self.total, self.done, self.start = what, unit, total, 0, time.monotonic()
@@ -32,14 +35,20 @@ class Progress:
                 self._bar = _bar(self.unit)
                 self._bar.start()
                 self._task = self._bar.add_task(self.what, total=self.total, rate=0.0)
-            self._bar.update(self._task, completed=self.done, rate=self.done / max(elapsed, 1e-9))
+            self.after = elapsed + REDRAWN
+            self._draw(elapsed)
+
+    def _draw(self, elapsed: float) -> None:
+        self._bar.update(self._task, completed=self.done, rate=self.done / max(elapsed, 1e-9), refresh=True)
 
     def __enter__(self) -> Progress:
         return self
 
     def __exit__(self, *exception: object) -> None:
         if self._bar is not None:
+            self._draw(time.monotonic() - self.start)
             self._bar.stop()
+            self._bar = None
 
 
 def _bar(unit: str) -> Any:
@@ -48,4 +57,4 @@ def _bar(unit: str) -> Any:
 
     rate = TextColumn(f"{{task.fields[rate]:,.1f}} {unit}/s")
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), rate, TimeRemainingColumn())
-    return Progress(*columns, console=Console(stderr=True))
+    return Progress(*columns, console=Console(stderr=True), auto_refresh=False)

@@ -1,56 +1,150 @@
-"""Files to resume from: results by what they depend on."""
+"""Files to resume from: results by what they depend on, and by the code that made them."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import zipfile
-from collections.abc import Callable, Sequence
-from dataclasses import fields, is_dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from functools import cache, cached_property, singledispatch
 from pathlib import Path
+from types import CodeType, FunctionType
 from typing import Any
 
 import numpy as np
 import sympy as sp
 
 from ...theory.language.errors import InvalidArgument
-from ...theory.training.subject import Training
 from .moments import Array
+
+#: The floors whose text decides what a result is, and the files that hold it.
+FLOORS, TEXTS = ("theory", "numerics", "validation"), (".py", ".jinja")
 
 
 def fingerprint(*parts: Any) -> str:
-    """A name for what a result depends on: arrays by shape and bytes, records by their fields, expressions by their structure."""
+    """A name for a content.
+
+    Equation
+        SHA-256 of the contents: arrays by shape and bytes, expressions by their structure, records by their fields, subjects by
+        a ``fingerprint`` of their own if they have one.
+    Shapes
+        Any values; sequences and mappings of them.
+    Units
+        24 hexadecimal digits.
+    Valid
+        Equal contents have equal names in every process.
+    Errors
+        ``InvalidArgument`` for a value without content of its own, such as an open file.
+    """
     digest = hashlib.sha256()
     for part in parts:
         digest.update(f"{type(part).__name__}:{_content(part)};".encode())
     return digest.hexdigest()[:24]
 
 
+@singledispatch
 def _content(part: Any) -> str:
-    if isinstance(part, np.ndarray):
-        return f"{part.dtype}{part.shape}{np.ascontiguousarray(part).tobytes().hex()}"
-    if isinstance(part, Training):
-        subject = [sp.srepr(a.derivative(0)) for a in part.net.layer_activations] + [
-            sp.srepr(part.loss.value(part.outputs)[0])
-        ]
-        return fingerprint(repr(part), *subject)
+    own = getattr(part, "fingerprint", None)
+    if isinstance(own, str):
+        return own
     if is_dataclass(part) and not isinstance(part, type):
-        return fingerprint(*(getattr(part, f.name) for f in fields(part)))
-    if isinstance(part, tuple | list):
-        return fingerprint(*part)
+        return fingerprint(*((f.name, getattr(part, f.name)) for f in fields(part) if f.compare))
+    shown: Any = type(part).__repr__
+    if shown is object.__repr__:  # an address, and another one in each process
+        raise InvalidArgument(
+            f"{part!r} is a {type(part).__name__}, which has no content to be known by; allowed: numbers, text, arrays, "
+            "expressions, frozen records, and subjects with a fingerprint"
+        )
     return repr(part)
 
 
-def stored(folder: str | Path | None, key: Sequence[Any], compute: Callable[[], dict[str, Array]]) -> dict[str, Array]:
-    """A result from the folder, if it lies there; else computed, and laid there."""
-    if folder is None:
-        return compute()
-    if Path(folder).exists() and not Path(folder).is_dir():
-        raise InvalidArgument(
-            f"checkpoint={str(folder)!r} is a file; allowed: a folder, which is made if it is not there"
-        )
-    path = Path(folder) / f"{fingerprint(*key)}.npz"
-    if path.exists():
+@_content.register
+def _(part: np.ndarray) -> str:
+    return f"{part.dtype}{part.shape}{np.ascontiguousarray(part).tobytes().hex()}"
+
+
+@_content.register
+def _(part: sp.Basic) -> str:
+    return str(sp.srepr(part))
+
+
+@_content.register(tuple)
+@_content.register(list)
+def _(part: Any) -> str:
+    return fingerprint(*part)
+
+
+@_content.register(set)
+@_content.register(frozenset)
+def _(part: Any) -> str:
+    return fingerprint(*sorted(map(fingerprint, part)))
+
+
+@_content.register(Mapping)
+def _(part: Mapping[Any, Any]) -> str:
+    return fingerprint(*part.items())
+
+
+@_content.register
+def _(part: FunctionType) -> str:
+    held = tuple(cell.cell_contents for cell in part.__closure__ or ())
+    return fingerprint(part.__module__, part.__qualname__, part.__code__, part.__defaults__, held)
+
+
+@_content.register
+def _(part: CodeType) -> str:
+    return fingerprint(part.co_code, part.co_consts, part.co_names)
+
+
+@cache
+def code_of(root: Path | None = None) -> str:
+    """A name for the text of the floors below a folder, by default those that are running.
+
+    A result that an older text has made is another result: no checkpoint may serve it after a mistake is mended.
+    """
+    base = Path(__file__).parents[2] if root is None else root
+    found = (p for floor in FLOORS for p in (base / floor).rglob("*") if p.suffix in TEXTS)
+    return fingerprint(*((p.relative_to(base).as_posix(), p.read_bytes()) for p in sorted(found)))
+
+
+@dataclass(frozen=True)
+class Store:
+    """Results by number, in a folder.
+
+    Equation
+        A file's name is the fingerprint of the code, the key and the number.
+    Shapes
+        Results are arrays by name.
+    Valid
+        ``folder=None`` keeps nothing. A run that is cut off leaves no half a file.
+    Errors
+        ``InvalidArgument`` for a folder that is a file, and for a file that cannot be read.
+    """
+
+    folder: str | Path | None
+    key: tuple[Any, ...]  #: what the results depend on, beside the number
+    code: str | None = None  #: a name for the text that makes them; by default that of the package
+
+    def __post_init__(self) -> None:
+        if self.folder is not None and Path(self.folder).exists() and not Path(self.folder).is_dir():
+            raise InvalidArgument(
+                f"checkpoint={str(self.folder)!r} is a file; allowed: a folder, which is made if it is not there"
+            )
+
+    def path(self, number: Any) -> Path:
+        """Where a result lies."""
+        return Path(self.folder or "") / f"{fingerprint(self._name, number)}.npz"
+
+    @cached_property
+    def _name(self) -> str:
+        """The fingerprint of code and key, taken once: the key may hold large arrays."""
+        return fingerprint(self.code or code_of(), *self.key)
+
+    def find(self, number: Any) -> dict[str, Array] | None:
+        """A result, if it lies there."""
+        if self.folder is None or not (path := self.path(number)).exists():
+            return None
         try:
             with np.load(path) as file:
                 return {name: file[name] for name in file.files}
@@ -58,9 +152,21 @@ def stored(folder: str | Path | None, key: Sequence[Any], compute: Callable[[], 
             raise InvalidArgument(
                 f"checkpoint file {path} cannot be read ({error}); allowed: delete it, and it is made anew"
             ) from None
-    values = compute()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(f".{os.getpid()}.part.npz")
-    np.savez(unfinished, **dict[str, Any](values))
-    unfinished.replace(path)  # a run that is cut off leaves no half a file
-    return values
+
+    def keep(self, number: Any, values: Mapping[str, Array]) -> None:
+        """Lay a result there."""
+        if self.folder is None:
+            return
+        path = self.path(number)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_suffix(f".{os.getpid()}.part.npz")
+        np.savez(unfinished, **dict[str, Any](values))
+        unfinished.replace(path)
+
+    def __call__(self, number: Any, compute: Callable[[], dict[str, Array]]) -> dict[str, Array]:
+        """The result that lies there; else computed, and laid there."""
+        found = self.find(number)
+        if found is None:
+            found = compute()
+            self.keep(number, found)
+        return found

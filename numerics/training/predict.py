@@ -14,19 +14,18 @@ from threadpoolctl import threadpool_limits
 from ...theory.language.checks import check_count, check_names, check_seed
 from ...theory.language.errors import InvalidArgument
 from ...theory.networks.architecture import smooth
-from ...theory.training.dynamics import Dynamics, dynamics
+from ...theory.training.dynamics import Dynamics
 from ...theory.training.observables import TRAINING
 from ...theory.training.subject import Training
 from ..runs.moments import Moments
 from ..runs.progress import Progress
 from ..runs.results import Result, dataset
-from ..runs.store import stored
+from ..runs.store import Store
 from .causal import Problem
-from .data import Data, check_data, losses_of
 from .problem import check_memory, following, problem_of
+from .question import Question, question
 from .results import MEASURED, QUANTITIES, coordinates, padded
-from .solve import _solve, grids_of, power_of_two
-from .times import Grid, check_times
+from .solve import power_of_two, solve
 
 Array = NDArray[np.float64]
 
@@ -73,64 +72,72 @@ def predict_training(
     Source
         Derived; Bordelon & Pehlevan (arXiv:2205.09653).
     """
-    data = check_data(flow, X, y, X_test)
+    asked = question(flow, X, y, times=times, X_test=X_test, equations=equations)
+    return predicted(
+        asked,
+        quantities=quantities,
+        samples=samples,
+        replicas=replicas,
+        seed=seed,
+        checkpoint=checkpoint,
+        progress=progress,
+    )
+
+
+def predicted(
+    asked: Question,
+    *,
+    quantities: str | Sequence[str] = MEASURED,
+    samples: int = 4096,
+    replicas: int = 8,
+    seed: int = 0,
+    checkpoint: str | Path | None = None,
+    progress: bool | None = None,
+) -> xr.Dataset:
+    """The answer of the theory to a question."""
+    flow, data, grids, found = asked.flow, asked.data, asked.grids, asked.equations
     names = tuple(dict.fromkeys(("f", "loss", *check_names("quantities", quantities, QUANTITIES))))
-    grid = check_times(flow, data, times)
     for name in {"A", "B"} & set(names):
         if flow.hidden_layers == 1:
             raise InvalidArgument(
                 f"quantities={quantities!r}: one hidden layer has no {name}; allowed: {', '.join(MEASURED)}"
             )
-    found = equations or dynamics(flow)
     replicas, seed = check_count("replicas", replicas, 2), check_seed(seed)
     samples = power_of_two("samples", samples, data, flow)
-    grids = grids_of(flow, data, grid, found)
-    problems = [problem_of(flow, found, data, g, samples) for g in grids]
+    problem = problem_of(flow, found, data, grids[-1], samples)
     if {"A", "B"} & set(names) and smooth(flow.net):
-        problems = [following(p) for p in problems]
-    problem = problems[-1]
+        problem = following(problem)
     gib = check_memory(problem)
-    solve = partial(_solve, problem=problem, data=data, flow=flow)
     runs, moments = 1 if problem.exact else replicas, Moments()
-    work = runs * sum(g.steps for g in grids)
-    with Progress(f"predict, {gib:.2g} GiB", work, progress) as bar, threadpool_limits(THREADS, user_api="blas"):
+    store = Store(checkpoint, ("predict", asked.key, names, seed, samples, problem.followed, problem.sites.source))
+    with (
+        Progress(f"predict, {gib:.2g} GiB", runs * asked.steps, progress) as bar,
+        threadpool_limits(THREADS, user_api="blas"),
+    ):
         for number in range(runs):
-            key = ("predict", flow, data, grids, names, seed, number, samples, problem.followed, problem.sites.source)
-            compute = partial(_replica, solve, grids, names, seed, number, losses_of(flow, data), bar.advance)
-            moments.add(stored(checkpoint, key, compute))
-    return _dataset(flow, data, grids[0], names, moments, problem, seed)
+            moments.add(store(number, partial(_replica, asked, problem, names, [seed, number], bar.advance)))
+    return _dataset(asked, names, moments, problem, seed)
 
 
 def _replica(
-    solve: Callable[..., dict[str, Array]],
-    grids: Sequence[Grid],
-    names: tuple[str, ...],
-    seed: int,
-    number: int,
-    losses: Callable[[Array], Array],
-    tick: Callable[[], None],
+    asked: Question, problem: Problem, names: tuple[str, ...], seed: Sequence[int], tick: Callable[[], None]
 ) -> dict[str, Array]:
     """One independent solution; for gradient flow of two steps with the same random numbers, extrapolated."""
-    results = [solve(grid=g, names=names, rng=np.random.default_rng([seed, number]), tick=tick) for g in grids]
-    if len(results) == 1:
-        return results[0]
-    coarse, fine = results
-    values = {name: 2 * fine[name] - coarse[name] for name in fine}
-    values["loss"] = losses(values["f"])  # of the extrapolated predictions: an extrapolated loss may be negative
-    return values | {f"{name}_step_error": np.abs(fine[name] - coarse[name]) for name in fine}
+    each = partial(solve, problem=problem, data=asked.data, flow=asked.flow, names=names, tick=tick)
+    answers = [each(grid=grid, rng=np.random.default_rng(seed)) for grid in asked.grids]
+    apart = {f"{n}_step_error": np.abs(answers[-1][n] - answers[0][n]) for n in answers[0]}
+    return asked.extrapolated(answers) | (apart if asked.flow.continuous else {})
 
 
-def _dataset(
-    flow: Training, data: Data, grid: Grid, names: tuple[str, ...], moments: Moments, problem: Problem, seed: int
-) -> xr.Dataset:
-    results = []
+def _dataset(asked: Question, names: tuple[str, ...], moments: Moments, problem: Problem, seed: int) -> xr.Dataset:
+    flow, results = asked.flow, []
     for name in (n for n in names if n in moments.mean):
         step = padded(name, moments.mean[f"{name}_step_error"]) if flow.continuous else None
         results.append(
             Result(TRAINING[name], padded(name, moments.mean[name]), padded(name, moments.stderr(name)), step)
         )
-    coords = coordinates(data, np.asarray(grid.kept * grid.rate), problem.layers, flow.outputs)
+    coords = coordinates(asked.data, asked.times, problem.layers, flow.outputs)
     return dataset(
         flow, results, coords, single=flow.outputs == 1, source="theory", exact=int(problem.exact), replicas=moments.count,
-        samples=problem.samples, seed=seed, step=grid.rate,
+        samples=problem.samples, seed=seed, step=asked.step,
     )  # fmt: skip

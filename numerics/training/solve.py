@@ -30,15 +30,7 @@ def power_of_two(name: str, count: int, data: Data, flow: Training) -> int:
     return 1 << (check_count(name, count, len(data.inputs) + flow.outputs + 1) - 1).bit_length()
 
 
-def grids_of(flow: Training, data: Data, grid: Grid, found: Dynamics) -> tuple[Grid, ...]:
-    """The steps that are solved: those of gradient descent; of gradient flow two, of which the result is extrapolated."""
-    if not flow.continuous:
-        return (grid,)
-    grid = _refined(flow, data, grid, found)
-    return grid, grid.finer()
-
-
-def _refined(flow: Training, data: Data, grid: Grid, found: Dynamics) -> Grid:
+def refined(flow: Training, data: Data, grid: Grid, found: Dynamics) -> Grid:
     """Steps of gradient flow so small that halving them changes little, and losses fall: the kernel grows in training."""
     losses, seen = losses_of(flow, data), "it diverges"
     coarse = _trial(flow, data, grid, found)
@@ -67,13 +59,13 @@ def _trial(flow: Training, data: Data, grid: Grid, found: Dynamics) -> Array | N
     rng = np.random.default_rng(0)
     try:
         with np.errstate(all="ignore"):
-            solved = _solve(problem=problem, data=data, flow=flow, grid=every, names=("f",), rng=rng, tick=lambda: None)
+            solved = solve(problem=problem, data=data, flow=flow, grid=every, names=("f",), rng=rng, tick=lambda: None)
     except NotConverged:
         return None
     return solved["f"]
 
 
-def _solve(
+def solve(
     *,
     problem: Problem,
     data: Data,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,9 +9,9 @@ import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
 
-from ...theory.language.errors import ExpansionWarning, InvalidArgument
+from ...theory.language.errors import InvalidArgument
 from ...theory.training.subject import Training
-from ..initialisation.predict import predict as predict_at_initialisation
+from ..kernels.kernels import kernel
 from .data import Data
 
 Array = NDArray[np.float64]
@@ -28,6 +27,11 @@ class Grid:
     steps: int
     kept: NDArray[np.int64]
     rate: float
+
+    @property
+    def times(self) -> Array:
+        """Those that are kept: steps times the rate."""
+        return np.asarray(self.kept * self.rate)
 
     def finer(self) -> Grid:
         """Half the step."""
@@ -87,7 +91,5 @@ def _curvature(flow: Training, data: Data) -> float:
     expr, fs, ys = flow.loss.value(flow.outputs)
     second = [sp.diff(expr, a, 2) for a in fs]
     values = [sp.lambdify([*fs, *ys], e, "numpy")(*np.zeros_like(data.labels), *data.labels) for e in second]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExpansionWarning)
-        theta = predict_at_initialisation(flow.net, data.inputs[: data.trained], ("K", "Theta")).Theta.values[-1]
-    return float(np.linalg.eigvalsh(theta).max() * max(float(np.max(v)) for v in values))
+    theta = kernel(flow.net, data.inputs[: data.trained], get="ntk")
+    return float(np.linalg.eigvalsh(theta)[-1] * max(float(np.max(v)) for v in values))

@@ -20,10 +20,12 @@ def check_names(
     return tuple(dict.fromkeys(listed))
 
 
-def check_count(name: str, value: Any, least: int) -> int:
-    """An integer argument."""
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
-        raise InvalidArgument(f"{name}={value!r}; allowed: integers from {least}")
+def check_count(name: str, value: Any, least: int, most: int | None = None, *, why: str = "") -> int:
+    """An integer argument within bounds, and ``why`` it has them, if that needs saying."""
+    integer = isinstance(value, Integral) and not isinstance(value, bool)  # a truth value passes for an integer
+    if not integer or value < least or (most is not None and value > most):
+        upper, reason = "" if most is None else f" to {most}", f": {why}" if why else ""
+        raise InvalidArgument(f"{name}={value!r}{reason}; allowed: integers from {least}{upper}")
     return int(value)
 
 

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import threading
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from dataclasses import dataclass
-from numbers import Integral
+from collections.abc import Iterable, Mapping
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from ...numerics.runs.inputs import check_inputs
 from ...numerics.runs.progress import Progress
 from ...numerics.runs.results import Result, dataset
+from ...numerics.runs.workers import Tick, mapped, threads_for
+from ...theory.language.checks import check_count, check_seed
 from ...theory.language.errors import InvalidArgument, NotAvailable
 from ...theory.language.quantities import AXES, TENSORS, Quantity, quantity
 from ...theory.networks.architecture import MLP
@@ -43,9 +42,19 @@ MAX_RECORD = 512
 DEFAULT_NEURONS = 4
 
 
+class Workspaces(threading.local):
+    """The networks of each thread by the size of their batch: allocated once, and anew where a pickle of them arrives."""
+
+    def __init__(self) -> None:
+        self.by_batch: dict[int, tuple[LiteralNetworks, Descendants | None]] = {}
+
+    def __reduce__(self) -> tuple[type[Workspaces], tuple[()]]:
+        return Workspaces, ()
+
+
 @dataclass(frozen=True)
 class Task:
-    """All that a worker needs to know; what it returns does not depend on who asks."""
+    """The means over a group of networks; what they are does not depend on who asks."""
 
     net: MLP
     X: Array
@@ -54,6 +63,34 @@ class Task:
     seeds: tuple[np.random.SeedSequence, ...]
     sizes: tuple[int, ...]
     batch: int
+    workspaces: Workspaces = field(default_factory=Workspaces, compare=False, repr=False)
+
+    def __call__(self, group: int, tick: Tick) -> dict[str, Array]:
+        """The means over one group, which has a random stream of its own."""
+        rng = np.random.Generator(np.random.SFC64(self.seeds[group]))
+        size, total = self.sizes[group], dict[str, Array]()
+        for held in _parts(size, MAX_RECORD):
+            batches = _parts(held, self.batch)
+            record = Record(self._networks(batches[0])[0], held, self.plan)
+            for batch in batches:
+                nets, descendants = self._networks(batch)
+                nets.forward(rng)
+                if self.plan.ntk:
+                    nets.backward()
+                record.add(nets, descendants.sums() if descendants else None)
+                tick(batch)
+            for name, mean in record.means().items():
+                total[name] = total.get(name, 0.0) + mean * (held / size)
+        return total
+
+    def _networks(self, batch: int) -> tuple[LiteralNetworks, Descendants | None]:
+        """The calling thread's networks of that batch size."""
+        store = self.workspaces.by_batch
+        if batch not in store:
+            neurons, names = self.neurons if self.plan.ntk else 0, self.plan.descendants
+            nets = LiteralNetworks(self.net, self.X, batch, neurons, probes=self.plan.probes)
+            store[batch] = nets, Descendants(nets, names) if names else None
+        return store[batch]
 
 
 def simulate(
@@ -67,6 +104,7 @@ def simulate(
     limits: Mapping[str, Any] | None = None,
     jets: bool = False,
     workers: int | None = None,
+    executor: Executor | None = None,
     progress: bool | None = None,
 ) -> xr.Dataset:
     r"""Measure the tensors of a finite network on many drawn networks.
@@ -114,7 +152,8 @@ def simulate(
     Valid
         Any width; every estimate is unbiased. ``attrs["groups"]`` = G groups of networks gave the error: judge
         (value - truth)/error with Student's t, G - 1 degrees of freedom. The same seed gives the same numbers for any
-        number of workers. ``neurons`` of each layer enter the quantities made of H (default: 4, if there are so many).
+        number of ``workers`` (threads, by default as many as there are cores) and any ``executor`` of ``concurrent.futures``.
+        ``neurons`` of each layer enter the quantities made of H (default: 4, if there are so many).
         ``quantities=None`` measures all that the activations allow, and the corrections if there are ``limits``. P, Q, S,
         T and U take sigma'' and R takes also sigma''': where these are not functions, in any hidden layer, they are left
         out. With P to U a network takes two or three times as long for one input, five to eight times for two; without
@@ -132,25 +171,28 @@ def simulate(
     plan = Plan(tuple(name for name in names if name in NEEDS_NTK and not jets))
     rows = Rows(tuple(quantity(name) for name in names if name not in plan.names))
     widths = layer_widths(net, X.shape[1])
-    N = _count("networks", networks, 2, "a standard error needs at least 2")
+    N = check_count("networks", networks, 2, why="a standard error needs at least 2")
     rows.check(widths, N)
+    threads, seed = threads_for(workers), check_seed(seed)
     s = _neurons(neurons, widths, plan)
     batch = _batch(net, widths, X.shape, s if plan.ntk else 0, plan)
     sizes = _split(N, batch, len(widths) * (len(X) ** 4 * len(plan.means) + rows.numbers(len(X))))
-    seeds = np.random.SeedSequence(_count("seed", seed, 0)).spawn(len(sizes))
-    task = Task(net, X, plan, s, tuple(seeds), tuple(map(int, sizes)), batch)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    threads = cores if workers is None else _count("workers", workers, 1)
-    works: list[Work] = [_Fast(task)] if plan.names else []
-    if rows.rows:
-        works.append(JetTask(net, X, rows, task.seeds, task.sizes))
-    bar = Progress("simulate", N * len(works), progress, unit="networks")
-    groups = _run(works, len(sizes), threads, bar)
+    seeds = tuple(np.random.SeedSequence(seed).spawn(len(sizes)))
+    fast = Task(net, X, plan, s, seeds, tuple(map(int, sizes)), batch)
+    tasks: list[Task | JetTask] = [fast] if plan.names else []
+    tasks += [JetTask(net, X, rows, fast.seeds, fast.sizes)] if rows.rows else []
+    bar = Progress("simulate", N * len(tasks), progress, unit="networks")
+    groups: dict[Any, Array] = {}
+    for task in tasks:
+        means: list[Mapping[Any, Array]] = mapped(
+            task, range(len(sizes)), workers=threads, executor=executor, progress=bar
+        )
+        groups |= {name: np.stack([some[name] for some in means]) for name in means[0]}
     n = np.array((X.shape[1], *widths[:-1]), dtype=np.float64)
     limits = {} if limits is None else limits
     results = [_result(row, rows, groups, sizes, n, limits) for row in map(quantity, names)]
     coords = {"layer": np.arange(1, len(widths) + 1)} | {axis: np.arange(len(X)) for axis in AXES}
-    return dataset(net, results, coords, source="networks", networks=N, seed=int(seed), groups=len(sizes), neurons=s)
+    return dataset(net, results, coords, source="networks", networks=N, seed=seed, groups=len(sizes), neurons=s)
 
 
 def _result(
@@ -160,77 +202,6 @@ def _result(
     source = CORRECTIONS.get(row.name, row.name)
     found = measured(row, groups, sizes, n) if row in rows.rows else estimate(source, groups, sizes, n)
     return Result(row, *corrected(row, *found, n, limits))
-
-
-#: The means over the group of a number, for which random numbers of its own are drawn; told of is every batch of networks.
-Work = Callable[[int, Callable[[int], None]], Mapping[Any, Array]]
-
-
-def _run(works: Iterable[Work], count: int, threads: int, meter: Progress) -> dict[Any, Array]:
-    """The means of all groups, stacked, from a pool of threads; NumPy works outside the interpreter's lock."""
-    stop = threading.Event()
-
-    def tick(batch: int) -> None:
-        if stop.is_set():
-            raise InterruptedError("another group failed, or the user interrupted")
-        meter.advance(batch)
-
-    found: dict[Any, Array] = {}
-    with threadpool_limits(limits=1, user_api="blas"), meter, ThreadPoolExecutor(threads) as pool:
-        for work in works:
-            futures = [pool.submit(work, g, tick) for g in range(count)]
-            try:
-                pending = set(futures)
-                while pending:
-                    done, pending = wait(pending, timeout=0.25, return_when=FIRST_EXCEPTION)
-                    for future in done:
-                        future.result()
-            except BaseException:  # Ctrl-C too: let no batch start after it
-                stop.set()
-                pool.shutdown(cancel_futures=True)
-                raise
-            results = [future.result() for future in futures]
-            found |= {name: np.stack([means[name] for means in results]) for name in results[0]}
-    return found
-
-
-class _Fast:
-    """The fast estimators' means of a group, with the workspaces of each thread."""
-
-    def __init__(self, task: Task) -> None:
-        self.task, self.local = task, threading.local()
-
-    def __call__(self, group: int, tick: Callable[[int], None]) -> dict[str, Array]:
-        return _group(self.task, group, self.local, tick)
-
-
-def _group(task: Task, g: int, local: Any, tick: Callable[[int], None]) -> dict[str, Array]:
-    """The means over group g, which has a random stream of its own."""
-    rng = np.random.Generator(np.random.SFC64(task.seeds[g]))
-    size, total = task.sizes[g], dict[str, Array]()
-    for held in _parts(size, MAX_RECORD):
-        batches = _parts(held, task.batch)
-        record = Record(_workspace(task, batches[0], local)[0], held, task.plan)
-        for batch in batches:
-            nets, descendants = _workspace(task, batch, local)
-            nets.forward(rng)
-            if task.plan.ntk:
-                nets.backward()
-            record.add(nets, descendants.sums() if descendants else None)
-            tick(batch)
-        for name, mean in record.means().items():
-            total[name] = total.get(name, 0.0) + mean * (held / size)
-    return total
-
-
-def _workspace(task: Task, batch: int, local: Any) -> tuple[LiteralNetworks, Descendants | None]:
-    """The calling thread's networks of that batch size; allocated once."""
-    store: dict[int, tuple[LiteralNetworks, Descendants | None]] = local.__dict__.setdefault("store", {})
-    if batch not in store:
-        neurons, names = task.neurons if task.plan.ntk else 0, task.plan.descendants
-        nets = LiteralNetworks(task.net, task.X, batch, neurons, probes=task.plan.probes)
-        store[batch] = nets, Descendants(nets, names) if names else None
-    return store[batch]
 
 
 def _batch(net: MLP, widths: tuple[int, ...], shape: tuple[int, ...], neurons: int, plan: Plan) -> int:
@@ -286,12 +257,6 @@ def _names(quantities: str | Iterable[str] | None, limits: Mapping[str, Any] | N
     return names
 
 
-def _count(name: str, value: Any, least: int, why: str = "") -> int:
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
-        raise InvalidArgument(f"{name}={value!r}: {why or 'it must be an integer'}; allowed: integers from {least}")
-    return int(value)
-
-
 def _neurons(neurons: int | None, widths: tuple[int, ...], plan: Plan) -> int:
     """The number of neurons in each layer whose gradients are taken; pairs of different neurons need two."""
     least = 1 if set(plan.means) <= {"K", "Theta"} else 2
@@ -301,7 +266,7 @@ def _neurons(neurons: int | None, widths: tuple[int, ...], plan: Plan) -> int:
             f"a layer has {narrowest} neuron (widths {list(widths)}), but {', '.join(plan.names)} compare different "
             f"neurons of a layer; allowed: widths, output_width included, from {least}"
         )
-    s = min(DEFAULT_NEURONS, narrowest) if neurons is None else _count("neurons", neurons, least)
+    s = min(DEFAULT_NEURONS, narrowest) if neurons is None else check_count("neurons", neurons, least)
     if s > narrowest:
         raise InvalidArgument(
             f"neurons={neurons!r}: the narrowest layer has {narrowest}; allowed: {least} to {narrowest}"

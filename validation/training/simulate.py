@@ -6,26 +6,24 @@ step.
 
 from __future__ import annotations
 
-import os
-import threading
 from collections.abc import Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import Executor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
-from threadpoolctl import threadpool_limits
 
 from ...numerics.runs.moments import Moments
 from ...numerics.runs.progress import Progress
 from ...numerics.runs.results import Result, dataset
-from ...numerics.runs.store import stored
-from ...numerics.training.data import Data, check_data
+from ...numerics.runs.store import Store
+from ...numerics.runs.workers import Tick, mapped
+from ...numerics.training.question import Question, question
 from ...numerics.training.results import MEASURED, coordinates
-from ...numerics.training.times import Grid, check_times
-from ...theory.language.checks import check_count, check_names
+from ...theory.language.checks import check_count, check_names, check_seed
 from ...theory.language.errors import InvalidArgument, InvalidNetwork
 from ...theory.training.observables import FLUCTUATIONS, TRAINING
 from ...theory.training.subject import Training
@@ -47,6 +45,7 @@ def simulate_training(
     seed: int = 0,
     centred: bool = True,
     workers: int | None = None,
+    executor: Executor | None = None,
     checkpoint: str | Path | None = None,
     progress: bool | None = None,
 ) -> xr.Dataset:
@@ -63,54 +62,70 @@ def simulate_training(
         Those of ``predict``. ``centred``: predictions are :math:`f-f(0)`, as at infinite width f(0) vanishes.
     Valid
         Any width: the numbers are those of width N, and differ from the limit by terms of order 1/N. Gradient flow is extrapolated
-        from two steps, network by network.
+        from two steps, network by network, which are those of ``predict``. ``workers`` threads (default: all cores), or an
+        ``executor`` of ``concurrent.futures``: the numbers are the same for any.
     Errors
         Those of ``predict``; ``InvalidNetwork`` without a width; ``InvalidArgument`` for gamma = 0, where f is infinite.
     Source
         The definitions.
     """
-    data = check_data(flow, X, y, X_test)
-    grid = check_times(flow, data, times)
+    asked = question(flow, X, y, times=times, X_test=X_test)
+    return simulated(
+        asked,
+        quantities=quantities,
+        networks=networks,
+        width=width,
+        seed=seed,
+        centred=centred,
+        workers=workers,
+        executor=executor,
+        checkpoint=checkpoint,
+        progress=progress,
+    )
+
+
+def simulated(
+    asked: Question,
+    *,
+    quantities: str | Sequence[str] = MEASURED,
+    networks: int = 16,
+    width: int | None = None,
+    seed: int = 0,
+    centred: bool = True,
+    workers: int | None = None,
+    executor: Executor | None = None,
+    checkpoint: str | Path | None = None,
+    progress: bool | None = None,
+) -> xr.Dataset:
+    """The answer of literal networks to a question."""
+    flow = asked.flow
     if flow.gamma == 0:
         raise InvalidArgument("gamma=0 is a limit that no finite network has; allowed: a small positive number")
     N = check_count("width", _width(flow) if width is None else width, 1)
-    count = check_count("networks", networks, 2)
+    count, seed = check_count("networks", networks, 2), check_seed(seed)
     names = tuple(dict.fromkeys(("f", "loss", *check_names("quantities", quantities, MEASURED, "cannot be measured"))))
-    grids = (grid, grid.finer()) if flow.continuous else (grid,)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    threads = cores if workers is None else check_count("workers", workers, 1)
-    check_count("seed", seed, 0)
-    stop = threading.Event()
-    moments: dict[int, dict[str, Array]] = {}
-    with Progress("simulate", count * sum(g.steps for g in grids), progress) as bar:
+    task = Networks(asked, N, names, seed, centred)
+    store = Store(checkpoint, ("simulate", asked.key, names, seed, N, centred))
+    bar = Progress("simulate", count * asked.steps, progress)
+    results = mapped(task, range(count), workers=workers, executor=executor, progress=bar, store=store)
+    return _dataset(asked, names, results, N, seed)
 
-        def tick() -> None:
-            if stop.is_set():
-                raise InterruptedError
-            bar.advance()
 
-        def one(number: int) -> dict[str, Array]:
-            key = ("simulate", flow, data, grids, names, seed, number, N, centred)
+@dataclass(frozen=True)
+class Networks:
+    """Networks of one width by number: each is drawn and trained in the steps of the question."""
 
-            def compute() -> dict[str, Array]:
-                found = [train(flow, data, N, g, names, [seed, number, N], centred, tick) for g in grids]
-                return found[0] if len(found) == 1 else {n: 2 * found[1][n] - found[0][n] for n in found[0]}
+    asked: Question
+    N: int
+    names: tuple[str, ...]
+    seed: int
+    centred: bool
 
-            return stored(checkpoint, key, compute)
-
-        with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(threads) as pool:
-            futures = [pool.submit(one, number) for number in range(count)]
-            try:
-                wait(futures, return_when=FIRST_EXCEPTION)
-                for future in futures:
-                    if future.done():
-                        future.result()
-            except BaseException:
-                stop.set()
-                pool.shutdown(cancel_futures=True)
-                raise
-        moments = {number: future.result() for number, future in enumerate(futures)}
-    return _dataset(flow, data, grid, names, [moments[i] for i in range(count)], N, seed)
+    def __call__(self, number: int, tick: Tick) -> dict[str, Array]:
+        """What is measured of one network; of gradient flow extrapolated from two trainings of the same network."""
+        asked, seed = self.asked, [self.seed, number, self.N]
+        each = [train(asked.flow, asked.data, self.N, g, self.names, seed, self.centred, tick) for g in asked.grids]
+        return asked.extrapolated(each)
 
 
 def _width(flow: Training) -> int:
@@ -122,10 +137,8 @@ def _width(flow: Training) -> int:
     return widths[0]
 
 
-def _dataset(
-    flow: Training, data: Data, grid: Grid, names: tuple[str, ...], results: list[dict[str, Array]], N: int, seed: int
-) -> xr.Dataset:
-    moments = Moments()
+def _dataset(asked: Question, names: tuple[str, ...], results: list[dict[str, Array]], N: int, seed: int) -> xr.Dataset:
+    flow, moments = asked.flow, Moments()
     for result in results:
         moments.add(result)
     found = [Result(TRAINING[name], moments.mean[name], moments.stderr(name)) for name in names]
@@ -135,7 +148,7 @@ def _dataset(
         if name != row.name and name in names and row.dims == TRAINING[name].dims:  # the variance of each entry
             squares = N * np.stack([r[name] - moments.mean[name] for r in results]) ** 2 * n / (n - 1)
             found.append(Result(row, squares.mean(axis=0), squares.std(axis=0, ddof=1) / np.sqrt(n)))
-    coords = coordinates(data, np.asarray(grid.kept * grid.rate), flow.hidden_layers or 0, flow.outputs)
+    coords = coordinates(asked.data, asked.times, flow.hidden_layers or 0, flow.outputs)
     return dataset(
         flow,
         found,
@@ -146,5 +159,5 @@ def _dataset(
         groups=n,
         seed=seed,
         width=N,
-        step=grid.rate,
+        step=asked.step,
     )

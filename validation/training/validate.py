@@ -9,8 +9,9 @@ from typing import Any
 import xarray as xr
 from numpy.typing import ArrayLike
 
-from ...numerics.fluctuations.predict import fluctuations
-from ...numerics.training.predict import predict_training
+from ...numerics.fluctuations.predict import fluctuating
+from ...numerics.training.predict import predicted
+from ...numerics.training.question import question
 from ...numerics.training.results import MEASURED
 from ...theory.language.checks import check_names
 from ...theory.language.errors import InvalidArgument
@@ -20,7 +21,7 @@ from ...theory.training.subject import Training
 from ..confrontation.compare import compare
 from ..confrontation.report import Report
 from ..confrontation.verdict import check_alpha
-from .simulate import simulate_training
+from .simulate import simulated
 
 #: Of the theory of fluctuations, those that networks can be confronted with.
 VARIANCES = {"f_variance": "f", "NTK_variance": "NTK"}
@@ -87,20 +88,16 @@ def validate_training(
         raise InvalidArgument(
             f"quantities={quantities!r} with equations=: {finite[0]} is that of derive(flow); allowed: {', '.join(MEASURED)}"
         )
-    common: dict[str, Any] = {"times": times, "X_test": X_test, "seed": seed}
-    common |= {"checkpoint": checkpoint, "progress": progress}
+    asked = question(flow, X, y, times=times, X_test=X_test, equations=equations)
+    common: dict[str, Any] = {"seed": seed, "checkpoint": checkpoint, "progress": progress}
     measured = tuple(dict.fromkeys((VARIANCES | SHIFTS).get(n, n) for n in names))
-    theory = predict_training(
-        flow, X, y, quantities=means, samples=samples, replicas=replicas, equations=equations, **common
-    )
+    theory = predicted(asked, quantities=means, samples=samples, replicas=replicas, **common)
     if finite:
-        asked = tuple(VARIANCES.get(n, n) for n in finite)
-        found = fluctuations(flow, X, y, quantities=asked, centred=centred, replicas=replicas, **common)
+        rows = tuple(VARIANCES.get(n, n) for n in finite)
+        found = fluctuating(asked, quantities=rows, centred=centred, replicas=replicas, **common)
         theory = theory.assign(found[[key for n in finite for key in (n, f"{n}_stderr")]].data_vars)
     simulations = [
-        simulate_training(
-            flow, X, y, quantities=measured, width=n, networks=c, centred=centred, workers=workers, **common
-        )
+        simulated(asked, quantities=measured, width=n, networks=c, centred=centred, workers=workers, **common)
         for n, c in zip(widths, counts, strict=True)
     ]
     return confront(flow, theory, simulations, alpha=alpha)

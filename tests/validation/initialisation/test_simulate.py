@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
+import signal
 import sys
 import threading
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 
 import numpy as np
 import pytest
@@ -235,17 +238,22 @@ def test_quantities_may_be_measured_by_jets_of_other_networks():
     assert_array_equal(both.B, fast.B)
 
 
-def test_interrupt_stops_all_workers(monkeypatch):
-    """An interrupt in the main thread leaves no thread behind and no batch is started after it."""
-
-    def interrupt(*args: object, **kwargs: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(module, "wait", interrupt)
+def test_interrupt_stops_all_workers():
+    """Ctrl-C in the main thread leaves no thread behind, and no batch is started after it."""
     before = threading.active_count()
+    timer = threading.Timer(0.5, signal.raise_signal, [signal.SIGINT])
+    timer.start()
     with pytest.raises(KeyboardInterrupt):
-        simulate(NET, X, networks=10**6, workers=2)
+        simulate(NET, X, networks=10**7, workers=2)
+    timer.join()
     assert threading.active_count() == before
+
+
+def test_an_executor_draws_the_same_networks():
+    """In other processes, each network from its own random stream."""
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        there = simulate(NET, X, networks=40, seed=3, executor=pool)
+    assert there.identical(simulate(NET, X, networks=40, seed=3))
 
 
 def test_error_in_a_worker_reaches_the_caller(monkeypatch):
