@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from ...theory.averages.integrands import Integrand, check_finite
 from ...theory.averages.reading import read_integrand
 from ...theory.averages.regularity import Factor, singular
+from ...theory.language.checks import check_count
 from ...theory.language.errors import InvalidArgument, InvalidInput, NotAvailable, NotConverged, NotIntegrable
 from ...theory.language.symbols import z
 from ...theory.networks.activations import Activation
@@ -78,8 +79,7 @@ def gaussian_average(
     """
     if precision not in ("double", "mp"):
         raise InvalidArgument(f"precision={precision!r}; allowed: 'double' or 'mp'")
-    if isinstance(digits, bool) or not isinstance(digits, Integral) or not 1 <= digits <= 10_000:
-        raise InvalidArgument(f"digits={digits!r}; allowed: integers from 1 to 10000")
+    digits = check_count("digits", digits, 1, 10_000)
     if isinstance(rtol, bool) or not isinstance(rtol, Real) or not 0 < rtol < 1:
         raise InvalidArgument(f"rtol={rtol!r}; allowed: numbers between 0 and 1")
     functions = _functions(integrand)
@@ -94,13 +94,14 @@ def gaussian_average(
     known = read_integrand(integrand)
     check_finite(known)
     if series is not None:
-        if isinstance(series, bool) or not isinstance(series, Integral) or series < 1 or covariance is not None:
-            raise InvalidArgument(f"series={series!r}; allowed: integers from 1, without a covariance")
-        return known.series(int(series))
+        terms = check_count("series", series, 1)
+        if covariance is not None:
+            raise InvalidArgument(f"series={series!r} with a covariance; allowed: covariance=None")
+        return known.series(terms)
     if covariance is None:
         return known.average()
     K = _matrices(covariance, len(known.labels))
-    return _digits(known, covariance, K, int(digits)) if precision == "mp" else _double(known, K, rtol)
+    return _digits(known, covariance, K, digits) if precision == "mp" else _double(known, K, rtol)
 
 
 def _functions(integrand: Any) -> tuple[Callable[[Array], Array], ...] | None:

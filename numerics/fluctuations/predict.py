@@ -33,6 +33,7 @@ from .routes import DRAWS, SHIFTS, Task, chosen
 Array = NDArray[np.float64]
 #: Results with their standard errors; draws have none.
 Values = dict[str, tuple[Array, Array | None]]
+CLOSED = frozenset({"f_variance", "f_covariance", "NTK_variance"})
 KERNELS = ("NTK", "Phi", "G")
 QUANTITIES = ("f", *KERNELS, *SHIFTS)
 
@@ -125,7 +126,7 @@ def fluctuating(
         raise NotAvailable(
             "fluctuations: centred=False at gamma=0, where f(0) is infinite; allowed: centred=True, or gamma > 0"
         )
-    known = _known(asked)
+    known = _known(asked) if CLOSED.intersection(wanted) else {}  # shifts and draws have no closed form
     options = Options(
         asked.grids[0].kept, data.trained, centred, kernels, kinked(flow.net), partial(loss_derivative, flow, data),
         losses_of(flow, data), directions=check_count("directions", directions, 1), draws=drawn,

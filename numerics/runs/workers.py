@@ -112,7 +112,7 @@ def _by_threads(
 ) -> list[Result]:
     """Threads that take one number after the other; the calling thread takes them itself where there is no other."""
     left, lock, stop = iter(enumerate(numbers)), Lock(), Event()
-    results, errors, started = dict[int, Result](), list[BaseException](), list[Thread]()
+    results, errors, started = dict[int, Result](), list[BaseException](), list[_Worker]()
 
     def tick(count: int = 1) -> None:
         if stop.is_set():
@@ -136,27 +136,40 @@ def _by_threads(
         _start(started, take, min(threads, len(numbers)))
         if not started:
             take()
-        for thread in started:
-            while thread.is_alive():
-                thread.join(LOOK_UP)
+        for worker in started:
+            while not worker.over.wait(LOOK_UP):
+                pass
     finally:
         stop.set()
-        for thread in started:
-            thread.join()
+        for worker in started:
+            worker.over.wait()
+            worker.join()
     if errors:
         raise errors[0]  # those after it are of tasks that it has stopped
     return [results[place] for place in range(len(numbers))]
 
 
-def _start(started: list[Thread], work: Callable[[], None], count: int) -> None:
+class _Worker(Thread):
+    """A thread that says when it is over: in Python 3.11 a ``join`` that Ctrl-C interrupts takes the thread for ended."""
+
+    def __init__(self, work: Callable[[], None]) -> None:
+        super().__init__()
+        self.work, self.over = work, Event()
+
+    def run(self) -> None:
+        self.work()
+        self.over.set()
+
+
+def _start(started: list[_Worker], work: Callable[[], None], count: int) -> None:
     """As many threads as can be started; none for a single task, which the calling thread does as well."""
     for _ in range(count if count > 1 else 0):
-        thread = Thread(target=work)
+        worker = _Worker(work)
         try:
-            thread.start()
+            worker.start()
         except RuntimeError:  # "can't start new thread"
             return
-        started.append(thread)
+        started.append(worker)
 
 
 def _by_executor(

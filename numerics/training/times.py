@@ -18,6 +18,8 @@ Array = NDArray[np.float64]
 
 #: Steps of gradient flow are this fraction of the fastest time, 1/(largest eigenvalue of the tangent kernel).
 FRACTION = 0.1
+#: Relative accuracy of the curvature, and more.
+ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,8 @@ def check_times(flow: Training, data: Data, times: Any) -> Grid:
     gap = float(gaps[gaps > 0].min(initial=wanted[-1] or 1.0))
     fastest = FRACTION / curvature if curvature > 0 else gap
     unit = _common_step(wanted, gap)
-    rate = unit / max(1, int(np.ceil(unit / fastest)))
+    # Where whole parts of the unit are the fastest steps, the last digit of the curvature must not decide: it is rounding.
+    rate = unit / max(1, int(np.ceil(unit / fastest * (1 - ROUNDING))))
     kept = np.round(wanted / rate).astype(np.int64)
     return Grid(int(kept[-1]) + 1, kept, rate)
 

@@ -240,13 +240,13 @@ def test_quantities_may_be_measured_by_jets_of_other_networks():
 
 def test_interrupt_stops_all_workers():
     """Ctrl-C in the main thread leaves no thread behind, and no batch is started after it."""
-    before = threading.active_count()
+    before = threading.enumerate()
     timer = threading.Timer(0.5, signal.raise_signal, [signal.SIGINT])
     timer.start()
     with pytest.raises(KeyboardInterrupt):
         simulate(NET, X, networks=10**7, workers=2)
     timer.join()
-    assert threading.active_count() == before
+    assert threading.enumerate() == before
 
 
 def test_an_executor_draws_the_same_networks():
