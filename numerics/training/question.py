@@ -28,8 +28,6 @@ Results = dict[str, Array]
 class Question:
     """A network in training, its data and its steps; a value that exists is checked.
 
-    Equation
-        None.
     Shapes
         ``grids``: the steps of gradient descent; of gradient flow two grids, of which the second has half the step.
     Units
@@ -55,7 +53,7 @@ class Question:
     @property
     def equations(self) -> Dynamics:
         """The system that is solved."""
-        return self.given or dynamics(self.flow)
+        return dynamics(self.flow) if self.given is None else self.given
 
     @property
     def times(self) -> Array:
@@ -100,8 +98,6 @@ def question(
 ) -> Question:
     """The question whose answer ``predict`` gives, ``fluctuations``, ``simulate`` and ``validate``.
 
-    Equation
-        None.
     Shapes
         As ``predict``.
     Units

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +104,7 @@ def simulated(
     N = check_count("width", _width(flow) if width is None else width, 1)
     count, seed = check_count("networks", networks, 2), check_seed(seed)
     names = tuple(dict.fromkeys(("f", "loss", *check_names("quantities", quantities, MEASURED, "cannot be measured"))))
-    task = Networks(asked, N, names, seed, centred)
+    task = Networks(replace(asked, given=None), N, names, seed, centred)  # networks obey no equations
     store = Store(checkpoint, ("simulate", asked.key, names, seed, N, centred))
     bar = Progress("simulate", count * asked.steps, progress)
     results = mapped(task, range(count), workers=workers, executor=executor, progress=bar, store=store)

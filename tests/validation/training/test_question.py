@@ -16,7 +16,7 @@ from widthwise.validation.training.validate import confront
 
 #: Labels so large that the kernel grows thirtyfold: steps that suit the initial kernel diverge.
 FLOW = ww.Training(ww.MLP("linear", depth=4))
-X, Y, TIMES = np.ones((1, 1)), [8.0], [0.0, 0.3, 1.0]
+X, Y, TIMES = np.full((1, 2), 0.8), [8.0], [0.0, 0.3, 1.0]
 SIZES = {"networks": 16, "quantities": ("f", "loss", "NTK"), "seed": 2}
 WIDTHS = (64, 128)
 
