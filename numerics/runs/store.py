@@ -17,6 +17,7 @@ import sympy as sp
 
 from ...theory.language.errors import InvalidArgument
 from .moments import Array
+from .results import version
 
 #: The floors whose text decides what a result is, and the files that hold it.
 FLOORS, TEXTS = ("theory", "numerics", "validation"), (".py", ".jinja")
@@ -99,13 +100,13 @@ def _(part: CodeType) -> str:
 
 @cache
 def code_of(root: Path | None = None) -> str:
-    """A name for the text of the floors below a folder, by default those that are running.
+    """A name for the version and the text of the floors below a folder, by default those that are running.
 
     A result that an older text has made is another result: no checkpoint may serve it after a mistake is mended.
     """
     base = Path(__file__).parents[2] if root is None else root
     found = (p for floor in FLOORS for p in (base / floor).rglob("*") if p.suffix in TEXTS)
-    return fingerprint(*((p.relative_to(base).as_posix(), p.read_bytes()) for p in sorted(found)))
+    return fingerprint(version(), *((p.relative_to(base).as_posix(), p.read_bytes()) for p in sorted(found)))
 
 
 @dataclass(frozen=True)
