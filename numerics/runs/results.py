@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
-from importlib import metadata
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,6 +11,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ...theory.language.observables import Observable, letter
+from .version import version
 
 Array = NDArray[np.float64]
 Variable = tuple[tuple[str, ...], Array, dict[str, Any]]
@@ -83,15 +82,6 @@ def dataset(
     used = {d for dims, *_ in variables.values() for d in dims}
     kept = {name: value for name, value in coords.items() if _axes(name, value) <= used}
     return xr.Dataset(variables, kept, {"version": version()} | subject.attrs | attrs)
-
-
-@lru_cache(maxsize=8)
-def version(package: str = "widthwise") -> str:
-    """The version of a package that is installed."""
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:  # run from a source tree
-        return "not installed"
 
 
 def _axes(name: str, coordinate: Any) -> set[str]:

@@ -17,7 +17,7 @@ import sympy as sp
 
 from ...theory.language.errors import InvalidArgument
 from .moments import Array
-from .results import version
+from .version import version
 
 #: The floors whose text decides what a result is, and the files that hold it.
 FLOORS, TEXTS = ("theory", "numerics", "validation"), (".py", ".jinja")

@@ -125,8 +125,11 @@ def _replica(
     """One independent solution; for gradient flow of two steps with the same random numbers, extrapolated."""
     each = partial(solve, problem=problem, data=asked.data, flow=asked.flow, names=names, tick=tick)
     answers = [each(grid=grid, rng=np.random.default_rng(seed)) for grid in asked.grids]
-    apart = {f"{n}_step_error": np.abs(answers[-1][n] - answers[0][n]) for n in answers[0]}
-    return asked.extrapolated(answers) | (apart if asked.flow.continuous else {})
+    found = asked.extrapolated(answers)
+    if not asked.flow.continuous:
+        return found
+    coarse, fine = answers
+    return found | {f"{name}_step_error": np.abs(fine[name] - coarse[name]) for name in fine}
 
 
 def _dataset(asked: Question, names: tuple[str, ...], moments: Moments, problem: Problem, seed: int) -> xr.Dataset:

@@ -20,7 +20,7 @@ import jinja2
 import numpy as np
 from matplotlib.figure import Figure
 
-from ...numerics.runs.results import version
+from ...numerics.runs.version import version
 from ...theory.language.observables import letter
 from . import figures, mathml
 
