@@ -34,7 +34,7 @@ def curves(report: Report, names: Sequence[str]) -> Picture:
             axis.plot(data["time"], values[:, k], color=colour, lw=1.5)
             axis.errorbar(data["time"], found[:, k], error[:, k], fmt="o", ms=3, color=colour, lw=1, capsize=2)
         for i, (w, measured) in enumerate(zip(data["width"].values, data[f"{name}_measured"].values, strict=True)):
-            style = {"color": GREY, "lw": 0.8, "ls": (":", "--", "-.")[i % 3], "label": f"N = {w}"}
+            style = {"color": GREY, "lw": 0.8, "ls": (":", "--", "-.")[i % 3], "label": f"N = {w:g}"}
             axis.plot(data["time"], measured.reshape(len(data["time"]), -1)[:, 0], **style)
         axis.set_xlabel(r"time $\eta\times$ steps")
         axis.set_title(report.observable(name).meaning, fontsize=10)
@@ -55,7 +55,7 @@ def heat_maps(data: Any, name: str = "Phi") -> Picture:
     layers = theory["layer"].values
     figure = Picture(figsize=(2.1 * 2 * len(layers), 4.4), layout="constrained")
     axes = figure.subplots(2, 2 * len(layers), squeeze=False)
-    for row, (source, label) in enumerate(((theory, "theory"), (measured, f"N = {data['width'].values[-1]}"))):
+    for row, (source, label) in enumerate(((theory, "theory"), (measured, f"N = {data['width'].values[-1]:g}"))):
         for i, layer in enumerate(layers):
             both = [source.isel(layer=i, time=t, time2=t).values for t in (0, -1)]
             scale = max(np.abs(theory.isel(layer=i, time=t, time2=t)).max() for t in (0, -1))

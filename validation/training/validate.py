@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike
 
 from ...numerics.fluctuations.predict import fluctuating
+from ...numerics.training.data import Data
 from ...numerics.training.predict import predicted
 from ...numerics.training.question import question
 from ...numerics.training.results import MEASURED
@@ -100,12 +102,27 @@ def validate_training(
         simulated(asked, quantities=measured, width=n, networks=c, centred=centred, workers=workers, **common)
         for n, c in zip(widths, counts, strict=True)
     ]
-    return confront(flow, theory, simulations, alpha=alpha)
+    return confront(flow, theory, simulations, alpha=alpha, data=asked.data)
 
 
-def confront(flow: Training, theory: xr.Dataset, simulations: Sequence[xr.Dataset], *, alpha: float) -> Report:
-    """The report on a theory and simulations at several widths, as ``validate`` makes it."""
+def confront(
+    flow: Training, theory: xr.Dataset, simulations: Sequence[xr.Dataset], *, alpha: float, data: Data | None = None
+) -> Report:
+    """The report on a theory and simulations at several widths, as ``validate`` makes it, with the data that were trained on."""
+    counts = {
+        name: [int(s.attrs[name]) for s in simulations] for name in ("networks", "seed") if name in simulations[0].attrs
+    }
     return compare(
         TRAINING.values(), theory, simulations, subject=flow, alpha=alpha, page=PAGE,
-        attrs=theory.attrs | {"alpha": alpha, "networks": [int(s.attrs["networks"]) for s in simulations]},
+        arrays={} if data is None else _arrays(data), attrs=theory.attrs | {"alpha": alpha} | counts,
     )  # fmt: skip
+
+
+def _arrays(data: Data) -> dict[str, Any]:
+    """Inputs and labels: samples that are not trained on have none, and come last."""
+    labels = np.full((len(data.inputs), len(data.labels)), np.nan)
+    labels[: data.trained] = data.labels.T
+    return {
+        "X": (("input", "feature"), data.inputs, {"long_name": "inputs, those without a label last"}),
+        "y": (("input", "label"), labels, {"long_name": "labels"}),
+    }
