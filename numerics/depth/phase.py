@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 
 from ...theory.language.errors import InvalidArgument
+from ..runs.values import Value
 from .critical import (
     CriticalPoint,
     Responses,
@@ -42,8 +43,8 @@ SLOW = 1e-6
 RESOLUTION = 121
 
 
-@dataclass(frozen=True)
-class Phases:
+@dataclass(frozen=True, eq=False)
+class Phases(Value):
     r"""The fixed point K* of one input and its susceptibilities over a grid, and the edge of chaos.
 
     Equation

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from ...theory.language.errors import InvalidArgument, InvalidInput
 from ...theory.networks.architecture import MLP
 from ..runs.inputs import check_inputs
+from ..runs.values import same
 from ..runs.workers import threads_for
 from .pairs import PairMap, pair_map
 from .tiles import Side, evaluated
@@ -31,6 +32,12 @@ class Kernels(NamedTuple):
 
     nngp: Array
     ntk: Array
+
+    def __eq__(self, other: object) -> bool:
+        return same((*self,), (*other,)) if isinstance(other, Kernels) else NotImplemented
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
 
 
 def kernel(

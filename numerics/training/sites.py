@@ -20,10 +20,10 @@ import sympy as sp
 
 from ...theory.language import symbols
 from ...theory.language.errors import InvalidArgument
-from ...theory.language.symbols import SiteAverage
+from ...theory.language.symbols import SiteAverage, ell, gamma_0
 from ...theory.networks.activations import Activation
 from ...theory.training.dynamics import Dynamics
-from ...theory.training.fields import Activated, Memory, OrderParameter, SiteField, ell, eta, gamma_0
+from ...theory.training.fields import Activated, Memory, OrderParameter, SiteField, eta
 from ..codegen.printing import numpy_text
 
 #: Order parameters whose fluctuations act through the memories of what training has added to the weights.

@@ -31,12 +31,13 @@ from ..initialisation.layer_maps import residual
 from ..language import symbols
 from ..language.errors import InvalidArgument, NotAvailable
 from ..language.quantities import TENSORS, Entry, quantity
+from ..language.symbols import ell
 from ..layers.map import LayerMap
 from ..networks.architecture import HYPERPARAMETERS, MLP
 from . import memory as skips
 from .criticality import runs_into_origin, susceptibilities
 from .decay import Decay
-from .depthlaw import DepthLaw, DepthLaws, Point, dimension, ell, kernel
+from .depthlaw import DepthLaw, DepthLaws, Point, dimension, kernel
 from .fixed import Fixed, relations
 from .origin import Origin
 

@@ -20,8 +20,8 @@ import sympy as sp
 
 from ..averages.taylor import ROOT
 from ..language.errors import NotAvailable
-from ..language.symbols import lambda_b, lambda_W
-from .depthlaw import SHIFT, DepthLaw, dimension, ell, kernel
+from ..language.symbols import ell, lambda_b, lambda_W
+from .depthlaw import SHIFT, DepthLaw, dimension, kernel
 from .origin import ZERO, Origin
 from .series import Orbit, Series
 

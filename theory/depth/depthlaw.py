@@ -10,10 +10,9 @@ import sympy as sp
 
 from ..language import latex
 from ..language.quantities import Entry, quantity
+from ..language.symbols import ell
 from ..networks.architecture import MLP
 
-#: The layer number.
-ell = sp.Symbol("ell", positive=True)
 #: The kernel: the variable of series around K = 0, or the value at which it stays.
 kernel = sp.Symbol("K", positive=True)
 #: What the first layers leave behind in the layer number.

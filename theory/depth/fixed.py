@@ -15,9 +15,9 @@ from ..initialisation.derivation import Derivation
 from ..language.errors import NotAvailable
 from ..language.jets import Overlap
 from ..language.quantities import Entry
-from ..language.symbols import C_W, C_b
+from ..language.symbols import C_W, C_b, ell
 from ..meanfield.expansion import Recursion
-from .depthlaw import ell, kernel
+from .depthlaw import kernel
 
 
 @dataclass(frozen=True)

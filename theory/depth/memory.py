@@ -25,12 +25,12 @@ from ..averages.gaussian import expectation
 from ..initialisation.layer_maps import strength
 from ..language.jets import Jet
 from ..language.quantities import TENSORS, Entry, Kind
-from ..language.symbols import C_W, tau
+from ..language.symbols import C_W, ell, tau
 from ..layers.map import LayerMap
 from ..layers.skip import Skip
 from ..meanfield.system import MeanFieldSystem
 from ..networks.activations import Activation
-from .depthlaw import DepthLaw, Point, ell, kernel
+from .depthlaw import DepthLaw, Point, kernel
 
 #: The distance of two layers.
 DISTANCE = sp.Symbol("d", integer=True, positive=True)

@@ -8,7 +8,8 @@ from numbers import Integral
 import sympy as sp
 
 from ..language.errors import InvalidArgument, NotAvailable
-from .depthlaw import DepthLaws, ell
+from ..language.symbols import ell
+from .depthlaw import DepthLaws
 from .memory import tidied
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any
 
 import sympy as sp
@@ -19,9 +19,11 @@ from ..language.errors import InvalidArgument
 from ..language.jets import Jet, Overlap, Sigma
 from ..language.quantities import TENSORS, Entry, Kind, Quantity, quantity
 from ..language.steps import Step
+from ..language.values import Written
 from ..layers.map import LayerMap
 from ..meanfield.expansion import Recursion
 from ..meanfield.system import MeanFieldSystem, crossed, local
+from ..networks.activations import Activation
 from ..networks.architecture import MLP
 from .dependencies import layer_recursion, names_of_order
 from .narrative import steps_of
@@ -30,7 +32,18 @@ DEFAULT_LABELS = "12345678"
 
 
 @dataclass(frozen=True)
-class Derivation:
+class Specialized:
+    """The change of an expression that puts in what the averages of an activation are; equal for equal activations."""
+
+    activation: Activation
+
+    def __call__(self, expr: sp.Expr) -> sp.Expr:
+        """The expression with closed forms for averages."""
+        return specialize(expr, self.activation)
+
+
+@dataclass(frozen=True)
+class Derivation(Written):
     r"""The recursion of one quantity from layer :math:`\ell` to :math:`\ell+1`, derived.
 
     Equation
@@ -98,7 +111,7 @@ class Derivation:
         activation = self.net.activation
         if not activation.specified:
             raise InvalidArgument("activation='sigma' is unspecified; give the network a concrete one to specialize")
-        return replace(self, shown=(*self.shown, partial(specialize, activation=activation)))
+        return replace(self, shown=(*self.shown, Specialized(activation)))
 
     def doit(self) -> Derivation:
         """The same with the derivatives of Price's theorem carried out under the averages."""

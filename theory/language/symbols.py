@@ -15,6 +15,10 @@ C_b = sp.Symbol("C_b", nonnegative=True)
 C_W = sp.Symbol("C_W", nonnegative=True)
 lambda_b = sp.Symbol("lambda_b", nonnegative=True)
 lambda_W = sp.Symbol("lambda_W", nonnegative=True)
+#: The strength of feature learning; 0 is the lazy limit.
+gamma_0 = sp.Symbol("gamma_0", nonnegative=True)
+#: The number of a layer.
+ell = sp.Symbol("ell", integer=True, positive=True)
 #: n_l / n_(l-1): a tensor of layer l multiplies 1/n_(l-1), one of layer l+1 multiplies 1/n_l.
 rho = sp.Symbol("rho", positive=True)
 #: Cumulants of weights beyond the second (``ensembles``): n_l / max(n_l, n_(l+1)) for orthogonal weights, 0 for independent

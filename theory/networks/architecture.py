@@ -13,6 +13,7 @@ import sympy as sp
 from ..language import symbols
 from ..language.errors import InvalidInput, InvalidNetwork
 from ..language.symbols import z
+from ..language.values import fingerprint
 from ..layers.dense import Bias, Weights
 from ..layers.map import LayerMap
 from ..layers.skip import as_skips, check_widths, one_layer_skip
@@ -223,6 +224,11 @@ class MLP:
             if self.output_width in (None, self.width):
                 fixed[symbols.tau] = sp.Integer(1)
         return fixed
+
+    @property
+    def fingerprint(self) -> str:
+        """A short name for what this is made of."""
+        return fingerprint(self)
 
     def at_width(self, width: int | Sequence[int]) -> MLP:
         """The same network at another width: the numbers that were given stay as they are."""

@@ -24,6 +24,7 @@ import sympy as sp
 
 from ..language import symbols
 from ..language.errors import InvalidArgument, InvalidNetwork, unknown_name
+from ..language.symbols import gamma_0
 
 Given = dict[str, Any]
 Formulas = dict[str, sp.Expr]
@@ -34,7 +35,6 @@ HYPERPARAMETERS = ("C_W", "C_b", "lambda_W", "lambda_b")
 #: The fan-in of a layer, and the width that a whole network is scaled by: that of its last hidden layer.
 n, N = sp.symbols("n N", positive=True)
 W_std, b_std, learning_rate = sp.symbols("W_std b_std learning_rate", nonnegative=True)
-gamma_0 = sp.Symbol("gamma_0", positive=True)
 
 #: In the order in which they are shown, and solved for.
 ARGUMENTS = (*HYPERPARAMETERS, "W_std", "b_std", "learning_rate", "gamma_0")

@@ -16,9 +16,9 @@ from collections.abc import Sequence
 
 import sympy as sp
 
-from ..language.symbols import C_W, C_b, SiteAverage
-from .fields import Activated, Memory, OrderParameter, Place, SiteField, Variation, ell, gamma_0
-from .program import PAST, PAST_OUT, Product, Program
+from ..language.symbols import C_W, C_b, SiteAverage, ell, gamma_0
+from .fields import Activated, Memory, OrderParameter, Place, SiteField, Variation
+from .program import PAST, PAST_OUT, Product, Program, Weight
 
 
 def trained(product: Product, weights: sp.Eq) -> sp.Expr:
@@ -31,7 +31,7 @@ def trained(product: Product, weights: sp.Eq) -> sp.Expr:
             place = PAST if product.transposed else PAST_OUT
             total += Memory(term.kernel * overlap(product.vector, through), out, place)
         else:
-            factor, _ = term.as_independent(sp.Symbol("W^ell(0)"))
+            factor, _ = term.as_independent(Weight)
             total += factor * Product(product.vector, product.layer, None, transposed=product.transposed)
     return total
 

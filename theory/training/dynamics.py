@@ -18,17 +18,18 @@ from ..language import latex, symbols
 from ..language.equations import equal, mapped
 from ..language.errors import InvalidArgument
 from ..language.steps import Step
-from ..language.symbols import SiteAverage
+from ..language.symbols import SiteAverage, ell, gamma_0
+from ..language.values import Written
 from .cavity import at_layer, at_place, covariance, definition, gathered, overlap, site
-from .fields import ORDERS, Memory, OrderParameter, SiteField, ell, eta, gamma_0, in_order, last, width
+from .fields import ORDERS, Memory, OrderParameter, SiteField, eta, in_order, last, width
 from .linear import closed_equations
 from .narrative import steps_of
 from .program import HERE, HERE_OUT, PAST, PAST_OUT, Outer, Program, activity, error, initial, optimizer, program
 from .subject import Training
 
 
-@dataclass(frozen=True, eq=False)
-class Dynamics:
+@dataclass(frozen=True)
+class Dynamics(Written):
     r"""The closed system of equations of a network in training, at infinite width.
 
     Equation
@@ -49,6 +50,9 @@ class Dynamics:
 
     flow: Training
     system: Mapping[str, sp.Eq]  #: with all indices and hyperparameters; code is generated from this
+
+    def __hash__(self) -> int:
+        return hash((self.flow, *self.system.items()))
 
     @cached_property
     def equations(self) -> dict[str, sp.Eq]:

@@ -15,12 +15,10 @@ from sympy.printing.precedence import PRECEDENCE, PRECEDENCE_TRADITIONAL
 
 from ..language.symbols import Atom, SiteAverage, label_latex
 
-gamma_0 = sp.Symbol("gamma_0", nonnegative=True)
 #: The step of gradient descent; ``width`` is what goes to infinity.
 eta = sp.Symbol("eta", positive=True)
 width = sp.Symbol("N", positive=True)
-#: A hidden layer, and how many there are.
-ell = sp.Symbol("ell", integer=True, positive=True)
+#: How many hidden layers there are.
 last = sp.Symbol("L", integer=True, positive=True)
 
 #: What the explanations of a place are made of: the indices of output and sample, and the time.
@@ -188,6 +186,9 @@ class Memory(sp.Expr):
 
     def _hashable_content(self) -> tuple[Any, ...]:
         return (*self.args, self.place, self.strict, self.continuous)
+
+    def __getnewargs_ex__(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        return (self.kernel, self.vector, self.place), {"strict": self.strict, "continuous": self.continuous}
 
     def _sympystr(self, printer: Any) -> str:
         indices, s = self.place

@@ -13,6 +13,7 @@ from typing import Any
 import sympy as sp
 
 from ..language import latex
+from ..language.symbols import gamma_0
 from .fields import Activated, Memory, SiteField
 
 _SIZE = sp.Symbol("n", integer=True, positive=True)
@@ -27,6 +28,12 @@ class Operator(sp.MatrixSymbol):
         obj = super().__new__(cls, name, _SIZE, _SIZE)
         obj.tex = tex
         return obj
+
+    def _hashable_content(self) -> tuple[Any, ...]:
+        return (*super()._hashable_content(), self.tex)
+
+    def __getnewargs__(self) -> tuple[Any, ...]:
+        return self.name, self.tex
 
     def _latex(self, printer: Any) -> str:
         return str(self.tex)
@@ -57,7 +64,7 @@ def closed_equations(system: Mapping[str, sp.Eq], slope: sp.Expr) -> tuple[sp.Eq
         covariance = sp.Add(*(solved[field][s] * K * solved[field][s].T for s, K in sources.items()))
         found.append(sp.Eq(operator(left), slope**2 * covariance, evaluate=False))
         name = "A" if field == "h" else "B"
-        answer = slope * solved[field][response] / sp.Symbol("gamma_0", nonnegative=True)
+        answer = slope * solved[field][response] / gamma_0
         found.append(sp.Eq(operator(name, at), answer, evaluate=False))
     return (*kernels, *found)
 

@@ -50,6 +50,9 @@ LABELS, NEAR = (-1.3, -1.0, 0.0, 0.7, 1.0, 2.6), 1e-7
 
 #: Prediction and label of one output, in which a loss is written.
 f, y = sp.symbols("f y", real=True)
+#: The number of outputs, one of them, and its prediction and label: letters of a loss that is no sum over outputs.
+outputs_, output = sp.Symbol("K", integer=True, positive=True), sp.Symbol("k", integer=True)
+f_k, y_k = (sp.IndexedBase(name, real=True)[output] for name in ("f", "y"))
 
 Vector = tuple[sp.Expr, ...]
 
@@ -59,10 +62,10 @@ class Loss:
     r"""A loss :math:`\ell(f,y)` of one sample; the loss of a data set is the sum over its samples.
 
     Equation
-        ``of(predictions, labels)`` is the loss of one sample with K outputs; ``errors`` are
-        :math:`\Delta_k=-\partial\ell/\partial f_k`.
+        ``one`` is the loss of one output, in f and y. The loss of K outputs is the sum of it over them, or ``several``, in
+        sums over k of functions of ``f_k`` and ``y_k``. ``errors`` are :math:`\Delta_k=-\partial\ell/\partial f_k`.
     Shapes
-        K symbols each.
+        ``value``: an expression in K symbols each for predictions and labels.
     Units
         Those of the loss.
     Valid
@@ -74,16 +77,29 @@ class Loss:
     """
 
     name: str
-    of: Callable[[Vector, Vector], sp.Expr]
-    separate: bool = True  #: a sum over outputs of the same function of each
+    one: sp.Expr
+    several: sp.Expr | None = None
     labels: sp.Set = sp.S.Reals  #: beyond which it has no minimum or no meaning
+
+    @property
+    def separate(self) -> bool:
+        """Whether it is a sum over outputs of the same function of each."""
+        return self.several is None
 
     def value(self, outputs: int) -> tuple[sp.Expr, Vector, Vector]:
         """The loss of K outputs as an expression, with its symbols for predictions and labels."""
         if outputs == 1:
-            return self.of((f,), (y,)), (f,), (y,)
+            return self.one, (f,), (y,)
         fs, ys = (sp.symbols(f"{n}_1:{outputs + 1}", real=True) for n in ("f", "y"))
-        return self.of(fs, ys), fs, ys
+        pairs = list(zip(fs, ys, strict=True))
+        if self.several is None:
+            return sp.Add(*(self.one.subs({f: a, y: b}, simultaneous=True) for a, b in pairs)), fs, ys
+        letters = {
+            sign.subs(output, k): letter
+            for k, pair in enumerate(pairs, start=1)
+            for sign, letter in zip((f_k, y_k), pair, strict=True)
+        }
+        return self.several.subs(outputs_, outputs).doit().xreplace(letters), fs, ys
 
     def errors(self, outputs: int) -> Vector:
         """The negative derivatives by the predictions."""
@@ -94,22 +110,21 @@ class Loss:
         return repr(self.name)
 
 
-def _separate(expr: sp.Expr) -> Callable[[Vector, Vector], sp.Expr]:
-    """The sum over outputs of a loss of one."""
-    return lambda fs, ys: sp.Add(*(expr.subs({f: a, y: b}, simultaneous=True) for a, b in zip(fs, ys, strict=True)))
-
-
-def _cross_entropy(fs: Vector, ys: Vector) -> sp.Expr:
-    if len(fs) == 1:
-        return sp.log(1 + sp.exp(fs[0])) - ys[0] * fs[0]
-    return sp.log(sp.Add(*map(sp.exp, fs))) * sp.Add(*ys) - sp.Add(*(a * b for a, b in zip(fs, ys, strict=True)))
+def _over_outputs(expr: sp.Expr) -> sp.Expr:
+    """The sum of a function of ``f_k`` and ``y_k`` over the outputs."""
+    return sp.Sum(expr, (output, 1, outputs_))
 
 
 LOSSES = {
-    "mse": Loss("mse", _separate((f - y) ** 2 / 2)),
-    "logistic": Loss("logistic", _separate(sp.log(1 + sp.exp(-y * f))), labels=sp.FiniteSet(-1, 1)),
-    "exponential": Loss("exponential", _separate(sp.exp(-y * f)), labels=sp.FiniteSet(-1, 1)),
-    "cross_entropy": Loss("cross_entropy", _cross_entropy, separate=False, labels=sp.Interval(0, 1)),
+    "mse": Loss("mse", (f - y) ** 2 / 2),
+    "logistic": Loss("logistic", sp.log(1 + sp.exp(-y * f)), labels=sp.FiniteSet(-1, 1)),
+    "exponential": Loss("exponential", sp.exp(-y * f), labels=sp.FiniteSet(-1, 1)),
+    "cross_entropy": Loss(
+        "cross_entropy",
+        sp.log(1 + sp.exp(f)) - y * f,
+        sp.log(_over_outputs(sp.exp(f_k))) * _over_outputs(y_k) - _over_outputs(f_k * y_k),
+        labels=sp.Interval(0, 1),
+    ),
 }
 
 
@@ -132,7 +147,7 @@ def as_loss(given: Any) -> Loss:
         raise InvalidArgument(f"loss={expr} is no function of f (prediction) and y (label); allowed: {_allowed()}")
     if not _smooth(expr):
         raise InvalidArgument(f"loss={expr} has no derivative by f everywhere; allowed: {_allowed()}")
-    return Loss(str(expr), _separate(expr))
+    return Loss(str(expr), expr)
 
 
 def _plain(text: str) -> str:

@@ -12,14 +12,39 @@ from typing import Any
 
 import sympy as sp
 
-from ..language.symbols import lambda_b, lambda_W
-from .fields import Activated, Memory, OrderParameter, Place, SiteField, ell, eta, gamma_0, last, width
+from ..language.symbols import Atom, ell, gamma_0, lambda_b, lambda_W
+from .fields import Activated, Memory, OrderParameter, Place, SiteField, eta, last, width
 
 #: The outputs and samples of a statement, and of a sum over the past.
 HERE: Place = (("mu",), "t")
 HERE_OUT: Place = (("k", "mu"), "t")
 PAST: Place = (("alpha",), "s")
 PAST_OUT: Place = (("k'", "alpha"), "s")
+
+
+class Weight(Atom):
+    r"""The matrix :math:`W^\ell(t)` of a layer; ``time="0"`` is its initial value."""
+
+    layer: sp.Expr
+    time: str
+
+    def __new__(cls, layer: Any, time: str) -> Weight:
+        """Structure first: equal structures are equal atoms."""
+        obj: Weight = super().__new__(cls)
+        obj.layer, obj.time = sp.sympify(layer), time
+        obj.structure = (obj.layer, time)
+        return obj
+
+    @classmethod
+    def class_key(cls) -> tuple[int, int, str]:
+        """In front of parameters and of what it is multiplied with."""
+        return 1, 0, cls.__name__
+
+    def _plain(self) -> str:
+        return f"W^{self.layer}({self.time})"
+
+    def _latex(self, printer: Any) -> str:
+        return rf"W^{{{printer._print(self.layer)}}}({self.time})"
 
 
 class Product(sp.Expr):
@@ -52,6 +77,9 @@ class Product(sp.Expr):
 
     def _hashable_content(self) -> tuple[Any, ...]:
         return (*self.args, self.layer, self.time or "", self.transposed)  # what SymPy can put in order
+
+    def __getnewargs_ex__(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        return (self.vector, self.layer, self.time), {"transposed": self.transposed}
 
     def _sympystr(self, printer: Any) -> str:
         when = "(0)" if self.time is None else f"({self.time})"
@@ -127,8 +155,8 @@ def program() -> Program:
     step = gamma_0 * eta * optimizer() * error()
     sent = product.vector.xreplace({h: preactivation(ell, PAST)})
     weights = sp.Eq(
-        sp.Symbol("W^ell(t)"),
-        initial() * sp.Symbol("W^ell(0)") + Memory(lambda_W * step, Outer(gradient(ell + 1, PAST_OUT), sent), PAST_OUT),
+        Weight(ell, "t"),
+        initial() * Weight(ell, "0") + Memory(lambda_W * step, Outer(gradient(ell + 1, PAST_OUT), sent), PAST_OUT),
         evaluate=False,
     )
     biases = sp.Eq(

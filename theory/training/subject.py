@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
 
 from ..language.errors import InvalidArgument, NotAvailable
+from ..language.values import fingerprint
 from ..networks.architecture import MLP
 from .losses import Loss, as_loss
 
@@ -104,6 +106,15 @@ class Training:
         own = {n: getattr(self, n) for n in ("gamma", "momentum", "weight_decay", "outputs")} | {"loss": self.loss.name}
         rate = {} if self.learning_rate is None else {"learning_rate": self.learning_rate}
         return self.net.attrs | own | rate | {"flow": repr(self)}
+
+    @property
+    def fingerprint(self) -> str:
+        """A short name for what this is made of."""
+        return fingerprint(self)
+
+    def at_width(self, width: int | Sequence[int]) -> Training:
+        """The same training of the same network at another width."""
+        return self.with_(net=self.net.at_width(width))
 
     def with_(self, **changes: Any) -> Training:
         """A copy with some arguments changed."""

@@ -12,6 +12,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
+from ...numerics.runs.values import Value
 from ...theory.language.errors import unknown_name
 from ...theory.language.observables import Observable
 from .verdict import Verdict
@@ -25,8 +26,8 @@ SHOWN = 20
 PLAIN = "widthwise.validation.reports.page"
 
 
-@dataclass(frozen=True)
-class Report:
+@dataclass(frozen=True, eq=False)
+class Report(Value):
     """What ``validate`` found.
 
     Shapes

@@ -23,7 +23,7 @@ from .figures import COLOURS, GREY, STYLE, Picture
 Array = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PhaseDiagram(Phases):
     """The phases of an activation, with a picture."""
 

@@ -16,12 +16,13 @@ from widthwise.numerics.depth.critical import critical
 from widthwise.theory.averages.gaussian import Average
 from widthwise.theory.averages.taylor import ROOT, Moments, Taylor, taylor
 from widthwise.theory.depth.asymptotics import closed_system
-from widthwise.theory.depth.depthlaw import SHIFT, Point, amplitude, ell, kernel
+from widthwise.theory.depth.depthlaw import SHIFT, Point, amplitude, kernel
 from widthwise.theory.depth.origin import Origin
 from widthwise.theory.initialisation.layer_maps import residual
 from widthwise.theory.language.errors import InvalidArgument, NotAvailable, UnknownName
 from widthwise.theory.language.jets import Jet, Sigma
 from widthwise.theory.language.quantities import quantity
+from widthwise.theory.language.symbols import ell
 from widthwise.theory.networks.activations import activation as as_activation
 
 x = sp.Symbol("x")

@@ -10,12 +10,13 @@ import widthwise as ww
 from widthwise.numerics.codegen.modules import compile
 from widthwise.numerics.depth.asymptotics import asymptotics
 from widthwise.numerics.depth.critical import critical
-from widthwise.theory.depth.depthlaw import ell, kernel
+from widthwise.theory.depth.depthlaw import kernel
 from widthwise.theory.depth.scaling import depth_scaling, fluctuation_slope, optimal_aspect_ratio
 from widthwise.theory.initialisation.derivation import System, derive_layer
 from widthwise.theory.initialisation.layer_maps import residual
 from widthwise.theory.language.errors import InvalidArgument, NotAvailable
 from widthwise.theory.language.quantities import quantity
+from widthwise.theory.language.symbols import ell
 from widthwise.theory.networks.activations import activation as as_activation
 
 g = sp.Symbol("gamma", real=True)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 import widthwise as ww
+from widthwise.theory.language import symbols
 from widthwise.theory.language.errors import InvalidArgument, InvalidInput, InvalidNetwork, UnknownName
 from widthwise.theory.networks.architecture import HYPERPARAMETERS, MLP
 from widthwise.theory.networks.parametrization import YANG_HU, Parametrization, abc, rows
@@ -117,7 +118,8 @@ def test_converted_numbers_give_the_output_and_ntk_of_the_literal_program(name, 
 
 def test_formulas_follow_from_the_rows():
     """The conversions as they are published, in the fan-in n and the last hidden width N."""
-    n, top, g = sp.symbols("n N gamma_0", positive=True)
+    n, top = sp.symbols("n N", positive=True)
+    g = symbols.gamma_0
     w, b, eta = sp.symbols("W_std b_std learning_rate", nonnegative=True)
     same = lambda row, place, *four: all(  # noqa: E731
         sp.simplify(f - g) == 0 for f, g in zip(row.formulas(place).values(), four, strict=True)

@@ -6,10 +6,10 @@ import pytest
 import sympy as sp
 
 from widthwise.theory.language.errors import InvalidArgument, NotAvailable, UnknownName
-from widthwise.theory.language.symbols import SiteAverage
+from widthwise.theory.language.symbols import SiteAverage, ell, gamma_0
 from widthwise.theory.networks.architecture import MLP
 from widthwise.theory.training.dynamics import dynamics
-from widthwise.theory.training.fields import Activated, Memory, OrderParameter, SiteField, ell, gamma_0, last
+from widthwise.theory.training.fields import Activated, Memory, OrderParameter, SiteField, last
 from widthwise.theory.training.losses import LOSSES, as_loss, f, y
 from widthwise.theory.training.subject import Training
 

@@ -11,9 +11,10 @@ from widthwise.numerics.training.data import check_data
 from widthwise.numerics.training.predict import predict_training
 from widthwise.numerics.training.times import Grid, check_times
 from widthwise.theory.language.errors import InvalidArgument, InvalidNetwork, UnknownName
+from widthwise.theory.language.symbols import gamma_0
 from widthwise.theory.networks.architecture import MLP
 from widthwise.theory.training.dynamics import dynamics
-from widthwise.theory.training.fields import OrderParameter, gamma_0
+from widthwise.theory.training.fields import OrderParameter
 from widthwise.theory.training.subject import Training
 from widthwise.validation.literal.trained import TrainedNetwork, train
 from widthwise.validation.training.simulate import simulate_training
