@@ -7,7 +7,7 @@ and keep to sizes at which a prediction takes a fraction of a second.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -51,7 +51,7 @@ def activations(smooth: bool | None = None, *, random: bool = True) -> SearchStr
     return known | _sums(smooth).filter(lambda a: smooth in (None, a.smooth)) if random else known
 
 
-@cache
+@lru_cache(maxsize=1024)
 def _tame(a: Activation) -> bool:
     return all(abs(a.expr.subs(z, x).evalf()) <= 10 * _FAR for x in (_FAR, -_FAR)) if a.expr is not None else False
 

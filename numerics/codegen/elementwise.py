@@ -18,6 +18,7 @@ import sympy as sp
 from numpy.typing import NDArray
 
 from ...theory.language.errors import NotAvailable
+from .loading import Module, loaded
 
 Array = NDArray[np.float64]
 
@@ -178,10 +179,20 @@ def _is_inverse(part: sp.Expr) -> bool:
 class Tile:
     """Generated code: ``run(vectors and matrices by name, buffers)`` returns the arrays that hold the results."""
 
-    source: str
+    module: Module
     buffers: int  #: how many besides the matrices that come in
     scalars: tuple[str, ...]  #: the numbers that it takes
-    run: Callable[..., tuple[Array, ...]]
+
+    @property
+    def source(self) -> str:
+        """The text."""
+        return self.module.source
+
+    @property
+    def run(self) -> Callable[..., tuple[Array, ...]]:
+        """The function."""
+        found: Callable[..., tuple[Array, ...]] = self.module.namespace["tile"]
+        return found
 
 
 def compile_tile(
@@ -197,14 +208,10 @@ def compile_tile(
     arguments = [*map(str, (*rows, *columns, *full)), "work", *scalars]
     taken = [f"b{i} = work[{i}]" for i in range(buffers)]
     body = "\n    ".join([*taken, *lines, f"return {', '.join(names)},"])
-    source = f"def tile({', '.join(arguments)}):\n    {body}\n"
-    namespace: dict[str, Any] = {"np": np, "inverse": inverse, "correlation": correlation}
-    if "special." in source:
-        from scipy import special
-
-        namespace["special"] = special
-    exec(compile(source, "<tile>", "exec"), namespace)
-    return Tile(source, buffers, tuple(scalars), namespace["tile"])
+    imports = ["import numpy as np", f"from {__name__} import correlation, inverse"]
+    imports += ["from scipy import special"] if "special." in body else []
+    text = "\n".join([*imports, "", "", f"def tile({', '.join(arguments)}):", f"    {body}", ""])
+    return Tile(loaded(text), buffers, tuple(scalars))
 
 
 def _whole(program: Program, value: tuple[str, int]) -> str:

@@ -7,13 +7,8 @@ Gaussian averages that occur, one for each quantity, and ``step``, which maps th
 
 from __future__ import annotations
 
-import builtins
-import itertools
-import linecache
-import sys
-import types
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -27,6 +22,7 @@ from ...theory.language.errors import InvalidArgument
 from ...theory.language.jets import Overlap
 from ...theory.language.quantities import Entry
 from .averages import AXES, Table, sites_of, table
+from .loading import Module, loaded
 from .printing import Text, assignments
 from .targets import NODES, TARGETS, Target, nodes_of, rendered, target_of
 
@@ -58,10 +54,19 @@ class Compiled:
     """
 
     names: tuple[str, ...]
-    source: str
+    module: Module
     single: bool
     target: str
-    namespace: dict[str, Any] = field(repr=False, compare=False)
+
+    @property
+    def source(self) -> str:
+        """The text."""
+        return self.module.source
+
+    @property
+    def namespace(self) -> dict[str, Any]:
+        """The functions of the text by name."""
+        return self.module.namespace
 
     def __call__(self, state: State, **parameters: Any) -> dict[str, Any]:
         """The tensors of the next layer."""
@@ -70,10 +75,6 @@ class Compiled:
     def first_layer(self, X: Any, **parameters: Any) -> dict[str, Any]:
         """The tensors of the first layer, from the inputs."""
         return dict(self.namespace["first_layer"](X, **parameters))
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """A pickle holds the text, and loads it again."""
-        return _load, (self.names, self.source, self.single, self.target)
 
     def save(self, path: str | Path) -> Path:
         """Write the source to a file that runs with the target alone (NumPy with SciPy, JAX, or PyTorch)."""
@@ -116,20 +117,8 @@ def compile(derivation: Derivation | System, *, target: str = "numpy", nodes: in
 def _compile(derivations: tuple[Derivation, ...], target: str, nodes: int) -> Compiled:
     row = TARGETS[target]
     row.require()
-    return _load(tuple(d.name for d in derivations), write(derivations, row, nodes), _single(derivations), target)
-
-
-def _load(names: tuple[str, ...], source: str, single: bool, target: str) -> Compiled:
-    # A registered module, as an import would make it: dataclasses and tracebacks look their module up by name.
-    module = types.ModuleType(f"widthwise_generated_{next(_NUMBERS)}")
-    sys.modules[module.__name__] = module
-    filename = f"<{module.__name__}>"
-    linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
-    exec(builtins.compile(source, filename, "exec"), module.__dict__)
-    return Compiled(names, source, single, target, module.__dict__)
-
-
-_NUMBERS = itertools.count(1)
+    names = tuple(d.name for d in derivations)
+    return Compiled(names, loaded(write(derivations, row, nodes)), _single(derivations), target)
 
 
 def _single(derivations: tuple[Derivation, ...]) -> bool:

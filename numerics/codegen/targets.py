@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -153,7 +153,7 @@ def rendered(target: Target, activation: Activation, found: Sequence[Table], nod
     return re.sub(r"\n{4,}", "\n\n\n", render(context, special=special))
 
 
-@cache
+@lru_cache(maxsize=1)
 def _templates() -> jinja2.Environment:
     loader = jinja2.FileSystemLoader(Path(__file__).parent / "templates")
     return jinja2.Environment(loader=loader, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)

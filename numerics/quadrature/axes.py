@@ -6,7 +6,7 @@ Its text is copied into generated programs, so it imports NumPy, SciPy and the s
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 from scipy.special import eval_hermitenorm, eval_legendre, roots_legendre
@@ -88,7 +88,7 @@ def _beyond(T: float) -> Array:
     return np.array([-1.03 * T, -T, T, 1.03 * T])
 
 
-@cache
+@lru_cache(maxsize=128)
 def gauss(n: int) -> tuple[Array, Array]:
     """Gauss-Legendre nodes on [-1, 1]; weights, and weights that differ by the last two Legendre coefficients."""
     # The rule is exact to degree 2n - 1. What it finds of the degrees n - 2 and n - 1 is about the square root of what it

@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,7 +51,7 @@ CHEBYSHEV = (1 - np.cos(np.pi * (np.arange(10) + 0.5) / 10)) / 2
 #: Most refinements.
 _LEVELS = 14
 
-_legendre = cache(roots_legendre)
+_legendre = lru_cache(maxsize=256)(roots_legendre)
 
 
 def tree_of_sums(wanted: Sequence[Product], last: tuple[int, ...]) -> tuple[Tree, Ints]:

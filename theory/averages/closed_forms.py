@@ -10,7 +10,7 @@ of the kernel, so a kinked body is never differentiated by z.
 from __future__ import annotations
 
 from collections import defaultdict
-from functools import cache
+from functools import lru_cache
 from itertools import product
 from typing import Any
 
@@ -56,7 +56,7 @@ def _too_long(node: Average, activation: Activation) -> bool:
     return factors * int(sp.degree(activation.pieces, z)) > LONGEST
 
 
-@cache
+@lru_cache(maxsize=4096)
 def _closed_or_none(node: Average, activation: Activation) -> sp.Expr | None:
     try:
         return _closed(node, activation)
@@ -91,7 +91,7 @@ def _specialized(node: Average, activation: Activation) -> sp.Expr:
     return explicit.xreplace(known) if known else node
 
 
-@cache
+@lru_cache(maxsize=4096)
 def _closed(node: Average, activation: Activation) -> sp.Expr:
     if len(node.derivatives) % 2:
         # Price takes derivatives in pairs; one is carried out. At a kink the result may hold an order without a rule.

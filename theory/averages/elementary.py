@@ -8,7 +8,7 @@ and n = 0, -1, -2, ... says that it is :math:`\delta(z),\delta'(z),\delta''(z),\
 from __future__ import annotations
 
 from collections import defaultdict
-from functools import cache
+from functools import lru_cache
 from math import comb
 
 import sympy as sp
@@ -79,7 +79,7 @@ def differentiate(terms: Terms) -> Terms:
     return {key: c for key, c in result.items() if c != 0}
 
 
-@cache
+@lru_cache(maxsize=1024)
 def read(activation: Activation, order: int) -> Terms:
     """The order-th derivative of the activation, in the sense of distributions, as a sum of elementary functions of z."""
     if activation.smooth:

@@ -14,7 +14,7 @@ only the operator form is defined everywhere, because at :math:`z_a=z_b` the sin
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Any
 
 import sympy as sp
@@ -151,7 +151,7 @@ def saddle(first: Jet, second: Jet) -> sp.Expr:
     return entry
 
 
-@cache
+@lru_cache(maxsize=16384)
 def isserlis(jets: tuple[Jet, ...]) -> sp.Expr:
     """The average of a product of jets with directions: the sum over pairings of products of covariances."""
     if not jets:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import lru_cache
 from itertools import product
 
 import sympy as sp
@@ -204,7 +204,7 @@ def _shown(factor: Factor, label: str, at: sp.Expr | None = None) -> sp.Expr:
     return act(at, order)
 
 
-@cache
+@lru_cache(maxsize=4096)
 def _closed(p: Product) -> sp.Expr:
     labels = tuple(dict(p.factors))
     try:
@@ -229,7 +229,7 @@ def _derivative_of_mean(factors: tuple[Factor, ...], label: str, n: int) -> sp.E
         return Average(body, (Jet(label),) * n) if factors else sp.Integer(n == 0)
 
 
-@cache
+@lru_cache(maxsize=1024)
 def _parity(factor: Factor) -> int:
     """1 for an even function, -1 for an odd one, 0 for others."""
     act, order = factor

@@ -13,7 +13,7 @@ in which :math:`\sigma^{(k)}` occurs no more, and the derivative in front, like 
 from __future__ import annotations
 
 from collections import Counter
-from functools import cache
+from functools import lru_cache
 from math import comb
 
 import sympy as sp
@@ -30,7 +30,7 @@ Factor = tuple[Activation, int]
 HIGHEST = 8
 
 
-@cache
+@lru_cache(maxsize=256)
 def singular_order(activation: Activation) -> int | None:
     """The lowest derivative that is not a function, since the one before it jumps at a kink; None if there is none."""
     for k in range(HIGHEST):

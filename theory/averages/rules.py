@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 import sympy as sp
@@ -98,12 +98,12 @@ class Covariance(Atom):
         return _norm_squared(labels, curvatures)
 
 
-@cache
+@lru_cache(maxsize=4096)
 def _spelled(curvatures: Numbers) -> tuple[str, ...]:
     return tuple(sp.srepr(q) for q in curvatures)
 
 
-@cache
+@lru_cache(maxsize=4096)
 def _matrix(labels: tuple[str, ...], curvatures: Numbers) -> Rows:
     # Rows of 1 + QK; a row with q = oo is divided by q, and the limit is the row of K.
     return tuple(
@@ -112,12 +112,12 @@ def _matrix(labels: tuple[str, ...], curvatures: Numbers) -> Rows:
     )
 
 
-@cache
+@lru_cache(maxsize=4096)
 def _norm_squared(labels: tuple[str, ...], curvatures: Numbers) -> sp.Expr:
     return _det(_matrix(labels, curvatures))
 
 
-@cache
+@lru_cache(maxsize=4096)
 def _numerator(labels: tuple[str, ...], curvatures: Numbers, a: int, b: int) -> sp.Expr:
     # S_ab = sum_c K_ac [(1+QK)^-1]_cb, and by Cramer's rule [(1+QK)^-1]_cb = cofactor_bc / det. The sum over c is the
     # Laplace expansion of the matrix whose row b has been replaced by the row a of K. If q_a is not 0, that row is
@@ -248,7 +248,7 @@ RULES: tuple[Callable[[Integrand], sp.Expr | None], ...] = (
 )
 
 
-@cache
+@lru_cache(maxsize=4096)
 def mean(f: Integrand) -> sp.Expr:
     r"""The mean of an integrand under N(0, K).
 

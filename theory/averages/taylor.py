@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import sympy as sp
@@ -67,7 +67,7 @@ def _rounded(count: int) -> int:
     return -(-count // 8) * 8
 
 
-@cache
+@lru_cache(maxsize=256)
 def _derivatives(activation: Activation, side: int, count: int) -> Numbers:
     branch = activation.pieces.replace(
         lambda e: isinstance(e, sp.Piecewise),

@@ -14,10 +14,10 @@ homogeneous solution is not determined by the recursion: it depends on the first
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache, cached_property
-from typing import Any
+from functools import cached_property, wraps
+from typing import Any, TypeVar, cast
 
 import sympy as sp
 
@@ -81,6 +81,22 @@ class Series:
         return Series({(e + exponent, j): c for (e, j), c in self.terms.items()}, self.order + exponent)
 
 
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def _kept(method: Method) -> Method:
+    """A method whose results its object holds, as long as it lives itself."""
+
+    @wraps(method)
+    def call(self: Any, *arguments: Any) -> Any:
+        found = self.__dict__.setdefault(f"{method.__name__} of", {})
+        if arguments not in found:
+            found[arguments] = method(self, *arguments)
+        return found[arguments]
+
+    return cast(Method, call)
+
+
 @dataclass(frozen=True, eq=False)
 class Orbit:
     r"""The substitution :math:`x\to x(1+u)` in a series, and the recursions along it; ``one`` is the unit of the ring."""
@@ -100,11 +116,11 @@ class Orbit:
         """A number as a series."""
         return Series.of([((sp.S.Zero, 0), value)], self.u.order if order is None else order)
 
-    @cache  # noqa: B019  an orbit lives as long as one calculation
+    @_kept
     def _power(self, m: int) -> Series:
         return self.constant(self.one) if m == 0 else self._power(m - 1) * self.u
 
-    @cache  # noqa: B019
+    @_kept
     def to_power(self, e: sp.Expr) -> Series:
         """(1 + u)^e, by the binomial series."""
         total, factor, m = self.constant(self.one), self.one, 0
@@ -116,7 +132,7 @@ class Orbit:
             total += self._power(m).scaled(factor)
         return total
 
-    @cache  # noqa: B019
+    @_kept
     def _log(self, power: int) -> Series:
         """log(1 + u)^power."""
         if power == 0:
@@ -129,7 +145,7 @@ class Orbit:
             total += self._power(m).scaled(self.one * sp.Rational((-1) ** (m + 1), m))
         return total
 
-    @cache  # noqa: B019
+    @_kept
     def monomial(self, e: sp.Expr, j: int) -> Series:
         r""":math:`x^e\log^jx` at :math:`x(1+u)`, divided by :math:`x^e`."""
         total = self.constant(0 * self.one)

@@ -25,7 +25,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from itertools import product
 from math import factorial, prod
 
@@ -143,7 +143,7 @@ def _joint(system: MeanFieldSystem, functions: tuple[Pairs, ...], order: int) ->
                 yield entries, sp.Mul(*(value for _, value in chosen)) / repeats
 
 
-@cache
+@lru_cache(maxsize=256)
 def _diagrams(functions: int, order: int) -> tuple[tuple[tuple[int, ...], Blocks], ...]:
     """Numbers of derivatives of each function, with the partitions of the fluctuations that connect them at this order."""
     if functions == 1 and order == 0:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import cache, cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import sympy as sp
@@ -103,7 +103,7 @@ class Activation:
         return None if (a_plus.free_symbols or a_minus.free_symbols) else (a_plus, a_minus)
 
 
-@cache
+@lru_cache(maxsize=4096)
 def _derivative(expr: sp.Expr, order: int) -> sp.Expr:
     if order == 0:
         return expr
@@ -211,7 +211,7 @@ FAMILIES: dict[str, Family] = {
 }
 
 
-@cache
+@lru_cache(maxsize=256)
 def _member(name: str, parameter: str) -> Activation:
     """The member of a family."""
     family = FAMILIES[name]

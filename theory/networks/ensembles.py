@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from numbers import Real
 from typing import Any
 
@@ -81,7 +81,7 @@ def pairings(count: int) -> tuple[tuple[tuple[int, ...], ...], ...]:
     return tuple(tuple(map(tuple, p)) for p in every if all(len(block) == 2 for block in p))
 
 
-@cache
+@lru_cache(maxsize=8)
 def weingarten(count: int) -> sp.Matrix:
     r"""The Weingarten matrix of the orthogonal group, for the ``pairings(count)`` of rows and of columns.
 
@@ -112,7 +112,7 @@ def _loops(p: tuple[tuple[int, ...], ...], q: tuple[tuple[int, ...], ...]) -> in
     return len(groups)
 
 
-@cache
+@lru_cache(maxsize=1)
 def _crossed() -> sp.Expr:
     """N^3 times the fourth moment of an orthogonal matrix with differently paired rows and columns, for large N."""
     return sp.limit(N**3 * weingarten(4)[0, 1], N, sp.oo)
@@ -174,7 +174,7 @@ def _rows() -> dict[str, Any]:
 WEIGHTS = tuple(_rows())
 
 
-@cache
+@lru_cache(maxsize=64)
 def ensemble(name: str) -> Ensemble:
     """The ensemble called ``name``; ``UnknownName`` with the nearest names if there is none."""
     rows = _rows()

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cache
+from functools import lru_cache
 from numbers import Real
 from typing import Any
 
@@ -99,7 +99,7 @@ class Parametrization:
         return self.name
 
 
-@cache
+@lru_cache(maxsize=256)
 def _formulas(rows: tuple[Raw, Raw]) -> tuple[sp.Expr, ...]:
     (C_W, lambda_W), (C_b, lambda_b) = rows[0].converted(n), rows[1].converted(sp.S.One)
     return C_W, C_b, lambda_W, lambda_b
@@ -110,7 +110,7 @@ def _alike(name: str, weights: Raw, biases: Raw, **more: Any) -> Parametrization
     return Parametrization(name, layer, layer, layer, **more)
 
 
-@cache
+@lru_cache(maxsize=1)
 def rows() -> dict[str, Parametrization]:
     """The parametrizations that have a name."""
     one, eta = sp.S.One, learning_rate

@@ -3,7 +3,7 @@ r"""The derivatives of an activation as one NumPy function, and which of them ar
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ Derivatives = Callable[[Array], tuple[Array, ...]]
 JUMP, UNBOUNDED = 1e-4, 1e4
 
 
-@cache
+@lru_cache(maxsize=256)
 def derivatives(activation: Activation, order: int) -> Derivatives:
     r"""One NumPy function for :math:`\sigma,\sigma',\dots,\sigma^{(k)}`, which share their common subexpressions.
 
@@ -47,7 +47,7 @@ def derivatives(activation: Activation, order: int) -> Derivatives:
     return evaluate
 
 
-@cache
+@lru_cache(maxsize=256)
 def missing_derivative(activation: Activation, order: int) -> str | None:
     r"""Why one of the first ``order`` derivatives is not a function, as a clause; None if all are.
 
