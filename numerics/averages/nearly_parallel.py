@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ import sympy as sp
 from numpy.typing import NDArray
 from scipy import special
 
+from ...theory.language.pieces import cut_moments, split
 from ...theory.language.symbols import z
 from ...theory.networks.activations import Activation
 from . import hermite
@@ -66,24 +66,13 @@ def pieces(activation: Activation, site: Site) -> tuple[Piece, ...] | None:
     kinks = list(activation.kinks)
     if not kinks:
         return None
-    inside = [kinks[0] - 1, *((p + q) / 2 for p, q in pairwise(kinks)), kinks[-1] + 1]
-    ends = [-np.inf, *map(float, kinks), np.inf]
     found = []
-    for low, high, point in zip(ends, ends[1:], inside, strict=False):
-        terms = _terms(_branch(expr, point))
+    for piece in split(expr, kinks):
+        low, high, terms = float(piece.low), float(piece.high), _terms(piece.formula)
         if terms is None or any((high == np.inf and c > 0) or (low == -np.inf and c < 0) for _, _, c in terms):
             return None
         found.append(Piece(low, high, terms))
     return tuple(found)
-
-
-def _branch(expr: sp.Expr, point: sp.Expr) -> sp.Expr:
-    """The expression that holds around a point."""
-    chosen = {
-        node: next(value for value, condition in node.args if condition is sp.true or bool(condition.subs(z, point)))
-        for node in expr.atoms(sp.Piecewise)
-    }
-    return expr.xreplace(chosen) if chosen else expr
 
 
 def _terms(expr: sp.Expr) -> tuple[tuple[float, int, float], ...] | None:
@@ -266,11 +255,11 @@ def _moments(low: Any, high: Any, highest: int) -> list[Any]:
     (A, tail_A, at_A), (B, tail_B, at_B) = low, high
     # On one side of zero the difference of tails keeps its digits.
     both_right, both_left = np.greater(A, 0), np.less(B, 0)
-    moments = [np.where(both_right, tail_A - tail_B, np.where(both_left, tail_B - tail_A, 1 - tail_A - tail_B))]
     # A tail belongs to the side of its end that is turned away from zero.
-    if highest >= 1:
-        moments.append(at_A - at_B)
-    for j in range(2, highest + 1):
-        first, second = (0.0 if np.ndim(x) == 0 else x ** (j - 1) * at for x, at in ((A, at_A), (B, at_B)))
-        moments.append((j - 1) * moments[j - 2] + first - second)
-    return moments
+    mass = np.where(both_right, tail_A - tail_B, np.where(both_left, tail_B - tail_A, 1 - tail_A - tail_B))
+
+    def ends(power: int) -> tuple[Any, Any]:
+        first, second = (at if power == 0 or np.ndim(x) == 0 else x**power * at for x, at in ((A, at_A), (B, at_B)))
+        return first, second
+
+    return cut_moments(mass, ends, highest)

@@ -13,6 +13,7 @@ from math import comb
 
 import sympy as sp
 
+from ..language.pieces import height, limits, sides
 from ..language.symbols import z
 from ..networks.activations import Activation
 
@@ -89,25 +90,16 @@ def read(activation: Activation, order: int) -> Terms:
     if activation.kinks != (0,):
         raise NoRule
     # f = f_+ theta(z) + f_- theta(-z) = (f_+ + f_-)/2 + sign(z) (f_+ - f_-)/2
-    plus, minus = _sides(activation, order)
+    minus, plus = sides(activation.derivative(order), sp.S.Zero, activation.kinks)
     even = _elementary(sp.expand(plus + minus) / 2)
     odd = _elementary(sp.expand(plus - minus) / 2)
     terms = {**even, **{(n, q, j, (*steps, sp.S.Zero)): c for (n, q, j, steps), c in odd.items()}}
     # Each derivative that jumps leaves a delta function in the next one.
     for below in range(order):
-        plus, minus = _sides(activation, below)
-        height = sp.simplify((plus - minus).subs(z, 0))
-        if height != 0:
-            terms[below + 1 - order, sp.oo, sp.S.Zero, ()] = height
+        step = height(*limits(activation.derivative(below), sp.S.Zero, activation.kinks))
+        if step != 0:
+            terms[below + 1 - order, sp.oo, sp.S.Zero, ()] = step
     return terms
-
-
-def _sides(activation: Activation, order: int) -> tuple[sp.Expr, sp.Expr]:
-    """The derivative on the positive and on the negative side of the kink at zero."""
-    distance = sp.Dummy(positive=True)
-    expr = activation.derivative(order)
-    plus, minus = (expr.subs(z, sign * distance).subs(distance, sign * z) for sign in (1, -1))
-    return plus, minus
 
 
 def _elementary(expr: sp.Expr) -> Terms:

@@ -20,9 +20,9 @@ from typing import Any
 import sympy as sp
 
 from ..language.jets import Jet
+from ..language.pieces import CASES
 from ..language.quantities import lookup
 from ..language.symbols import label_latex
-from ..networks.activations import CASES
 
 #: Functions with kinks or jumps, whose derivatives are not carried out.
 KINKED = (sp.Piecewise, *CASES)

@@ -15,10 +15,10 @@ since :math:`v\,p'=-(z-m)\,p`. Derivatives in front of the average are derivativ
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import pairwise
 
 import sympy as sp
 
+from ..language.pieces import cut_moments, split
 from ..language.symbols import z
 from .elementary import NoRule
 from .regularity import Factor, without_deltas
@@ -46,28 +46,12 @@ def cut_average(factors: tuple[Factor, ...], K: sp.Expr) -> sp.Expr:
 def _average(factors: tuple[Factor, ...], power: int) -> sp.Expr:
     """<z^power f>, interval by interval."""
     function = z**power * sp.Mul(*(act.derivative(order) for act, order in factors))
-    ends = [-sp.oo, *sorted({k for act, _ in factors for k in act.kinks}, key=float), sp.oo]
+    kinks = sorted({k for act, _ in factors for k in act.kinks}, key=float)
     total = sp.S.Zero
-    for low, high in pairwise(ends):
-        for constant, j, b, c in _terms(_branch(function, _inside(low, high))):
-            total += constant * _moment(j, b, c, low, high)
+    for piece in split(function, kinks):
+        for constant, j, b, c in _terms(piece.formula):
+            total += constant * _moment(j, b, c, piece.low, piece.high)
     return total
-
-
-def _inside(low: sp.Expr, high: sp.Expr) -> sp.Expr:
-    """A point of an interval."""
-    if low == -sp.oo:
-        return high - 1
-    return low + 1 if high == sp.oo else (low + high) / 2
-
-
-def _branch(function: sp.Expr, at: sp.Expr) -> sp.Expr:
-    """The cases that hold at a point, put in."""
-
-    def case(cases: sp.Expr) -> sp.Expr:
-        return next(value for value, condition in cases.args if condition.subs(z, at) == sp.true)
-
-    return function.replace(lambda e: isinstance(e, sp.Piecewise), case)
 
 
 def _terms(branch: sp.Expr) -> Iterator[tuple[sp.Expr, int, sp.Expr, sp.Expr]]:
@@ -96,17 +80,15 @@ def _moment(j: int, b: sp.Expr, c: sp.Expr, low: sp.Expr, high: sp.Expr) -> sp.E
     m = b * v
 
     def cut(power: int, at: sp.Expr) -> sp.Expr:
-        """z^power times the density at an end."""
+        """V z^power times the density at an end."""
         if at in (sp.oo, -sp.oo):
             return sp.S.Zero
-        return at**power * sp.exp(-((at - m) ** 2) / (2 * v)) / sp.sqrt(2 * sp.pi * v)
+        return v * at**power * sp.exp(-((at - m) ** 2) / (2 * v)) / sp.sqrt(2 * sp.pi * v)
 
     side = _tail(b, low, high)
     near, far = (low, high) if side > 0 else (high, low)
     whole = (_beyond(side * (near - m) / sp.sqrt(2 * v)) - _beyond(side * (far - m) / sp.sqrt(2 * v))) / 2
-    moments = [sp.S.Zero, whole]
-    for i in range(1, j + 1):
-        moments.append(m * moments[-1] + (i - 1) * v * moments[-2] - v * (cut(i - 1, high) - cut(i - 1, low)))
+    moments = cut_moments(whole, lambda i: (cut(i, low), cut(i, high)), j, m, v)
     return sp.sqrt(v / VARIANCE) * sp.exp(b**2 * v / 2) * moments[-1]
 
 

@@ -13,30 +13,22 @@ in which :math:`\sigma^{(k)}` occurs no more, and the derivative in front, like 
 from __future__ import annotations
 
 from collections import Counter
-from functools import lru_cache
 from math import comb
 
 import sympy as sp
 
 from ..language.errors import NotAvailable
 from ..language.jets import Jet, Sigma
-from ..networks.activations import Activation, jump
+from ..networks.activations import Activation
 from .gaussian import Average, average
 
 #: A function of one variable: the derivative of this order of an activation.
 Factor = tuple[Activation, int]
 
-#: The highest derivative whose continuity is looked at.
-HIGHEST = 8
 
-
-@lru_cache(maxsize=256)
 def singular_order(activation: Activation) -> int | None:
-    """The lowest derivative that is not a function, since the one before it jumps at a kink; None if there is none."""
-    for k in range(HIGHEST):
-        if any(jump(activation, kink, k) for kink in activation.kinks):
-            return k + 1
-    return None
+    """The lowest derivative that is not a function, since the one before it breaks at a kink; None if there is none."""
+    return None if activation.broken is None else activation.broken.order + 1
 
 
 def singular(activation: Activation, order: int) -> bool:

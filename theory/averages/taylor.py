@@ -21,9 +21,9 @@ import sympy as sp
 
 from ..language.errors import InvalidArgument, NotAvailable
 from ..language.jets import Sigma
+from ..language.pieces import sides
 from ..language.symbols import z
 from ..networks.activations import Activation
-from ..networks.admissible import KINK_STEP
 from .gaussian import Average
 
 #: The letter for sqrt(2/pi), which odd half-Gaussian moments hold. pi is transcendental, so a letter loses no cancellation.
@@ -69,10 +69,8 @@ def _rounded(count: int) -> int:
 
 @lru_cache(maxsize=256)
 def _derivatives(activation: Activation, side: int, count: int) -> Numbers:
-    branch = activation.pieces.replace(
-        lambda e: isinstance(e, sp.Piecewise),
-        lambda e: next(value for value, condition in e.args if condition.subs(z, side * KINK_STEP) == sp.true),
-    )
+    left, right = sides(activation.pieces, sp.S.Zero, activation.kinks)
+    branch = right if side > 0 else left
     # series() skips zero coefficients at the end, so that it may return more than it is asked for, and never less.
     polynomial = sp.series(branch, z, 0, count).removeO() if not branch.is_polynomial(z) else branch
     if polynomial.has(sp.Order) or not sp.expand(polynomial).is_polynomial(z):

@@ -15,11 +15,9 @@ import sympy as sp
 from sympy.core.function import UndefinedFunction
 
 from ..language.errors import InvalidArgument, NotIntegrable, unknown_name
+from ..language.pieces import NEAR, Break, as_cases, breakpoints, differ, first_break, limits, sides
 from ..language.symbols import z
-from .admissible import KINK_STEP, check
-
-#: Functions that are written as cases, so that kinks and jumps can be read off.
-CASES = (sp.Max, sp.Min, sp.Abs, sp.sign, sp.Heaviside)
+from .admissible import check
 
 
 @dataclass(frozen=True)
@@ -66,27 +64,22 @@ class Activation:
     @cached_property
     def pieces(self) -> sp.Expr:
         """The expression with Max, Min, Abs, sign and Heaviside written as cases, so that kinks can be read off."""
-        expr = self.expr
-        if expr is not None and expr.has(*CASES):
-            expr = sp.piecewise_fold(expr.rewrite(sp.Piecewise))
-        return expr
+        return None if self.expr is None else as_cases(self.expr)
 
     @cached_property
     def kinks(self) -> tuple[sp.Expr, ...]:
         """The points between which the activation is smooth."""
-        if self.expr is None:
-            return ()
-        points: set[sp.Expr] = set()
-        for piecewise in self.pieces.atoms(sp.Piecewise):
-            for _, condition in piecewise.args:
-                for relation in condition.atoms(sp.core.relational.Relational):
-                    points.update(sp.solve(relation.lhs - relation.rhs, z))
-        return tuple(sorted((p for p in points if p.is_real), key=float))
+        return () if self.expr is None else breakpoints(self.pieces)
 
     @cached_property
     def jumps(self) -> tuple[sp.Expr, ...]:
         """The kinks at which the activation itself is discontinuous."""
-        return tuple(kink for kink in self.kinks if jump(self, kink))
+        return tuple(kink for kink in self.kinks if differ(*limits(self.pieces, kink, self.kinks)))
+
+    @cached_property
+    def broken(self) -> Break | None:
+        """The lowest derivative that jumps at a kink or is infinite there; None if all are continuous."""
+        return first_break(self.derivative, self.kinks)
 
     @property
     def smooth(self) -> bool:
@@ -98,7 +91,7 @@ class Activation:
         r""":math:`(a_+, a_-)` when :math:`\sigma=a_+z` for :math:`z>0` and :math:`a_-z` for :math:`z<0`; else None."""
         if self.expr is None or any(k != 0 for k in self.kinks):
             return None
-        plus, minus = (_branch(self.pieces, s) for s in (1, -1))
+        minus, plus = sides(self.pieces, sp.S.Zero, self.kinks)
         a_plus, a_minus = sp.simplify(plus / z), sp.simplify(minus / z)
         return None if (a_plus.free_symbols or a_minus.free_symbols) else (a_plus, a_minus)
 
@@ -121,18 +114,6 @@ def _factored(expr: sp.Expr) -> sp.Expr:
     masked = expr.xreplace({wave: t})
     quotient = masked.is_rational_function(z, t) and not masked.is_polynomial(z, t)
     return sp.factor(masked).xreplace({t: wave}) if quotient else expr
-
-
-def _branch(expr: sp.Expr, sign: int) -> sp.Expr:
-    """The piece of a one-kink expression on the positive (1) or negative (-1) side."""
-    side = sp.Symbol("side", positive=True)
-    return sp.simplify(expr.subs(z, sign * side)).subs(side, sign * z)
-
-
-def jump(activation: Activation, kink: sp.Expr, order: int = 0) -> bool:
-    """Whether the derivative of this order is discontinuous at a kink."""
-    left, right = (activation(kink + h, order).evalf(30) for h in (-KINK_STEP, KINK_STEP))
-    return bool(abs(left - right) > 1e-6 * (1 + abs(left)))
 
 
 SIGMA = Activation("sigma", None)
@@ -289,7 +270,7 @@ def check_slopes(activation: Activation) -> None:
     """Raise for an unbounded slope at a kink, where sigma' is no square-integrable function."""
     for kink in activation.kinks:
         at = float(activation(kink).evalf())
-        if max(abs(float(activation(kink + h, 1).evalf())) for h in (-KINK_STEP, KINK_STEP)) > 1e4 * (1 + abs(at)):
+        if max(abs(float(activation(kink + h, 1).evalf())) for h in (-NEAR, NEAR)) > 1e4 * (1 + abs(at)):
             raise NotIntegrable(
                 f"activation={activation.name!r} has an unbounded slope at z={kink}: <sigma'^2>, and with it the tangent kernel, "
                 "is infinite; allowed: functions with bounded slopes between their kinks and jumps"

@@ -16,8 +16,6 @@ from ..language.symbols import z
 
 #: Far enough out for log|sigma(z)|/z^2 to show whether sigma grows like a Gaussian.
 _FAR = 10**6
-#: How far from a kink its sides are looked at.
-KINK_STEP = sp.Rational(1, 10**10)
 
 
 def check(name: str, expr: sp.Expr) -> None:

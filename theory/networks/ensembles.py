@@ -23,6 +23,7 @@ import sympy as sp
 from sympy.utilities.iterables import multiset_partitions
 
 from ..language.errors import InvalidArgument, unknown_name
+from ..language.pieces import cut_moments
 
 #: The dimension of the orthogonal group.
 N = sp.Symbol("N", positive=True)
@@ -142,12 +143,11 @@ def independent(excess_kurtosis: float) -> Ensemble:
 
 
 def _truncated() -> sp.Expr:
-    # Moments of a normal cut at +-a by parts: m_0 = sqrt(2 pi) erf(a/sqrt 2), m_k = (k-1) m_(k-2) - 2 a^(k-1) exp(-a^2/2).
     a = sp.Integer(TRUNCATION)
+    density = sp.exp(-(a**2) / 2)
     mass = sp.sqrt(2 * sp.pi) * sp.erf(a / sp.sqrt(2))
-    second = mass - 2 * a * sp.exp(-(a**2) / 2)
-    fourth = 3 * second - 2 * a**3 * sp.exp(-(a**2) / 2)
-    return sp.simplify(fourth * mass / second**2 - 3)
+    moments = cut_moments(mass, lambda i: ((-a) ** i * density, a**i * density), 4)
+    return sp.simplify(moments[4] * mass / moments[2] ** 2 - 3)
 
 
 #: Where a truncated normal is cut, in standard deviations of the normal that is cut.

@@ -9,15 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...numerics.codegen.printing import array_function
+from ...theory.language.pieces import NEAR, Break
 from ...theory.language.symbols import z as argument
 from ...theory.networks.activations import Activation
-from ...theory.networks.admissible import KINK_STEP
 
 Array = NDArray[np.float64]
 Derivatives = Callable[[Array], tuple[Array, ...]]
 
-#: How large a jump, relative to one plus the value, and how large a derivative next to a kink is taken for real.
-JUMP, UNBOUNDED = 1e-4, 1e4
+#: How large a derivative next to a kink is too large.
+UNBOUNDED = 1e4
 
 
 @lru_cache(maxsize=256)
@@ -56,16 +56,21 @@ def missing_derivative(activation: Activation, order: int) -> str | None:
     Valid
         For all that pass ``Activation``'s own checks.
     """
-    for k in range(1, order + 1):
-        for kink in activation.kinks:
-            (left, right), sides = (
-                [float(activation(kink + h, q).evalf(30)) for h in (-KINK_STEP, KINK_STEP)] for q in (k - 1, k)
-            )
-            if not abs(right - left) <= JUMP * (1 + min(abs(left), abs(right))):
-                return f"{_name(k)} is not a function: {_name(k - 1)} jumps from {left:.6g} to {right:.6g} at z={kink}"
-            if not max(map(abs, sides)) <= UNBOUNDED * (1 + abs(left)):
-                return f"{_name(k)} is not bounded at z={kink}"
-    return None
+    found = activation.broken
+    if found is None or order < found.order or not order:
+        return None
+    if found.order and not found.finite and _large(activation, found):
+        return f"{_name(found.order)} is not bounded at z={found.at}"
+    if order == found.order:
+        return None
+    below, (left, right) = found.order, (float(found.left), float(found.right))
+    return f"{_name(below + 1)} is not a function: {_name(below)} jumps from {left:.6g} to {right:.6g} at z={found.at}"
+
+
+def _large(activation: Activation, found: Break) -> bool:
+    """Whether an infinite derivative is so large near the kink that its square has no average."""
+    beside = (activation(found.at + h, found.order).evalf(30) for h in (-NEAR, NEAR))
+    return max(abs(float(value)) for value in beside) > UNBOUNDED
 
 
 def _name(order: int) -> str:

@@ -23,9 +23,9 @@ from widthwise.numerics.training.sites import generate
 from widthwise.numerics.training.sources import Embedding, Recorded, Rotation, standard_normal
 from widthwise.numerics.training.times import check_times
 from widthwise.theory.language.errors import InvalidArgument, InvalidInput, InvalidNetwork, NotConverged
+from widthwise.theory.language.symbols import gamma_0
 from widthwise.theory.networks.architecture import MLP
 from widthwise.theory.training.dynamics import dynamics
-from widthwise.theory.training.fields import gamma_0
 from widthwise.theory.training.subject import Training
 
 X = np.random.default_rng(0).standard_normal((6, 3)).T  # the data of the numbers below
