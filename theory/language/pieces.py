@@ -21,7 +21,7 @@ from .symbols import z
 CASES = (sp.Max, sp.Min, sp.Abs, sp.sign, sp.Heaviside)
 #: Limits that differ by less, relative to their size, differ by the rounding of coefficients that are floats.
 ROUNDING = 1e-12
-#: The highest derivative whose continuity is looked at.
+#: How many derivatives are looked at, the function itself counted.
 HIGHEST = 8
 #: How far from a point the size of a function that has no limit there is looked at.
 NEAR = sp.Rational(1, 10**10)
@@ -126,9 +126,14 @@ def differ(left: sp.Expr, right: sp.Expr) -> bool:
     return bool(abs(high - low) > ROUNDING * (1 + abs(low)))
 
 
-def first_break(derivative: Callable[[int], sp.Expr], points: tuple[sp.Expr, ...]) -> Break | None:
-    """The lowest derivative of a function that breaks at one of the points at which its formula changes; None if none does."""
-    for order in range(HIGHEST):
+def first_break(
+    derivative: Callable[[int], sp.Expr], points: tuple[sp.Expr, ...], *, highest: int = HIGHEST
+) -> Break | None:
+    """The lowest derivative of a function that breaks at one of the points at which its formula changes.
+
+    None if none of the first ``highest`` does, the function itself counted.
+    """
+    for order in range(highest):
         for at in points:
             left, right = limits(derivative(order), at, points)
             if differ(left, right):

@@ -12,10 +12,12 @@ from widthwise.numerics.averages import nearly_parallel
 from widthwise.theory.averages.elementary import NoRule, read
 from widthwise.theory.averages.regularity import singular, singular_order
 from widthwise.theory.averages.taylor import taylor
+from widthwise.theory.language.errors import InvalidArgument
 from widthwise.theory.language.pieces import as_cases, branch, breakpoints, cut_moments, limits, split
 from widthwise.theory.language.symbols import z
 from widthwise.theory.networks.activations import ACTIVATIONS, activation
 from widthwise.theory.networks.architecture import MLP, smooth
+from widthwise.theory.training.losses import as_loss
 from widthwise.validation.literal.derivatives import missing_derivative
 
 TINY = sp.Rational(1, 10**9)
@@ -138,3 +140,14 @@ def test_moments_of_a_cut_gaussian(low, high, mean, variance):
         truth = mpmath.quad(lambda x, j=j: x**j * density(x), [low, mean, high] if low < mean < high else [low, high])
         assert abs(moment - truth) < 1e-12 * (1 + abs(truth))
     assert len(cut_moments(1.0, lambda i: (0.0, 0.0), 0)) == 1
+
+
+@pytest.mark.parametrize("slope", [0, 1, 1e-9])
+def test_losses_are_asked_the_same(slope):
+    """A loss needs one derivative: its kinks are found by the limits of its formulas, and a squared hinge has none."""
+    text = f"Max(0, 1 - y*f)**2 + {slope}*abs(f - y)"
+    if slope:
+        with pytest.raises(InvalidArgument, match="no derivative by f"):
+            as_loss(text)
+    else:
+        assert as_loss(text).separate
