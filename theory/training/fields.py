@@ -214,7 +214,7 @@ class Memory(sp.Expr):
         return rf"\sum_{{{s}{relation}t}} {sums} {kernel}\, {vector}".removesuffix("\\, ")
 
 
-PRECEDENCE_TRADITIONAL["Memory"] = PRECEDENCE["Memory"] = PRECEDENCE["Mul"]
+PRECEDENCE_TRADITIONAL["Memory"] = PRECEDENCE["Mul"]
 
 
 def in_order(expr: sp.Expr) -> list[sp.Expr]:
