@@ -16,13 +16,15 @@ import widthwise as ww
 from widthwise.numerics.runs.values import same
 from widthwise.theory.averages.gaussian import Average
 from widthwise.theory.language import symbols
+from widthwise.theory.language.errors import InvalidArgument
 from widthwise.theory.language.jets import Jet, Overlap, Sigma
 from widthwise.theory.language.quantities import Entry
 from widthwise.theory.language.symbols import Named, SiteAverage
 from widthwise.theory.networks import parametrization
+from widthwise.theory.networks.activations import ACTIVATIONS
 from widthwise.theory.training import dynamics, linear, program
 from widthwise.theory.training import fields as letters
-from widthwise.theory.training.losses import LOSSES, as_loss, f, y
+from widthwise.theory.training.losses import LOSSES, Loss, as_loss, f, y
 
 X = np.array([[1.0, 0.2], [-0.4, 0.9]])
 Y = np.array([1.0, -1.0])
@@ -60,6 +62,8 @@ DERIVED = {
 RESULTS = {
     "compiled": lambda: ww.compile(ww.derive(net(), "V", samples=1)),
     "critical point": lambda: ww.critical("tanh"),
+    "depth laws of tanh": lambda: ww.asymptotics(ww.MLP("tanh")),
+    "depth laws of a kink": lambda: ww.asymptotics(ww.MLP("elu"), ("K", "Theta")),
     "depth laws": lambda: ww.asymptotics(ww.MLP("relu", **NUMBERS | dict(C_W=2, C_b=0)), ("K", "Theta")),
     "learning rates": lambda: ww.depth_scaling(ww.asymptotics(ww.MLP("relu", C_W=2, C_b=0)), 5),
     "phase diagram": lambda: ww.phase_diagram("tanh", sigma_w=[0.5, 1.5], sigma_b=[0.1, 0.2]),
@@ -98,6 +102,15 @@ def test_a_copy_is_equal(made, name, copied):
     if name in SUBJECTS | DERIVED:
         assert hash(other) == hash(value)
         assert str(other) == str(value)
+
+
+@pytest.mark.parametrize("act", ACTIVATIONS, ids=str)
+def test_activations_are_values(act):
+    for copied in (pickle.loads(pickle.dumps(act)), copy.deepcopy(act)):
+        assert copied == act
+        assert hash(copied) == hash(act)
+        assert copied.kinks == act.kinks
+    assert sum(copied == other for other in ACTIVATIONS) == 1
 
 
 @pytest.mark.parametrize("name", SUBJECTS | DERIVED)
@@ -154,7 +167,7 @@ ATOMS = [
     program.Product(Jet("a"), symbols.ell, "t"),
     program.Outer(Jet("a"), Jet("b")),
     program.Weight(symbols.ell, "0"),
-    linear.operator("Phi", "-1") * linear.operator("C"),
+    linear.operator("Phi", symbols.ell - 1) * linear.operator("C"),
 ]
 
 
@@ -177,7 +190,7 @@ def test_structure_makes_a_letter():
     assert memory != letters.Memory(symbols.C_W, Jet("a"), place, continuous=True)
     assert program.Weight(symbols.ell, "0") != program.Weight(symbols.ell, "t")
     assert program.Product(Jet("a"), symbols.ell, "t") != program.Product(Jet("a"), symbols.ell, "t", transposed=True)
-    assert linear.operator("C") != linear.operator("C", "-1")
+    assert linear.operator("C") != linear.operator("C", symbols.ell - 1)
 
 
 def test_losses_are_expressions():
@@ -188,6 +201,13 @@ def test_losses_are_expressions():
     for loss in LOSSES.values():
         assert not any(callable(getattr(loss, field.name)) for field in fields(loss) if field.name == "one")
         assert isinstance(loss.one, sp.Expr)
+
+
+def test_a_loss_holds_no_function():
+    with pytest.raises(InvalidArgument, match=r"one=<function .* is a function; allowed: an expression"):
+        Loss("own", lambda f, y: f - y)
+    with pytest.raises(InvalidArgument, match="several='f' is a str"):
+        Loss("own", f - y, "f")
 
 
 @pytest.mark.parametrize("K", [2, 3])

@@ -17,6 +17,7 @@ from ...theory.depth.criticality import OriginPoint, exact_half_stable, origin, 
 from ...theory.initialisation.derivation import derive
 from ...theory.language.errors import InvalidArgument, NotConverged
 from ...theory.language.symbols import C_W, C_b
+from ...theory.language.values import Written
 from ...theory.meanfield.expansion import Recursion
 from ...theory.networks.activations import Activation
 from ...theory.networks.activations import activation as as_activation
@@ -54,7 +55,7 @@ class Stability(StrEnum):
 
 
 @dataclass(frozen=True)
-class CriticalPoint:
+class CriticalPoint(Written):
     """Critical hyperparameters of an activation; ``K`` is None where every K is a fixed point, all are None for class none.
 
     ``exact`` holds (C_W, C_b, K*) as SymPy expressions where they have a closed form. ``h`` is

@@ -11,6 +11,7 @@ import sympy as sp
 from ..language import latex
 from ..language.quantities import Entry, quantity
 from ..language.symbols import ell
+from ..language.values import Written
 from ..networks.architecture import MLP
 
 #: The kernel: the variable of series around K = 0, or the value at which it stays.
@@ -43,7 +44,7 @@ class Point(StrEnum):
 
 
 @dataclass(frozen=True)
-class DepthLaw:
+class DepthLaw(Written):
     r"""The behaviour of one quantity at large depth.
 
     Equation
@@ -85,7 +86,7 @@ def _rounded(expr: sp.Expr) -> sp.Expr:
 
 
 @dataclass(frozen=True)
-class DepthLaws(Mapping[str, DepthLaw]):
+class DepthLaws(Written, Mapping[str, DepthLaw]):
     """The depth laws of a closed system of quantities; ``definitions`` says what letters in them stand for, in order."""
 
     net: MLP

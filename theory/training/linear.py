@@ -13,7 +13,7 @@ from typing import Any
 import sympy as sp
 
 from ..language import latex
-from ..language.symbols import gamma_0
+from ..language.symbols import ell, gamma_0
 from .fields import Activated, Memory, SiteField
 
 _SIZE = sp.Symbol("n", integer=True, positive=True)
@@ -44,10 +44,10 @@ class Operator(sp.MatrixSymbol):
         return lambda *_: self
 
 
-def operator(name: str, layer: str = "") -> sp.MatrixSymbol:
-    """An order parameter, or C or D, of a layer relative to this one: "", "-1" or "+1"."""
-    head = {"Phi": r"\Phi"}.get(name, name)
-    return Operator(f"{name}[ell{layer}]", rf"{head}^{{\ell{layer}}}")
+def operator(name: str, layer: sp.Expr = ell) -> sp.MatrixSymbol:
+    """An order parameter, or C or D, of a layer."""
+    head, place = {"Phi": r"\Phi"}.get(name, name), str(layer).replace(" ", "")
+    return Operator(f"{name}[{place}]", rf"{head}^{{{latex.tex(layer)}}}".replace(" ", ""))
 
 
 def closed_equations(system: Mapping[str, sp.Eq], slope: sp.Expr) -> tuple[sp.Eq, ...]:
@@ -60,7 +60,7 @@ def closed_equations(system: Mapping[str, sp.Eq], slope: sp.Expr) -> tuple[sp.Eq
     solved = _eliminated(rows)
     sources = {"u": _source(system["u"].rhs), "r": _source(system["r"].rhs)}
     found = []
-    for left, field, response, at in (("Phi", "h", "r", ""), ("G", "z", "u", "-1")):
+    for left, field, response, at in (("Phi", "h", "r", ell), ("G", "z", "u", ell - 1)):
         covariance = sp.Add(*(solved[field][s] * K * solved[field][s].T for s, K in sources.items()))
         found.append(sp.Eq(operator(left), slope**2 * covariance, evaluate=False))
         name = "A" if field == "h" else "B"
@@ -101,7 +101,7 @@ def _eliminated(rows: Rows) -> Rows:
 def _source(expr: sp.Expr) -> sp.MatrixExpr:
     """The covariance of a source as an operator: a multiple of an order parameter, and of all ones."""
     (order,) = expr.atoms(sp.AtomicExpr) - expr.free_symbols - expr.atoms(sp.Number)
-    neighbour = operator(order.name, "-1" if order.name == "Phi" else "+1")
+    neighbour = operator(order.name, order.layer)
     weight = sp.expand(expr).coeff(order)
     constant = sp.expand(expr - weight * order)
     ones = Operator("ones", r"\mathbf 1\mathbf 1^\top")

@@ -83,6 +83,12 @@ class Loss:
     several: sp.Expr | None = None
     labels: sp.Set = sp.S.Reals  #: beyond which it has no minimum or no meaning
 
+    def __post_init__(self) -> None:
+        for name in ("one", "several"):
+            held = getattr(self, name)
+            if not (isinstance(held, sp.Expr) or (name == "several" and held is None)):
+                raise InvalidArgument(f"{name}={held!r} is a {type(held).__name__}; allowed: an expression of SymPy")
+
     @property
     def separate(self) -> bool:
         """Whether it is a sum over outputs of the same function of each."""
