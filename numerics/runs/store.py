@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import zipfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, is_dataclass
-from functools import cache, cached_property, singledispatch
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from pathlib import Path
 from types import CodeType, FunctionType
 from typing import Any
 
 import numpy as np
-import sympy as sp
 
 from ...theory.language.errors import InvalidArgument
+from ...theory.language.values import content, fingerprint
 from .moments import Array
 from .version import version
 
@@ -23,82 +22,23 @@ from .version import version
 FLOORS, TEXTS = ("theory", "numerics", "validation"), (".py", ".jinja")
 
 
-def fingerprint(*parts: Any) -> str:
-    """A name for a content.
-
-    Equation
-        SHA-256 of the contents: arrays by shape and bytes, expressions by their structure, records by their fields, subjects by
-        a ``fingerprint`` of their own if they have one.
-    Shapes
-        Any values; sequences and mappings of them.
-    Units
-        24 hexadecimal digits.
-    Valid
-        Equal contents have equal names in every process.
-    Errors
-        ``InvalidArgument`` for a value without content of its own, such as an open file.
-    """
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(f"{type(part).__name__}:{_content(part)};".encode())
-    return digest.hexdigest()[:24]
-
-
-@singledispatch
-def _content(part: Any) -> str:
-    own = getattr(part, "fingerprint", None)
-    if isinstance(own, str):
-        return own
-    if is_dataclass(part) and not isinstance(part, type):
-        return fingerprint(*((f.name, getattr(part, f.name)) for f in fields(part) if f.compare))
-    shown: Any = type(part).__repr__
-    if shown is object.__repr__:  # an address, and another one in each process
-        raise InvalidArgument(
-            f"{part!r} is a {type(part).__name__}, which has no content to be known by; allowed: numbers, text, arrays, "
-            "expressions, frozen records, and subjects with a fingerprint"
-        )
-    return repr(part)
-
-
-@_content.register
+@content.register
 def _(part: np.ndarray) -> str:
     return f"{part.dtype}{part.shape}{np.ascontiguousarray(part).tobytes().hex()}"
 
 
-@_content.register
-def _(part: sp.Basic) -> str:
-    return str(sp.srepr(part))
-
-
-@_content.register(tuple)
-@_content.register(list)
-def _(part: Any) -> str:
-    return fingerprint(*part)
-
-
-@_content.register(set)
-@_content.register(frozenset)
-def _(part: Any) -> str:
-    return fingerprint(*sorted(map(fingerprint, part)))
-
-
-@_content.register(Mapping)
-def _(part: Mapping[Any, Any]) -> str:
-    return fingerprint(*part.items())
-
-
-@_content.register
+@content.register
 def _(part: FunctionType) -> str:
     held = tuple(cell.cell_contents for cell in part.__closure__ or ())
     return fingerprint(part.__module__, part.__qualname__, part.__code__, part.__defaults__, held)
 
 
-@_content.register
+@content.register
 def _(part: CodeType) -> str:
     return fingerprint(part.co_code, part.co_consts, part.co_names)
 
 
-@cache
+@lru_cache(maxsize=8)
 def code_of(root: Path | None = None) -> str:
     """A name for the version and the text of the floors below a folder, by default those that are running.
 

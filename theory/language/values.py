@@ -1,4 +1,4 @@
-"""The content of a value as text: equal values have one name, in every process and in every version of the package."""
+"""Values: names for what they hold, in every process and version; and records of formulas that are copied as written."""
 
 from __future__ import annotations
 
@@ -12,35 +12,72 @@ from typing import Any
 
 import sympy as sp
 
+from .errors import InvalidArgument
+
+
+def fingerprint(*parts: Any) -> str:
+    """A name for a content.
+
+    Equation
+        SHA-256 of the contents: expressions by their structure, records by their fields, subjects by a ``fingerprint`` of their
+        own if they have one; floors above register what they know, such as arrays.
+    Shapes
+        Any values; sequences and mappings of them.
+    Units
+        24 hexadecimal digits.
+    Valid
+        Equal contents have equal names in every process.
+    Errors
+        ``InvalidArgument`` for a value without content of its own, such as an open file.
+    """
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(f"{type(part).__name__}:{content(part)};".encode())
+    return digest.hexdigest()[:24]
+
+
+def of_fields(record: Any) -> str:
+    """The fingerprint of a record by the fields that it is compared by."""
+    return fingerprint(*((f.name, getattr(record, f.name)) for f in fields(record) if f.compare))
+
 
 @singledispatch
-def content(value: Any) -> str:
-    """What a value holds: a record by its class and the fields that it is compared by, anything else by its ``repr``."""
-    if not is_dataclass(value):
-        return repr(value)
-    held = ", ".join(f"{f.name}={content(getattr(value, f.name))}" for f in fields(value) if f.compare)
-    return f"{type(value).__name__}({held})"
+def content(part: Any) -> str:
+    """What a value holds, as text; a new kind of value is registered here."""
+    own = getattr(part, "fingerprint", None)
+    if isinstance(own, str):
+        return own
+    if is_dataclass(part) and not isinstance(part, type):
+        return of_fields(part)
+    shown: Any = type(part).__repr__
+    if shown is object.__repr__:  # an address, and another one in each process
+        raise InvalidArgument(
+            f"{part!r} is a {type(part).__name__}, which has no content to be known by; allowed: numbers, text, arrays, "
+            "expressions, frozen records, and subjects with a fingerprint"
+        )
+    return repr(part)
 
 
 @content.register
-def _(value: sp.Basic) -> str:
-    return str(sp.srepr(value))
-
-
-@content.register
-def _(value: float) -> str:
-    return float.__repr__(value)  # a float of NumPy is the same number
+def _(part: sp.Basic) -> str:
+    return str(sp.srepr(part))
 
 
 @content.register(tuple)
 @content.register(list)
-def _(value: Any) -> str:
-    return f"({', '.join(map(content, value))})"
+def _(part: Any) -> str:
+    return fingerprint(*part)
 
 
-@content.register
-def _(value: Mapping) -> str:  # type: ignore[type-arg]
-    return f"{{{', '.join(sorted(f'{content(k)}: {content(v)}' for k, v in value.items()))}}}"
+@content.register(set)
+@content.register(frozenset)
+def _(part: Any) -> str:
+    return fingerprint(*sorted(map(fingerprint, part)))
+
+
+@content.register(Mapping)
+def _(part: Mapping[Any, Any]) -> str:
+    return fingerprint(*part.items())
 
 
 class Written:
@@ -67,8 +104,3 @@ class _Pickler(pickle.Pickler):
 
 def _unevaluated(kind: type, arguments: tuple[sp.Basic, ...]) -> sp.Basic:
     return kind(*arguments, evaluate=False)
-
-
-def fingerprint(value: Any) -> str:
-    """A short name for the content of a value."""
-    return hashlib.sha256(content(value).encode()).hexdigest()[:24]

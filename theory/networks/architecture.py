@@ -12,7 +12,7 @@ import sympy as sp
 
 from ..language import symbols
 from ..language.errors import InvalidInput, InvalidNetwork
-from ..language.values import fingerprint
+from ..language.values import of_fields
 from ..layers.dense import Bias, Weights
 from ..layers.map import LayerMap
 from ..layers.skip import as_skips, check_widths, one_layer_skip
@@ -227,7 +227,7 @@ class MLP:
     @property
     def fingerprint(self) -> str:
         """A short name for what this is made of."""
-        return fingerprint(self)
+        return of_fields(self)
 
     def at_width(self, width: int | Sequence[int]) -> MLP:
         """The same network at another width: the numbers that were given stay as they are."""

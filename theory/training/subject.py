@@ -9,7 +9,7 @@ from numbers import Integral, Real
 from typing import Any
 
 from ..language.errors import InvalidArgument, NotAvailable
-from ..language.values import fingerprint
+from ..language.values import of_fields
 from ..networks.architecture import MLP
 from .losses import Loss, as_loss
 
@@ -110,7 +110,7 @@ class Training:
     @property
     def fingerprint(self) -> str:
         """A short name for what this is made of."""
-        return fingerprint(self)
+        return of_fields(self)
 
     def at_width(self, width: int | Sequence[int]) -> Training:
         """The same training of the same network at another width."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache, reduce
+from functools import lru_cache, reduce
 from math import factorial, prod
 
 import numpy as np
@@ -43,7 +43,7 @@ class Term:
     means: tuple[Mean, ...]
 
 
-@cache
+@lru_cache(maxsize=64)
 def partitions(count: int) -> tuple[tuple[tuple[int, ...], ...], ...]:
     """The set partitions of 0 ... count-1."""
     return tuple(tuple(map(tuple, blocks)) for blocks in multiset_partitions(list(range(count))))

@@ -12,9 +12,10 @@ import pytest
 import sympy as sp
 
 import widthwise as ww
-from widthwise.numerics.runs.store import FLOORS, TEXTS, Store, code_of, fingerprint
+from widthwise.numerics.runs.store import FLOORS, TEXTS, Store, code_of
 from widthwise.numerics.training.question import question
 from widthwise.theory.language.errors import InvalidArgument
+from widthwise.theory.language.values import fingerprint
 from widthwise.validation.training.simulate import simulated
 
 FLOW = ww.Training(ww.MLP("tanh", depth=2, width=8), learning_rate=0.1)
