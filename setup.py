@@ -4,4 +4,5 @@ from setuptools import find_packages, setup
 
 FLOORS = ("theory", "numerics", "validation")
 found = find_packages(include=[pattern for floor in FLOORS for pattern in (floor, f"{floor}.*")])
-setup(packages=["widthwise", *(f"widthwise.{package}" for package in found)])
+door = find_packages(include=["widthwise", "widthwise.*"])
+setup(packages=[*door, *(f"widthwise.{package}" for package in found)])

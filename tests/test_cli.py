@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import inspect
+import re
+
 import numpy as np
 import pytest
+import typer
 import xarray as xr
 from typer.testing import CliRunner
 
+import widthwise as ww
 from widthwise import cli
-from widthwise.theory.language.errors import WidthwiseError
+from widthwise.commands import results
+from widthwise.commands.compose import built
+from widthwise.commands.tools import TOOLS
+from widthwise.commands.vocabulary import WORDS
+from widthwise.systems import NETWORK, TRAINING
+from widthwise.theory.language.errors import InvalidArgument, WidthwiseError
 
 runner = CliRunner()
 
@@ -19,17 +29,51 @@ def out(*arguments: str) -> str:
     return result.output
 
 
-COMMANDS = ["derive", "average", "generate", "predict", "simulate", "validate", "critical", "asymptotics"]
+COMMANDS = [
+    *([verb] for verb in NETWORK.places),
+    *([tool] for tool in TOOLS),
+    *(["training", verb] for verb in TRAINING.places),
+]
 
 
 def test_help_names_all_commands():
-    text = out("--help")
-    assert all(command in text for command in COMMANDS)
+    top, training = out("--help"), out("training", "--help")
+    assert all(command[-1] in (training if len(command) == 2 else top) for command in COMMANDS)
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_help_of_a_command_explains_its_options(command):
-    assert "Usage" in out(command, "--help")
+    """Each option says what it is; flags are shown without a value."""
+    text = out(*command, "--help")
+    assert "Usage" in text
+    assert "<bool>" not in text
+
+
+def test_version_is_that_of_the_package():
+    assert out("--version") == f"widthwise {ww.__version__}\n"
+    assert re.fullmatch(r"0\.3\.0(\.dev\d+)?", ww.__version__)
+
+
+#: Keywords of functions that no text can give: other equations, and limits for networks.
+NOT_TYPED = {"equations", "limits"}
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_options_are_the_keywords_of_python(command):
+    """Each keyword of the function behind a verb is an option of the same name, and has a meaning in the vocabulary."""
+    row = TRAINING if command[0] == "training" else NETWORK
+    if command[0] in TOOLS or command[-1] in ("derive", "compile"):
+        return
+    keywords = list(inspect.signature(row.function(command[-1])).parameters)[1:]
+    text = out(*command, "--help")
+    for keyword in keywords:
+        assert (f"--{keyword} " in text) == (keyword not in NOT_TYPED), keyword
+        assert keyword in NOT_TYPED or WORDS[keyword].about, keyword
+
+
+def test_dashes_and_underscores_are_the_same():
+    assert out("derive", "-q", "K", "--one-input") == out("derive", "-q", "K", "--one_input")
+    assert "Usage" in out("phase-diagram", "--help")
 
 
 def test_derive_prints_text_latex_and_steps():
@@ -69,12 +113,12 @@ def test_a_family_is_an_activation_too():
     assert out("derive", "leaky_relu(0.2)", "-q", "K", "--one-input", "--closed-forms") == "K' = 13*C_W*K/25 + C_b\n"
 
 
-def test_generate_writes_a_module(tmp_path):
+def test_compile_writes_a_module(tmp_path):
     path = tmp_path / "code.py"
-    assert "wrote" in out("generate", "sin", "-o", str(path), "--one-input", "--quantities", "K,V")
+    assert "wrote" in out("compile", "sin", "-o", str(path), "--one-input", "--quantities", "K,V")
     compile(path.read_text(), str(path), "exec")
     assert "def V_next" in path.read_text()
-    assert "def K_next" in out("generate", "sin", "--quantities", "K")
+    assert "def K_next" in out("compile", "sin", "--quantities", "K")
 
 
 def test_critical_prints_the_point():
@@ -88,24 +132,24 @@ def test_critical_prints_the_point():
 def test_asymptotics_prints_text_and_latex():
     assert "2*ell/3" in out("asymptotics", "tanh", "--quantities", "V")
     assert out("asymptotics", "tanh", "--weights", "orthogonal", "--quantities", "V").count("-2")
-    text = out("asymptotics", "relu", "--gamma", "0.5", "--quantities", "V", "--format", "latex")
+    text = out("asymptotics", "relu", "--residual", "0.5", "--quantities", "V", "--format", "latex")
     assert text.startswith("\\begin{align}")
     assert "arcsin" in text
 
 
 def test_ensembles_orders_and_skips():
-    common = ["--depth", "3", "--digits", "0", "--quantities"]
+    common = ["--depth", "3", "--images", "0", "--quantities"]
     assert "-1.1235" in out("predict", "tanh", "--weights", "orthogonal", *common, "V")
     assert "V1" in out("predict", "sin", "--order", "2", *common, "V1")
     assert "critical C_W = (2.0, 1.5, 1.5)" in out("predict", "relu", "--residual", "0.5", *common, "V")
     assert out("derive", "-q", "K2", "--order", "2", "--one-input").startswith("K2' = ")
     assert "tau" in out("derive", "-q", "V", "--one-input", "--weights", "orthogonal")
-    assert "def V1_next" in out("generate", "sin", "--one-input", "--order", "2")
+    assert "def V1_next" in out("compile", "sin", "--one-input", "--order", "2")
 
 
 def test_predict_and_simulate_make_tables_and_files(tmp_path):
     np.save(tmp_path / "X.npy", np.eye(2, 3))
-    common = ["--depth", "3", "--c-w", "1", "--inputs", str(tmp_path / "X.npy"), "--quantities", "K,V"]
+    common = ["--depth", "3", "--C_W", "1", "--X", str(tmp_path / "X.npy"), "--quantities", "K,V"]
     assert "layer" in out("predict", "tanh", *common, "-o", str(tmp_path / "new" / "theory.nc"))
     assert "±" in out("simulate", "tanh", *common, "--width", "8,10", "--networks", "64", "-o", str(tmp_path / "mc.nc"))
     with xr.open_dataset(tmp_path / "new" / "theory.nc", engine="h5netcdf") as theory:
@@ -115,7 +159,7 @@ def test_predict_and_simulate_make_tables_and_files(tmp_path):
 
 
 def test_validate_reports_and_its_exit_status_is_the_verdict(tmp_path):
-    arguments = ["validate", "linear", "--depth", "2", "--widths", "8,16", "--networks", "512", "--digits", "3"]
+    arguments = ["validate", "linear", "--depth", "2", "--widths", "8,16", "--networks", "512", "--images", "3"]
     arguments += ["--quantities", "K,Theta", "--netcdf", str(tmp_path / "r.nc"), "--latex", str(tmp_path / "r.tex")]
     text = out(*arguments)
     assert "PASSED" in text
@@ -127,24 +171,36 @@ def test_validate_reports_and_its_exit_status_is_the_verdict(tmp_path):
     ("arguments", "message"),
     [
         (["predict", "tahn"], "did you mean 'tanh'"),
-        (["predict", "relu", "--c-w=-1"], "C_W=-1.0 is a variance"),
+        (["predict", "relu", "--C_W=-1"], "C_W=-1.0 is a variance"),
         (["predict", "tanh", "--weights", "orthagonal"], "did you mean 'orthogonal'"),
         (["predict", "tanh", "--order", "4"], "order=4; allowed: 0"),
-        (["predict", "gelu", "--residual", "0.5"], "--c-w is needed"),
+        (["predict", "gelu", "--residual", "0.5"], "--C_W is needed"),
         (["predict", "relu", "--residual", "2"], "allowed: reals from -1 to 1"),
         (["asymptotics", "softplus"], "no critical point"),
-        (["predict", "relu", "--c-w", "one"], "--c-w='one' cannot be read"),
-        (["predict", "exp(x**2)", "--c-w", "1"], "not finite under a Gaussian"),
-        (["predict", "x*y", "--c-w", "1"], "exactly one symbol"),
-        (["predict", "__import__('os')", "--c-w", "1"], "cannot be read"),
-        (["predict", "softplus"], "--c-w is needed"),
+        (["predict", "relu", "--C_W", "one"], "--C_W='one' cannot be read"),
+        (["predict", "exp(x**2)", "--C_W", "1"], "not finite under a Gaussian"),
+        (["predict", "x*y", "--C_W", "1"], "exactly one symbol"),
+        (["predict", "__import__('os')", "--C_W", "1"], "cannot be read"),
+        (["predict", "softplus"], "--C_W is needed"),
         (["predict", "tanh", "--quantities", "G"], "quantity='G' is not known"),
-        (["predict", "tanh", "--inputs", "nowhere.npy"], "does not exist"),
-        (["predict", "tanh", "--digits", "99999"], "allowed: numbers of images"),
+        (["predict", "tanh", "--X", "nowhere.npy"], "does not exist"),
+        (["predict", "tanh", "--images", "99999"], "allowed: numbers of images"),
         (["predict", "tanh", "--depth", "0"], "depth=0"),
-        (["simulate", "tanh", "--networks", "1"], "at least 2"),
+        (["simulate", "tanh", "--width", "8", "--networks", "1"], "at least 2"),
+        (["simulate", "tanh"], "width=None: only a network of given width"),
         (["validate", "tanh", "--widths", "32"], "at least two different widths"),
         (["derive", "tanh", "-q", "thta"], "did you mean 'Theta'"),
+        (["predict", "tanh", "--depth", "two"], "--depth='two' cannot be read; allowed: an integer"),
+        (["validate", "tanh", "--alpha", "small"], "--alpha='small' cannot be read; allowed: a number"),
+        (["predict", "tanh", "--no-such-option", "1"], "No such option"),
+        (["prdict", "tanh"], "No such command 'prdict'"),
+        (["training", "predict", "tanh"], "Missing option '--times'"),
+        (["training", "predict", "tanh", "--times", "0,1,x"], "--times='0,1,x' cannot be read"),
+        (["training", "predict", "tanh", "--times", "3", "--learning_rate", "0"], "learning_rate=0"),
+        (["training", "predict", "tanh", "--times", "3", "--X", "nowhere.npy"], "--X=nowhere.npy does not exist"),
+        (["training", "predict", "tanh", "--times", "3", "--classes", "1"], "two different digits"),
+        (["training", "predict", "tanh", "--times", "3", "--loss", "f-"], "--loss='f-' cannot be read"),
+        (["phase_diagram", "tanh", "--sigma_w", "1,2", "-o", "p.png"], "first, last and number of points"),
     ],
     ids=lambda v: " ".join(v)[:40] if isinstance(v, list) else "",
 )
@@ -158,6 +214,80 @@ def test_a_wrong_argument_is_one_sentence_and_status_two(arguments, message, mon
     assert error.startswith("error: ")
     assert message in error
     assert "Traceback" not in captured.err + captured.out
+
+
+@pytest.mark.parametrize(
+    ("show", "option"),
+    [
+        (results.dataset, "--output"),
+        (results.code, "-o"),
+        (results.picture, "-o"),
+        *((results.report, file) for file in ("--html", "--netcdf", "--latex")),
+    ],
+)
+def test_a_file_that_cannot_be_written_is_told_before_the_work(show, option, tmp_path):
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    started = []
+
+    def work(*, seed: int = 0) -> None:
+        started.append(seed)
+        raise InvalidArgument("work started")
+
+    app = typer.Typer()
+    app.command()(built(work, show))
+    for path, reason in ((tmp_path, "Is a directory"), (tmp_path / "file" / "x.nc", "Not a directory|File exists")):
+        result = runner.invoke(app, [option, str(path)])
+        assert re.search(f"=.*cannot be written: ({reason})", str(result.exception))
+        assert not started
+    runner.invoke(app, [option, str(tmp_path / "new" / "x.nc"), "--seed", "3"])
+    assert started == [3]
+    assert not (tmp_path / "new" / "x.nc").exists()
+
+
+def test_training_goes_through_all_verbs(tmp_path):
+    """Small settings: predictions are files with axes, code is a module, a verdict is an exit status."""
+    common = ["linear", "--learning_rate", "0.03", "--times", "0,3", "--per_class", "1", "--quantities", "f,loss"]
+    assert "gamma_0" in out("training", "derive", "tanh")
+    assert out("training", "derive", "linear", "--steps").count("\n\n") > 3
+    compile(out("training", "compile", "tanh"), "code", "exec")
+    assert "loss" in out("training", "predict", *common, "-o", str(tmp_path / "theory.nc"))
+    assert "±" in out(
+        "training", "simulate", *common, "--width", "16", "--networks", "4", "-o", str(tmp_path / "mc.nc")
+    )
+    with xr.open_dataset(tmp_path / "theory.nc", engine="h5netcdf") as theory:
+        assert theory["f"].dims == ("time", "sample")
+        with xr.open_dataset(tmp_path / "mc.nc", engine="h5netcdf") as measured:
+            assert measured["f"].shape == theory["f"].shape == (2, 2)
+    widths = ["--widths", "32,64", "--networks", "32", "--html", str(tmp_path / "r.html")]
+    assert "PASSED" in out("training", "validate", *common, *widths)
+    assert (tmp_path / "r.html").exists()
+    assert "f_variance" in out(
+        "training", "fluctuations", "tanh", "--depth", "2", *common[1:-1], "f", "--replicas", "2", "--samples", "64"
+    )
+
+
+def test_training_reads_inputs_and_labels(tmp_path):
+    np.save(tmp_path / "X.npy", np.eye(2, 3))
+    np.savetxt(tmp_path / "y.csv", [1.0, -1.0], delimiter=",")
+    files = ["--X", str(tmp_path / "X.npy"), "--y", str(tmp_path / "y.csv")]
+    common = ["training", "predict", "linear", "--times", "2", "--learning-rate", "0.1", "--quantities", "f"]
+    out(*common, *files, "--X_test", str(tmp_path / "X.npy"), "-o", str(tmp_path / "f.nc"))
+    flow = ww.Training(ww.MLP("linear", depth=3), learning_rate=0.1)
+    with xr.open_dataset(tmp_path / "f.nc", engine="h5netcdf") as found:
+        expected = ww.predict(flow, np.eye(2, 3), [1.0, -1.0], times=2, X_test=np.eye(2, 3), quantities="f")
+        assert np.array_equal(found["f"], expected["f"])
+    result = runner.invoke(cli.app, [*common, *files[:2]])
+    assert "--y is missing" in str(result.exception)
+
+
+def test_kernels_and_phases_are_files(tmp_path):
+    assert "Theta" in out("kernel", "relu", "--depth", "3", "-o", str(tmp_path / "k.nc"))
+    with xr.open_dataset(tmp_path / "k.nc", engine="h5netcdf") as found:
+        assert found["K"].dims == ("a", "b")
+        assert found["Theta"].shape == (2, 2)
+    grids = ["--sigma_w", "0.5,2,8", "--sigma_b", "0,1,6"]
+    assert "wrote" in out("phase_diagram", "tanh", *grids, "-o", str(tmp_path / "phases.png"))
+    assert (tmp_path / "phases.png").stat().st_size > 1000
 
 
 def test_errors_are_value_errors():

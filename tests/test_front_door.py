@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import doctest
+import importlib.util
+import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import widthwise as ww
+from widthwise.theory.language.errors import InvalidArgument
 
 ROOT = Path(__file__).parents[1]
+_found = importlib.util.spec_from_file_location("signatures", ROOT / "tests" / "signatures.py")
+signatures = importlib.util.module_from_spec(_found)
+_found.loader.exec_module(signatures)
 HEAVY = ("numpy", "scipy", "xarray", "pandas", "matplotlib", "hypothesis", "sklearn", "rich", "typer", "jinja2")
 
 
@@ -59,6 +66,114 @@ def test_wrong_calls_are_told_by_the_name_of_the_verb():
         TypeError, match=r"simulate: got an unexpected keyword argument 'network'; allowed: simulate\(net, X, "
     ):
         ww.simulate(ww.MLP("tanh", depth=2, width=4), [[1.0]], network=3)
+
+
+def test_a_subject_of_no_system_is_told_which_there_are():
+    with pytest.raises(InvalidArgument, match=r"subject=3 is a int; allowed: MLP, Training"):
+        ww.predict(3, [[1.0]])
+    with pytest.raises(InvalidArgument, match=r"allowed: what derive\(\) returns for MLP or Training"):
+        ww.compile(ww.MLP("tanh"))
+    with pytest.raises(InvalidArgument, match=r"fluctuations: the system 'network' has no such verb; it has derive, "):
+        ww.fluctuations(ww.MLP("tanh"), [[1.0]])
+
+
+def test_a_subclass_of_a_subject_has_its_row():
+    class Mine(ww.MLP):
+        """A network of one's own."""
+
+    assert ww.systems.system(Mine("tanh")) is ww.systems.NETWORK
+    assert str(ww.derive(Mine("tanh"), "K", samples=1)) == str(ww.derive(ww.MLP("tanh"), "K", samples=1))
+
+
+@pytest.mark.parametrize("row", ww.systems.ROWS, ids=lambda row: row.name)
+def test_rows_of_the_package_hold(row):
+    assert row.check() is row
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"name": "predict"}, "name='predict'; allowed: a word of small letters that is no verb"),
+        ({"name": "My System"}, "name='My System'; allowed"),
+        ({"predict": "nowhere"}, "predict='nowhere'; allowed: a place, 'package.module:name'"),
+        ({"equations": ()}, r"equations=\(\); allowed: a tuple of places"),
+        ({"subject": "widthwise:MLP"}, "subject='widthwise:MLP' is widthwise.theory.networks.architecture:MLP"),
+        ({"simulate": "widthwise.nowhere:simulate"}, "'widthwise.nowhere:simulate' cannot be loaded"),
+        ({"simulate": "widthwise:nothing"}, "'widthwise:nothing' cannot be loaded"),
+        ({"simulate": "widthwise:__version__"}, "is a str; allowed: a function"),
+        ({}, "name='network' is the name of another system"),
+    ],
+)
+def test_rows_that_do_not_hold_are_refused(changes, message):
+    with pytest.raises(InvalidArgument, match=message):
+        ww.systems.register(replace(ww.systems.NETWORK, **({"about": "other"} | changes)))
+
+
+def test_signatures_are_those_of_the_functions():
+    """``verbs.pyi`` is what ``python tests/signatures.py`` writes from the functions that the rows name."""
+    assert signatures.STUB.read_text(encoding="utf-8") == signatures.text(), "run python tests/signatures.py"
+
+
+def test_a_changed_keyword_changes_the_signatures(tmp_path, monkeypatch):
+    """The negative control: another function in a row is another text."""
+    (tmp_path / "renamed.py").write_text(
+        "def predict(net: int, X: int, *, quantites: str = 'V') -> int: ...\n", "utf-8"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    text = signatures.text((replace(ww.systems.NETWORK, predict="renamed:predict"), ww.systems.TRAINING))
+    assert "quantites" in text
+    assert text != signatures.text()
+
+
+CALLS = {
+    'ww.predict(net, X, quantites="V")': 'No overload variant of "predict" matches',
+    "ww.predict(net)": 'No overload variant of "predict" matches',
+    "ww.simulate(net, X, network=3)": 'No overload variant of "simulate" matches',
+    "ww.validate(flow, X, y)": 'No overload variant of "validate" matches',
+    "ww.predict(flow, X, y, times=3, width=3)": 'No overload variant of "predict" matches',
+    "ww.derive(flow, samples=1)": 'No overload variant of "derive" matches',
+    "ww.fluctuations(net, X, y, times=3)": 'No overload variant of "fluctuations" matches',
+    "ww.compile(net)": 'No overload variant of "compile" matches',
+    "ww.derive(3)": 'No overload variant of "derive" matches',
+    'ww.predict(net, X, "V", order=1)': None,
+    "ww.validate(net, X, widths=(8, 16), networks=10, alpha=0.1).passed": None,
+    "ww.predict(flow, X, y, times=[0, 1], samples=10)": None,
+    "ww.validate(flow, X, y, times=3, widths=(8, 16)).to_html('r.html')": None,
+    "ww.compile(ww.derive(flow)).source": None,
+    "ww.compile(ww.derive(net), target='jax').source": None,
+    "ww.fluctuations(flow, X, y, times=3, draws='f')": None,
+    "ww.simulate(mine, 1, anything=2)": None,
+}
+TYPED = """
+import widthwise as ww
+class Mine(ww.systems.Subject): ...
+net, X, y, mine = ww.MLP("tanh"), [[1.0]], [1.0], Mine()
+flow = ww.Training(net)
+"""
+#: What the types of other libraries are does not matter here, and reading them takes a minute.
+QUICK = """
+[mypy]
+strict = True
+[mypy-numpy.*,scipy.*,pandas.*,xarray.*,matplotlib.*,sympy.*,mpmath.*,sklearn.*,hypothesis.*]
+follow_imports = skip
+ignore_missing_imports = True
+"""
+
+
+def test_a_type_checker_knows_the_keywords(tmp_path):
+    (tmp_path / "calls.py").write_text(TYPED + "\n".join(CALLS) + "\n", encoding="utf-8")
+    (tmp_path / "mypy.ini").write_text(QUICK, encoding="utf-8")
+    command = [sys.executable, "-m", "mypy", "--config-file", "mypy.ini", "--cache-dir", str(tmp_path), "calls.py"]
+    package = Path(ww.__file__).parents[1]
+    found = subprocess.run(
+        command, capture_output=True, text=True, cwd=tmp_path, env=os.environ | {"MYPYPATH": str(package)}, timeout=300
+    )
+    told = {int(line.split(":")[1]): line for line in found.stdout.splitlines() if ": error:" in line}
+    start = TYPED.count("\n") + 1
+    for number, (call, message) in enumerate(CALLS.items(), start):
+        assert (number in told) == (message is not None), (call, found.stdout)
+        assert message is None or message in told.pop(number), call
+    assert not told, found.stdout
 
 
 def test_unknown_name_lists_what_there_is():

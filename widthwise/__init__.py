@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from . import systems as systems
     from .numerics.averages.gaussian import gaussian_average as gaussian_average
     from .numerics.codegen.modules import Compiled as Compiled
     from .numerics.depth.asymptotics import asymptotics as asymptotics
     from .numerics.depth.critical import CriticalPoint as CriticalPoint
     from .numerics.depth.critical import critical as critical
     from .numerics.depth.critical import critical_points as critical_points
-    from .numerics.fluctuations.predict import fluctuations as fluctuations
     from .numerics.kernels.kernels import kernel as kernel
     from .numerics.kernels.out_of_core import dask_kernel as dask_kernel
     from .numerics.kernels.regression import NNGPKernel as NNGPKernel
@@ -48,11 +48,13 @@ if TYPE_CHECKING:
     from .validation.reports.phase import phase_diagram as phase_diagram
     from .verbs import compile as compile
     from .verbs import derive as derive
+    from .verbs import fluctuations as fluctuations
     from .verbs import predict as predict
     from .verbs import simulate as simulate
     from .verbs import validate as validate
 
-__version__ = "0.1.0"
+#: The one place of the version: ``pyproject.toml`` and ``widthwise --version`` read it here.
+__version__ = "0.3.0.dev0"
 
 # In a checkout the folders theory, numerics and validation lie beside this one instead of in it; Python started there
 # finds this folder first, installed or not.
@@ -76,7 +78,7 @@ _HOME = {
     "kernel": "numerics.kernels.kernels",
     "dask_kernel": "numerics.kernels.out_of_core",
     "gradient_flow": "numerics.training.lazy",
-    "fluctuations": "numerics.fluctuations.predict",
+    "fluctuations": "verbs",
     "NNGPKernel": "numerics.kernels.regression",
     "NTKKernel": "numerics.kernels.regression",
     "critical": "numerics.depth.critical",
@@ -99,12 +101,15 @@ _HOME = {
     "Report": "validation.confrontation.report",
 }
 
-__all__ = [*_HOME, "__version__", "errors"]
+#: Modules that are public as a whole.
+_MODULES = {"errors": "theory.language.errors", "systems": "systems"}
+
+__all__ = [*_HOME, *_MODULES, "__version__"]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "errors":
-        return import_module(".theory.language.errors", __name__)
+    if name in _MODULES:
+        return import_module(f".{_MODULES[name]}", __name__)
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}")
     value = getattr(import_module(f".{_HOME[name]}", __name__), name)

@@ -1,24 +1,15 @@
-"""The verbs for both kinds of subject, a network at initialisation and a network in training; loaded when they are used."""
+"""The verbs: each looks up the row of its subject's type and calls the function there, which is loaded on use.
+
+The signatures, one for each system, stand in ``verbs.pyi``, which ``tests/signatures.py`` writes from the functions themselves.
+"""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, overload
+from typing import Any
 
-from .theory.initialisation.derivation import Derivation, System
-from .theory.initialisation.derivation import derive as derive_recursions
-from .theory.language.errors import InvalidArgument
-from .theory.networks.architecture import MLP
-from .theory.training.dynamics import Dynamics, dynamics
-from .theory.training.subject import Training
-
-if TYPE_CHECKING:
-    import xarray as xr
-
-    from .numerics.codegen.modules import Compiled
-    from .numerics.training.sites import Sites
-    from .validation.confrontation.report import Report
+from .systems import system, system_of_equations
 
 
 def _called(verb: str, function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
@@ -32,19 +23,7 @@ def _called(verb: str, function: Callable[..., Any], *arguments: Any, **options:
     return function(*arguments, **options)
 
 
-def _unknown(subject: Any) -> InvalidArgument:
-    return InvalidArgument(f"net={subject!r} is a {type(subject).__name__}; allowed: an MLP or a Training")
-
-
-@overload
-def derive(subject: Training) -> Dynamics: ...
-@overload
-def derive(subject: MLP, name: str, **options: Any) -> Derivation: ...
-@overload
-def derive(subject: MLP, name: None = None, **options: Any) -> System: ...
-
-
-def derive(subject: Any, *arguments: Any, **options: Any) -> Any:
+def derive(subject: Any, /, *arguments: Any, **options: Any) -> Any:
     r"""Derive the equations of a subject, with SymPy.
 
     Equation
@@ -63,25 +42,10 @@ def derive(subject: Any, *arguments: Any, **options: Any) -> Any:
     Source
         Derived; ``.steps`` of what is returned shows how.
     """
-    if isinstance(subject, Training):
-        if arguments or options:
-            given = ", ".join([*map(repr, arguments), *(f"{k}={v!r}" for k, v in options.items())])
-            raise InvalidArgument(
-                f"derive(flow, {given}): a Training has one system of equations; allowed: derive(flow)"
-            )
-        return dynamics(subject)
-    if isinstance(subject, MLP):
-        return derive_recursions(subject, *arguments, **options)
-    raise _unknown(subject)
+    return _called("derive", system(subject).function("derive"), subject, *arguments, **options)
 
 
-@overload
-def compile(derivation: Dynamics) -> Sites: ...
-@overload
-def compile(derivation: Derivation | System, **options: Any) -> Compiled: ...
-
-
-def compile(derivation: Any, **options: Any) -> Any:
+def compile(equations: Any, /, **options: Any) -> Any:
     r"""Generate code from what ``derive`` returns.
 
     Equation
@@ -99,26 +63,10 @@ def compile(derivation: Any, **options: Any) -> Any:
     Source
         The equations.
     """
-    if isinstance(derivation, Dynamics):
-        from .numerics.training.sites import generate
-
-        if options:
-            raise InvalidArgument(
-                f"{min(options)}={options[min(options)]!r}: code for training is NumPy; allowed: compile(derive(flow))"
-            )
-        return generate(derivation)
-    from .numerics.codegen.modules import compile as compile_recursions
-
-    return compile_recursions(derivation, **options)
+    return _called("compile", system_of_equations(equations).function("compile"), equations, **options)
 
 
-@overload
-def predict(subject: MLP, X: Any, *arguments: Any, order: int = 1, **options: Any) -> xr.Dataset: ...
-@overload
-def predict(subject: Training, X: Any, y: Any, **options: Any) -> xr.Dataset: ...
-
-
-def predict(subject: Any, X: Any, *arguments: Any, **options: Any) -> Any:
+def predict(subject: Any, /, *arguments: Any, **options: Any) -> Any:
     r"""Numbers, from the derived equations.
 
     Equation
@@ -141,24 +89,10 @@ def predict(subject: Any, X: Any, *arguments: Any, **options: Any) -> Any:
     Source
         Derived; see ``derive(subject).steps``.
     """
-    if isinstance(subject, Training):
-        from .numerics.training.predict import predict_training
-
-        return _called("predict", predict_training, subject, X, *arguments, **options)
-    if isinstance(subject, MLP):
-        from .numerics.initialisation.predict import predict as predict_tensors
-
-        return _called("predict", predict_tensors, subject, X, *arguments, **options)
-    raise _unknown(subject)
+    return _called("predict", system(subject).function("predict"), subject, *arguments, **options)
 
 
-@overload
-def simulate(subject: MLP, X: Any, **options: Any) -> xr.Dataset: ...
-@overload
-def simulate(subject: Training, X: Any, y: Any, **options: Any) -> xr.Dataset: ...
-
-
-def simulate(subject: Any, X: Any, *arguments: Any, **options: Any) -> Any:
+def simulate(subject: Any, /, *arguments: Any, **options: Any) -> Any:
     r"""Monte Carlo over literal finite networks, with the names and shapes of ``predict``.
 
     Equation
@@ -178,24 +112,10 @@ def simulate(subject: Any, X: Any, *arguments: Any, **options: Any) -> Any:
     Source
         The definitions.
     """
-    if isinstance(subject, Training):
-        from .validation.training.simulate import simulate_training
-
-        return _called("simulate", simulate_training, subject, X, *arguments, **options)
-    if isinstance(subject, MLP):
-        from .validation.initialisation.simulate import simulate as simulate_tensors
-
-        return _called("simulate", simulate_tensors, subject, X, *arguments, **options)
-    raise _unknown(subject)
+    return _called("simulate", system(subject).function("simulate"), subject, *arguments, **options)
 
 
-@overload
-def validate(subject: MLP, X: Any, **options: Any) -> Report: ...
-@overload
-def validate(subject: Training, X: Any, y: Any, **options: Any) -> Report: ...
-
-
-def validate(subject: Any, X: Any, *arguments: Any, **options: Any) -> Any:
+def validate(subject: Any, /, *arguments: Any, **options: Any) -> Any:
     r"""Predict, simulate at several widths, extrapolate in 1/n, and judge in standard errors.
 
     Equation
@@ -214,12 +134,29 @@ def validate(subject: Any, X: Any, *arguments: Any, **options: Any) -> Any:
     Source
         The statistics: Student's t, Cochran and Cox, Bonferroni.
     """
-    if isinstance(subject, Training):
-        from .validation.training.validate import validate_training
+    return _called("validate", system(subject).function("validate"), subject, *arguments, **options)
 
-        return _called("validate", validate_training, subject, X, *arguments, **options)
-    if isinstance(subject, MLP):
-        from .validation.initialisation.validate import validate as validate_tensors
 
-        return _called("validate", validate_tensors, subject, X, *arguments, **options)
-    raise _unknown(subject)
+def fluctuations(subject: Any, /, *arguments: Any, **options: Any) -> Any:
+    r"""Fluctuations over initialisations and shifts of the mean, to leading order in 1/width.
+
+    Equation
+        .. math:: N\,\mathrm{Cov}(q,q)=(1-J)^{-1}S(1-J)^{-\top},\qquad
+            \mathrm E f=f_\infty+\tfrac1Nf_1,\qquad \mathrm E\mathcal L=\mathcal L_\infty+\tfrac1N\mathcal L_1
+
+        with S the covariance of one neuron's contribution to the averages q, and J how the averages answer to themselves.
+    Shapes
+        ``fluctuations(flow, X, y, *, times, X_test=None, quantities=..., centred=True, samples=None, directions=32, draws=(),
+        replicas=8, seed=0, checkpoint=None, progress=None)``: f_variance (time, sample), f_covariance (time, sample, time2,
+        sample2), NTK_variance (time, sample, sample2), Phi_variance, G_variance (layer, time, sample, sample2), f1 (time, sample),
+        loss1 (time); for each of ``draws`` joint draws of :math:`\sqrt N(q-q_\infty)`.
+    Units
+        Everything is multiplied by the width N. ``centred``: predictions are :math:`f-f(0)`.
+    Valid
+        Leading order in 1/N, for a ``Training``; those of an ``MLP`` are V ... U of ``predict``.
+    Errors
+        Those of ``predict``; ``InvalidArgument`` for a system without this verb.
+    Source
+        Derived; for one hidden layer Bordelon & Pehlevan (arXiv:2304.03408).
+    """
+    return _called("fluctuations", system(subject).function("fluctuations"), subject, *arguments, **options)
