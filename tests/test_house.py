@@ -125,7 +125,7 @@ def test_everything_on_disk_is_installed():
         p
         for floor in (*FLOORS, DOOR)
         for p in (ROOT / floor).rglob("*")
-        if p.suffix in (".py", ".jinja") or p.name == "py.typed"
+        if p.suffix in (".py", ".pyi", ".jinja") or p.name == "py.typed"
     ]
     assert any(p.suffix == ".jinja" for p in shipped)
     for path in shipped:
