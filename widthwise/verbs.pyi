@@ -14,8 +14,7 @@ from .theory.initialisation.derivation import Derivation, System
 from .theory.networks.architecture import MLP
 from .theory.training.dynamics import Dynamics
 from .theory.training.subject import Training
-from .validation.initialisation.page import Report
-from .validation.training.validate import TrainingReport
+from .validation.confrontation.report import Report
 
 @overload
 def derive(
@@ -124,7 +123,7 @@ def validate(
     workers: int | None = None,
     checkpoint: str | Path | None = None,
     progress: bool | None = None,
-) -> TrainingReport: ...
+) -> Report: ...
 @overload
 def validate(subject: Subject, /, *arguments: Any, **options: Any) -> Any: ...
 @overload
