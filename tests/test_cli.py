@@ -290,5 +290,17 @@ def test_kernels_and_phases_are_files(tmp_path):
     assert (tmp_path / "phases.png").stat().st_size > 1000
 
 
+def test_the_keyboard_ends_a_command(monkeypatch, capsys):
+    def interrupted(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("widthwise.verbs.derive", interrupted)
+    monkeypatch.setattr("sys.argv", ["widthwise", "derive", "tanh"])
+    with pytest.raises(SystemExit) as exit:
+        cli.main()
+    assert exit.value.code == 130
+    assert capsys.readouterr().err == "interrupted\n"
+
+
 def test_errors_are_value_errors():
     assert issubclass(WidthwiseError, ValueError)

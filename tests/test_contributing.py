@@ -12,13 +12,15 @@ import pytest
 import sympy as sp
 
 import widthwise as ww
-from widthwise.theory.initialisation.derivation import derive_layer
+from widthwise.theory.averages.closed_forms import specialize
+from widthwise.theory.initialisation.dependencies import layer_recursion
 from widthwise.theory.language import symbols
 from widthwise.theory.language.errors import NotAvailable
 from widthwise.theory.language.jets import Jet, Sigma
 from widthwise.theory.language.quantities import TENSORS, Quantity, quantity
 from widthwise.theory.layers.dense import Bias, Weights
 from widthwise.theory.layers.map import Field, LayerMap, along_all, splits
+from widthwise.theory.networks.activations import activation
 from widthwise.theory.networks.ensembles import Ensemble
 
 ROOT = Path(__file__).parents[1]
@@ -92,14 +94,13 @@ def test_a_new_layer_is_a_term():
     layer = LayerMap((Bias(), Weights(), term))
     assert layer.gaussian
     assert not layer.skips
-    net, K = ww.MLP("linear"), sp.Symbol("K", positive=True)
+    K = sp.Symbol("K", positive=True)
 
     def law(name: str) -> sp.Expr:
         row = quantity(name)
-        found = derive_layer(layer, row, ("",) * row.rank, net).specialize().equation.rhs
-        return sp.expand(
-            found.subs({e: sp.Symbol(e.name, positive=True) for e in found.atoms(type(row.entry(("",) * row.rank)))})
-        )
+        right = specialize(layer_recursion(layer, row, ("",) * row.rank).right, activation("linear"))
+        letters = right.atoms(type(row.entry(("",) * row.rank)))
+        return sp.expand(right.subs({letter: sp.Symbol(letter.name, positive=True) for letter in letters}))
 
     C_W, C_b = symbols.C_W, symbols.C_b
     Theta, V = sp.symbols("Theta V", positive=True)

@@ -40,12 +40,13 @@ class Door(Group):
         return next((group(row) for row in rows() if row.name == cmd_name), None)
 
 
+#: The exit status of what the keyboard ends.
+INTERRUPTED = 130
 #: Dashes in the names of options and commands are underscores, as in Python.
 PYTHON = {"token_normalize_func": lambda name: name.replace("-", "_")}
 
 app = typer.Typer(
     name="widthwise",
-    help="The theory of wide neural networks: derive it, print it, generate code, predict, simulate, and compare.",
     cls=Door,
     no_args_is_help=True,
     add_completion=False,
@@ -83,9 +84,10 @@ def main() -> None:
         message = error.format_message() if isinstance(error, UsageError) else error
         typer.echo(f"error: {message}", err=True)
         sys.exit(2)
-    except (KeyboardInterrupt, typer.Abort):
+    except typer.Abort:
+        status = INTERRUPTED
+    if status == INTERRUPTED:
         typer.echo("interrupted", err=True)
-        sys.exit(130)
     sys.exit(status if isinstance(status, int) else 0)
 
 

@@ -30,7 +30,7 @@ _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
 class Subject:
-    """Base of subjects of a user's own, for type checkers: the signatures of the verbs take it with any arguments.
+    """Base of subjects of a user's own, and of their equations, for type checkers: signatures take it with any arguments.
 
     The verbs themselves look up the row of a type, and need no base.
     """
@@ -43,8 +43,8 @@ class Row:
     """A system: its name, the type of its subjects, and the functions that are its verbs.
 
     Shapes
-        Places are text, "package.module:name". ``subject`` and ``equations`` are the types by which a row is found: of what the
-        verbs take, and of what ``derive`` returns and ``compile`` takes. ``commands`` is the module of the options by which a
+        Places are text, "package.module:name". ``subject`` is the type by which a row is found; equations belong to the row of
+        their ``.subject``. ``commands`` is the module of the options by which a
         subject and its data are given on the command line; without one they are the arguments of the subject's constructor.
     Valid
         A function takes the subject first (``compile``: the equations), and everything optional by keyword.
@@ -56,7 +56,6 @@ class Row:
     name: str
     about: str  #: a few words for the list of commands
     subject: str
-    equations: tuple[str, ...]
     derive: str
     compile: str
     predict: str
@@ -70,11 +69,7 @@ class Row:
             raise InvalidArgument(
                 f"name={self.name!r}; allowed: a word of small letters that is no verb, such as 'training'"
             )
-        if not isinstance(self.equations, tuple) or not self.equations:
-            raise InvalidArgument(f"equations={self.equations!r}; allowed: a tuple of places, 'package.module:name'")
-        places = {"subject": self.subject, **self.places}
-        places |= {f"equations[{i}]": place for i, place in enumerate(self.equations)}
-        for field, place in places.items():
+        for field, place in {"subject": self.subject, **self.places}.items():
             if not isinstance(place, str) or not _PLACE.fullmatch(place):
                 raise InvalidArgument(f"{field}={place!r}; allowed: a place, 'package.module:name'")
 
@@ -103,8 +98,6 @@ class Row:
     def check(self) -> Row:
         """Load everything, and see that each verb takes a subject; returns the row."""
         self.type()
-        for place in self.equations:
-            _at(f"equations of the system {self.name!r}", place)
         for verb in self.places:
             parameters = list(inspect.signature(self.function(verb)).parameters.values())
             if not parameters or parameters[0].kind is inspect.Parameter.KEYWORD_ONLY:
@@ -126,10 +119,6 @@ NETWORK = Row(
     name="network",
     about="Networks at initialisation.",
     subject="widthwise.theory.networks.architecture:MLP",
-    equations=(
-        "widthwise.theory.initialisation.derivation:Derivation",
-        "widthwise.theory.initialisation.derivation:System",
-    ),
     derive="widthwise.theory.initialisation.derivation:derive",
     compile="widthwise.numerics.codegen.modules:compile",
     predict="widthwise.numerics.initialisation.predict:predict",
@@ -142,7 +131,6 @@ TRAINING = Row(
     name="training",
     about="Networks in training, where they learn features.",
     subject="widthwise.theory.training.subject:Training",
-    equations=("widthwise.theory.training.dynamics:Dynamics",),
     derive="widthwise.theory.training.dynamics:dynamics",
     compile="widthwise.numerics.training.sites:generate",
     predict="widthwise.numerics.training.predict:predict_training",
@@ -183,7 +171,7 @@ def rows() -> tuple[Row, ...]:
 
 def system(subject: Any) -> Row:
     """The system of a subject, by its type or the nearest of its bases; ``InvalidArgument`` says which there are."""
-    found = _row_of(type(subject), lambda row: (row.subject,))
+    found = _row_of(type(subject))
     if found is None:
         allowed = ", ".join(row.subject.partition(":")[2] for row in rows())
         raise InvalidArgument(f"subject={subject!r} is a {type(subject).__name__}; allowed: {allowed}")
@@ -191,8 +179,8 @@ def system(subject: Any) -> Row:
 
 
 def system_of_equations(equations: Any) -> Row:
-    """The system whose ``derive`` returned the equations."""
-    found = _row_of(type(equations), lambda row: row.equations)
+    """The system whose ``derive`` returned the equations: that of their subject."""
+    found = _row_of(type(getattr(equations, "subject", None)))
     if found is None:
         subjects = " or ".join(row.subject.partition(":")[2] for row in rows())
         kind = type(equations).__name__
@@ -200,12 +188,12 @@ def system_of_equations(equations: Any) -> Row:
     return found
 
 
-def _row_of(kind: type, places: Callable[[Row], tuple[str, ...]]) -> Row | None:
+def _row_of(kind: type) -> Row | None:
     """The row that names a type or the nearest of its bases; nothing is loaded, and installed packages are asked last."""
 
     def among(known: Iterable[Row]) -> Row | None:
-        texts = (_place_of(base) for base in kind.__mro__)
-        return next((row for text in texts for row in known if text in places(row)), None)
+        by_place = {row.subject: row for row in known}
+        return next((by_place[text] for base in kind.__mro__ if (text := _place_of(base)) in by_place), None)
 
     return among(_registered.values()) or among(rows())
 
