@@ -32,7 +32,8 @@ def derive(subject: Any, /, *arguments: Any, **options: Any) -> Any:
         A ``Training``: the closed system of its dynamical mean-field theory, h, z, g, f, :math:`\Phi`, G, A, B.
     Shapes
         MLP: ``derive(net, name=None, *, samples=None, order=1)``: ``samples=None`` are as many different samples as the quantity
-        has indices, 1 is one input without index, a sequence gives the labels. Training: ``derive(flow)``.
+        has indices, 1 is one input without index, a sequence gives the labels. Training: ``derive(flow)``. Both give an
+        :class:`Equations`, a mapping from names to ``sympy.Eq``, which ``compile`` takes and ``predict(..., equations=)`` too.
     Units
         A tensor of layer l multiplies 1/n_(l-1). Time is steps times the learning rate.
     Valid
@@ -51,7 +52,7 @@ def compile(equations: Any, /, **options: Any) -> Any:
     Equation
         The text evaluates exactly the derived equations, each of which stands in the docstring of its function.
     Shapes
-        ``compile(recursions, *, target="numpy", nodes=None)`` gives a :class:`Compiled`, for NumPy, JAX or PyTorch;
+        ``compile(equations, *, target="numpy", nodes=None)`` gives a :class:`Compiled`, for NumPy, JAX or PyTorch;
         ``compile(derive(flow))`` the :class:`Sites` that the solver of training runs. ``.source`` is the text.
     Units
         Those of the equations.
@@ -74,7 +75,8 @@ def predict(subject: Any, /, *arguments: Any, **options: Any) -> Any:
         A ``Training``: :math:`f_\mu(t)`, the loss, :math:`\Phi^\ell_{\mu\alpha}(t,s)`, :math:`G^\ell_{\mu\alpha}(t,s)` and the
         tangent kernel.
     Shapes
-        ``predict(net, X, quantities=None, *, order=1)``: X (m, n_0); K, Theta: (layer, a, b); V ... U: (layer, a, b, c, d).
+        ``predict(net, X, quantities=None, *, order=1, equations=None)``: X (m, n_0); K, Theta: (layer, a, b); V ... U:
+        (layer, a, b, c, d).
         ``predict(flow, X, y, *, times, X_test=None, quantities=..., samples=4096, replicas=8, seed=0, equations=None,
         checkpoint=None, progress=None)``: X (P, n_0), y (P,) or (P, outputs); f (time, sample), Phi, G (layer, time, sample, time2,
         sample2), with ``output`` in front of ``sample`` if there are several; ``times`` are steps if there is a learning rate.
@@ -122,9 +124,9 @@ def validate(subject: Any, /, *arguments: Any, **options: Any) -> Any:
         Measurements at several widths are fitted with :math:`y(n)=c_0+c_1/n` (and :math:`c_2/n^2` from four widths on), and
         :math:`(c_0-\mathrm{theory})/\mathrm{stderr}` is judged; for the shifts f1 and loss1 of training :math:`c_1`.
     Shapes
-        ``validate(net, X, *, widths=None, networks=10_000, seed=0, quantities=None, alpha=0.01, ...)`` and
-        ``validate(flow, X, y, *, times, widths=(128, 256, 512), networks=32, alpha=0.01, ...)``. Returns a report with ``.passed``,
-        ``.table``, ``.resolution`` (how small its error bars are), ``.plot()``, ``.to_html(path)``.
+        ``validate(net, X, *, widths=None, networks=10_000, seed=0, quantities=None, alpha=0.01, equations=None, ...)`` and
+        ``validate(flow, X, y, *, times, widths=(128, 256, 512), networks=32, alpha=0.01, equations=None, ...)``. Returns a
+        :class:`Report` with ``.passed``, ``.table``, ``.resolution`` (how small its error bars are), ``.plot()``, ``.to_html(path)``.
     Units
         Those of ``predict``.
     Valid

@@ -24,14 +24,9 @@ def equations(result: Any, *, steps: bool = False, form: Form = Form.TEXT) -> No
     if form is Form.LATEX:
         typer.echo(result.latex(steps=steps))
     elif steps:
-        typer.echo("\n\n".join(map(str, steps_of(result))) + "\n")
+        typer.echo("\n\n".join(map(str, result.steps)) + "\n")
     else:
         typer.echo(str(result))
-
-
-def steps_of(result: Any) -> list[Any]:
-    """The steps of one derivation, or of all of a system."""
-    return list(result.steps) if hasattr(result, "steps") else [step for one in result.values() for step in one.steps]
 
 
 def code(result: Any, *, output: Path | None = None) -> None:
