@@ -126,7 +126,7 @@ def validate(subject: Any, /, *arguments: Any, **options: Any) -> Any:
     Shapes
         ``validate(net, X, *, widths=None, networks=10_000, seed=0, quantities=None, alpha=0.01, equations=None, ...)`` and
         ``validate(flow, X, y, *, times, widths=(128, 256, 512), networks=32, alpha=0.01, equations=None, ...)``. Returns a
-        :class:`Report` with ``.passed``, ``.table``, ``.resolution`` (how small its error bars are), ``.plot()``, ``.to_html(path)``.
+        report with ``.passed``, ``.table``, ``.resolution`` (how small its error bars are), ``.plot()``, ``.to_html(path)``.
     Units
         Those of ``predict``.
     Valid
