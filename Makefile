@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-SOURCES := pyproject.toml setup.py README.md LICENSE $(shell find widthwise theory numerics validation -name '*.py' -o -name '*.jinja')
+SOURCES := pyproject.toml setup.py README.md LICENSE $(shell find widthwise theory numerics validation -name '*.py' -o -name '*.pyi' -o -name '*.jinja')
 
 # What is installed is run and tested, not the folders of this tree: keep the current folder off the module path.
 export PYTHONSAFEPATH := 1
