@@ -283,7 +283,7 @@ def test_training_reads_inputs_and_labels(tmp_path):
 def test_kernels_and_phases_are_files(tmp_path):
     assert "Theta" in out("kernel", "relu", "--depth", "3", "-o", str(tmp_path / "k.nc"))
     with xr.open_dataset(tmp_path / "k.nc", engine="h5netcdf") as found:
-        assert found["K"].dims == ("a", "b")
+        assert found["K"].dims == ("sample", "sample2")
         assert found["Theta"].shape == (2, 2)
     grids = ["--sigma_w", "0.5,2,8", "--sigma_b", "0,1,6"]
     assert "wrote" in out("phase_diagram", "tanh", *grids, "-o", str(tmp_path / "phases.png"))

@@ -32,8 +32,8 @@ def derive(subject: Any, /, *arguments: Any, **options: Any) -> Any:
         A ``Training``: the closed system of its dynamical mean-field theory, h, z, g, f, :math:`\Phi`, G, A, B.
     Shapes
         MLP: ``derive(net, name=None, *, samples=None, order=1)``: ``samples=None`` are as many different samples as the quantity
-        has indices, 1 is one input without index, a sequence gives the labels. Training: ``derive(flow)``. Both give an
-        :class:`Equations`, a mapping from names to ``sympy.Eq``, which ``compile`` takes and ``predict(..., equations=)`` too.
+        has indices, 1 is one input without index, a sequence gives the labels. Training: ``derive(flow)``. Both give
+        equations that ``compile`` takes.
     Units
         A tensor of layer l multiplies 1/n_(l-1). Time is steps times the learning rate.
     Valid
@@ -75,8 +75,8 @@ def predict(subject: Any, /, *arguments: Any, **options: Any) -> Any:
         A ``Training``: :math:`f_\mu(t)`, the loss, :math:`\Phi^\ell_{\mu\alpha}(t,s)`, :math:`G^\ell_{\mu\alpha}(t,s)` and the
         tangent kernel.
     Shapes
-        ``predict(net, X, quantities=None, *, order=1, equations=None)``: X (m, n_0); K, Theta: (layer, a, b); V ... U:
-        (layer, a, b, c, d).
+        ``predict(net, X, quantities=None, *, order=1)``: X (m, n_0); K, Theta: (layer, sample,
+        sample2); V ... U: (layer, sample, sample2, sample3, sample4).
         ``predict(flow, X, y, *, times, X_test=None, quantities=..., samples=4096, replicas=8, seed=0, equations=None,
         checkpoint=None, progress=None)``: X (P, n_0), y (P,) or (P, outputs); f (time, sample), Phi, G (layer, time, sample, time2,
         sample2), with ``output`` in front of ``sample`` if there are several; ``times`` are steps if there is a learning rate.
@@ -124,7 +124,7 @@ def validate(subject: Any, /, *arguments: Any, **options: Any) -> Any:
         Measurements at several widths are fitted with :math:`y(n)=c_0+c_1/n` (and :math:`c_2/n^2` from four widths on), and
         :math:`(c_0-\mathrm{theory})/\mathrm{stderr}` is judged; for the shifts f1 and loss1 of training :math:`c_1`.
     Shapes
-        ``validate(net, X, *, widths=None, networks=10_000, seed=0, quantities=None, alpha=0.01, equations=None, ...)`` and
+        ``validate(net, X, *, widths=None, networks=10_000, seed=0, quantities=None, alpha=0.01, ...)`` and
         ``validate(flow, X, y, *, times, widths=(128, 256, 512), networks=32, alpha=0.01, equations=None, ...)``. Returns a
         report with ``.passed``, ``.table``, ``.resolution`` (how small its error bars are), ``.plot()``, ``.to_html(path)``.
     Units

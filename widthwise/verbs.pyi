@@ -1,6 +1,7 @@
 """The signatures of the verbs, one for each system; written by tests/signatures.py from the functions themselves."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any, overload
 
@@ -10,7 +11,7 @@ from numpy.typing import ArrayLike
 from .numerics.codegen.modules import Compiled
 from .numerics.training.sites import Sites
 from .systems import Subject
-from .theory.initialisation.derivation import Recursions
+from .theory.initialisation.derivation import Derivation, System
 from .theory.networks.architecture import MLP
 from .theory.training.dynamics import Dynamics
 from .theory.training.subject import Training
@@ -19,26 +20,20 @@ from .validation.confrontation.report import Report
 @overload
 def derive(
     net: MLP, /, name: str | None = None, *, samples: int | Sequence[str] | None = None, order: int = 1
-) -> Recursions: ...
+) -> Any: ...
 @overload
 def derive(flow: Training, /) -> Dynamics: ...
 @overload
 def derive(subject: Subject, /, *arguments: Any, **options: Any) -> Any: ...
 @overload
-def compile(equations: Recursions, /, *, target: str = "numpy", nodes: int | None = None) -> Compiled: ...
+def compile(derivation: Derivation | System, /, *, target: str = "numpy", nodes: int | None = None) -> Compiled: ...
 @overload
 def compile(found: Dynamics, /) -> Sites: ...
 @overload
 def compile(subject: Subject, /, *arguments: Any, **options: Any) -> Any: ...
 @overload
 def predict(
-    net: MLP,
-    /,
-    X: ArrayLike,
-    quantities: str | Sequence[str] | None = None,
-    *,
-    order: int = 1,
-    equations: Recursions | None = None,
+    net: MLP, /, X: ArrayLike, quantities: str | Sequence[str] | None = None, *, order: int = 1
 ) -> xr.Dataset: ...
 @overload
 def predict(
@@ -70,7 +65,9 @@ def simulate(
     quantities: str | Iterable[str] | None = None,
     neurons: int | None = None,
     limits: Mapping[str, Any] | None = None,
+    jets: bool = False,
     workers: int | None = None,
+    executor: Executor | None = None,
     progress: bool | None = None,
 ) -> xr.Dataset: ...
 @overload
@@ -88,6 +85,7 @@ def simulate(
     seed: int = 0,
     centred: bool = True,
     workers: int | None = None,
+    executor: Executor | None = None,
     checkpoint: str | Path | None = None,
     progress: bool | None = None,
 ) -> xr.Dataset: ...
@@ -105,7 +103,6 @@ def validate(
     quantities: str | Sequence[str] | None = None,
     alpha: float = ...,
     neurons: int | None = None,
-    equations: Recursions | None = None,
     workers: int | None = None,
     progress: bool | None = None,
 ) -> Report: ...
@@ -149,7 +146,6 @@ def fluctuations(
     draws: str | Sequence[str] = (),
     replicas: int = 8,
     seed: int = 0,
-    equations: Dynamics | None = None,
     checkpoint: str | Path | None = None,
     progress: bool | None = None,
 ) -> xr.Dataset: ...

@@ -2,6 +2,7 @@ r"""What is true: averages over N random features, :math:`q_N=\frac1N\sum_i\sigm
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -11,7 +12,8 @@ import sympy as sp
 from widthwise.systems import Subject
 from widthwise.theory.averages.closed_forms import specialize
 from widthwise.theory.averages.gaussian import average
-from widthwise.theory.language.equations import Equations, Plain, Statement, equal
+from widthwise.theory.language import latex
+from widthwise.theory.language.equations import equal
 from widthwise.theory.language.jets import Jet, Sigma
 from widthwise.theory.language.observables import Named, Table
 from widthwise.theory.language.steps import Step
@@ -35,14 +37,40 @@ OBSERVABLES = Table(
 )
 
 
-class FeatureEquations(Equations, Subject):
-    """The equations of a system of one's own."""
+@dataclass(frozen=True)
+class FeatureEquations(Mapping[str, sp.Eq], Subject):
+    """The equations of a system of one's own, by name."""
+
+    subject: RandomFeatures
+    laws: tuple[sp.Eq, ...]
+
+    def __getitem__(self, name: str) -> sp.Eq:
+        return {str(law.lhs): law for law in self.laws}[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return (str(law.lhs) for law in self.laws)
+
+    def __len__(self) -> int:
+        return len(self.laws)
 
     @property
     def steps(self) -> tuple[Step, ...]:
         """Features are independent given the input, so that cumulants of their mean are those of one."""
-        shown = tuple(equal(sp.Symbol(name), law.rhs) for name, law in self.system.items())
-        return (Step("Independent features", "Each w.x is Gaussian with variance K.", shown),)
+        return (Step("Independent features", "Each w.x is Gaussian with variance K.", self.laws),)
+
+    def with_(self, **changes: sp.Expr) -> FeatureEquations:
+        """Other right-hand sides."""
+        laws = (equal(law.lhs, changes.get(str(law.lhs), law.rhs)) for law in self.laws)
+        return FeatureEquations(self.subject, tuple(laws))
+
+    def latex(self, *, steps: bool = False) -> str:
+        """Equations to paste, or all steps."""
+        if steps:
+            return "\n\n".join(step.latex() for step in self.steps)
+        return latex.align(row for law in self.laws for row in latex.equation_lines(law.lhs, [law.rhs]))
+
+    def __str__(self) -> str:
+        return "\n".join(f"{law.lhs} = {law.rhs}" for law in self.laws)
 
 
 def derive(features: RandomFeatures) -> FeatureEquations:
@@ -51,5 +79,4 @@ def derive(features: RandomFeatures) -> FeatureEquations:
     mean, square = average(site**2), average(site**4)
     put = partial(specialize, activation=activation(features.activation))
     laws = {"q": mean, "noise": square - mean**2}
-    statements = (Statement(name=name, law=Plain(sp.Symbol(name), right), shown=(put,)) for name, right in laws.items())
-    return FeatureEquations(features, tuple(statements))
+    return FeatureEquations(features, tuple(equal(sp.Symbol(name), put(right)) for name, right in laws.items()))

@@ -75,6 +75,11 @@ class Derivation(Written):
         return law
 
     @property
+    def subject(self) -> MLP:
+        """The network whose equation this is."""
+        return self.net
+
+    @property
     def name(self) -> str:
         """The public name of the quantity."""
         return self.quantity.name
@@ -143,6 +148,16 @@ class System(Mapping[str, Derivation]):
 
     net: MLP
     derivations: tuple[Derivation, ...]
+
+    @property
+    def subject(self) -> MLP:
+        """The network whose equations these are."""
+        return self.net
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """All derivations, one after the other."""
+        return tuple(step for derivation in self.derivations for step in derivation.steps)
 
     def __getitem__(self, name: str) -> Derivation:
         for derivation in self.derivations:

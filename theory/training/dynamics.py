@@ -54,6 +54,11 @@ class Dynamics(Written):
     def __hash__(self) -> int:
         return hash((self.flow, *self.system.items()))
 
+    @property
+    def subject(self) -> Training:
+        """The training whose equations these are."""
+        return self.flow
+
     @cached_property
     def equations(self) -> dict[str, sp.Eq]:
         """The equations as they are printed: with the numbers of the flow, and without the index of a single output."""

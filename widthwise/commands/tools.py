@@ -38,7 +38,8 @@ def kernel(net: Any, X: Any, *, X2: Any = None, workers: int | None = None) -> x
     from ..numerics.kernels.kernels import kernel as matrices
 
     found = matrices(net, X, X2, workers=workers)
-    return xr.Dataset({"K": (("a", "b"), found.nngp), "Theta": (("a", "b"), found.ntk)}, attrs={"network": repr(net)})
+    dims = ("sample", "sample2")
+    return xr.Dataset({"K": (dims, found.nngp), "Theta": (dims, found.ntk)}, attrs={"network": repr(net)})
 
 
 def critical(activation: Any) -> str:
