@@ -54,8 +54,8 @@ def test_version_is_that_of_the_package():
     assert re.fullmatch(r"0\.3\.0(\.dev\d+)?", ww.__version__)
 
 
-#: Keywords of functions that no text can give: other equations, and limits for networks.
-NOT_TYPED = {"equations", "limits"}
+#: Keywords of functions that no text can give: other equations, limits for networks, and executors.
+NOT_TYPED = {"equations", "executor", "limits"}
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)

@@ -95,6 +95,7 @@ WORDS = {
     "directions": Word(int, "Pairs of solutions that a variance is taken from."),
     "networks": _text("How many networks to draw, at each width if there are several.", reading.integers),
     "widths": _text("Widths to extrapolate from, by commas.", reading.several_integers),
+    "jets": Word(bool, "Measure all tensors by derivatives of the networks along random directions, slowly."),
     "neurons": Word(int, "Neurons that are measured in each layer."),
     "seed": Word(int, "Seed of the random streams."),
     "alpha": Word(float, "Family-wise false-alarm rate of the verdict."),

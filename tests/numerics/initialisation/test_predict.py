@@ -107,7 +107,7 @@ def test_narrow_network_is_warned_about_with_the_size_of_the_next_order():
         ((NET, [[1e200]]), NotConverged, "not finite in layer 1"),
         ((ww.MLP(depth=2), [[1.0]]), InvalidArgument, "unspecified"),
         ((ww.MLP("tanh", C_W=1), [[1.0]]), InvalidNetwork, "depth=None"),
-        (("tanh", [[1.0]]), InvalidArgument, "allowed: an MLP"),
+        (("tanh", [[1.0]]), InvalidArgument, "allowed: MLP, Training"),
     ],
     ids=lambda v: str(v)[:30],
 )

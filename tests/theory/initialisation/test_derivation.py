@@ -127,7 +127,7 @@ def test_sin_at_one_input_is_elementary():
         ((ww.MLP(), "G"), UnknownName, "quantity='G' is not known"),
         ((ww.MLP(), ["K"]), InvalidArgument, "quantity=.*is a list"),
         ((ww.MLP(), "thta"), UnknownName, "did you mean 'Theta'"),
-        (("tanh", "K"), InvalidArgument, "net='tanh' is a str; allowed: an MLP"),
+        (("tanh", "K"), InvalidArgument, "subject='tanh' is a str; allowed: MLP, Training"),
     ],
 )
 def test_wrong_arguments(arguments, error, message):
