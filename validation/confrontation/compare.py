@@ -45,7 +45,7 @@ def compare(
         mean that it belongs to, with :math:`c_2/n^2` left free and the theory of the mean as the measurement at infinite width.
     Shapes
         ``theory`` and each simulation hold a variable for each observable, with its axes; simulations ``<name>_stderr`` beside it,
-        and ``width``, ``groups`` in their attributes. Observables that one side lacks are not compared.
+        and ``width``, ``networks``, ``groups`` in their attributes. Observables that one side lacks are not compared.
     Units
         The standard error is that of the fit, and of the theory where it has one (``<name>_stderr``, with
         ``theory.attrs["replicas"]`` independent values behind it).
@@ -77,7 +77,8 @@ def compare(
     coords = {"width": _widths(simulations)} | {
         str(n): c.variable for n, c in theory.coords.items() if _labels(c, used)
     }
-    data = xr.Dataset(found | dict(arrays or {}), coords, dict(attrs or {}))
+    counts = {"networks": [int(s.attrs["networks"]) for s in simulations]}
+    data = xr.Dataset(found | dict(arrays or {}), coords, {"alpha": alpha} | counts | dict(attrs or {}))
     return Report(table, verdict, data, subject, tuple(rows), page)
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import special, stats
 
 import widthwise as ww
 from widthwise.theory.language.errors import InvalidArgument
-from widthwise.validation.confrontation.verdict import extrapolate, judge, p_values, sigmas
+from widthwise.validation.confrontation.verdict import LEAST, extrapolate, judge, p_values, sigmas
 
 WIDTHS = np.array([32.0, 64.0, 128.0])
 GROUPS = np.array([200.0, 200.0, 200.0])
@@ -147,3 +147,11 @@ def test_wrong_arguments_of_validate(arguments, message):
 def test_a_network_of_one_layer_needs_no_extrapolation():
     net = ww.MLP("tanh", depth=1, C_W=1, C_b=0.1, lambda_W=1, lambda_b=0.5)
     assert ww.validate(net, [[1.0, 0.5], [0.2, -0.3]], widths=((),), networks=2000).passed
+
+
+@pytest.mark.parametrize("dof", [1, 2, 3, 4, 7, 31, 255])
+def test_small_deviations_are_likely_whatever_the_degrees_of_freedom(dof):
+    """A deviation of a fortieth of a standard error is nothing, with four networks too; one of 10^4 is much."""
+    p = p_values(np.array([0.025, 1e4]), np.ones((1, 2)), [dof])
+    assert p == pytest.approx(2 * stats.t.sf([0.025, 1e4], dof), rel=1e-6)
+    assert np.all(special.stdtrit(np.arange(1.0, 3000.0), np.exp(LEAST) / 2) < -1)
