@@ -132,7 +132,7 @@ def test_a_changed_number_in_an_array_is_seen(made):
     report.data["K"][0, 0, 0] += 1e-9
     assert report != made("report")
     other = made("kernels")
-    assert other._replace(nngp=other.nngp * (1 + 1e-15) + 1e-15) != other
+    assert other._replace(K=other.K * (1 + 1e-15) + 1e-15) != other
     report = pickle.loads(pickle.dumps(made("training report")))
     report.table.loc[0, "passed"] = not report.table.loc[0, "passed"]
     assert report != made("training report")

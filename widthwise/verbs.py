@@ -150,8 +150,8 @@ def fluctuations(subject: Any, /, *arguments: Any, **options: Any) -> Any:
     Shapes
         ``fluctuations(flow, X, y, *, times, X_test=None, quantities=..., centred=True, samples=None, directions=32, draws=(),
         replicas=8, seed=0, checkpoint=None, progress=None)``: f_variance (time, sample), f_covariance (time, sample, time2,
-        sample2), NTK_variance (time, sample, sample2), Phi_variance, G_variance (layer, time, sample, sample2), f1 (time, sample),
-        loss1 (time); for each of ``draws`` joint draws of :math:`\sqrt N(q-q_\infty)`.
+        sample2), Theta_variance (time, sample, sample2), Phi_variance, G_variance (layer, time, sample, sample2), f1 (time,
+        sample), loss1 (time); for each of ``draws`` joint draws of :math:`\sqrt N(q-q_\infty)`.
     Units
         Everything is multiplied by the width N. ``centred``: predictions are :math:`f-f(0)`.
     Valid

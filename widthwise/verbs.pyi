@@ -139,7 +139,7 @@ def fluctuations(
     *,
     times: Any,
     X_test: ArrayLike | None = None,
-    quantities: str | Sequence[str] = ("f", "NTK", "f1", "loss1"),
+    quantities: str | Sequence[str] = ("f", "Theta", "f1", "loss1"),
     centred: bool = True,
     samples: int | None = None,
     directions: int = 32,

@@ -40,7 +40,7 @@ def lazy_fluctuations(flow: Training, data: Data, grids: Sequence[Grid]) -> list
         results.append({
             "f_covariance": covariance[:, None, :, :, None],
             "f_variance": np.einsum("tptp->tp", covariance)[:, None],
-            "NTK_variance": kernel[:, None, :, None, :],
+            "Theta_variance": kernel[:, None, :, None, :],
         })  # fmt: skip
     return results
 

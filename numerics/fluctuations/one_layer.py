@@ -114,10 +114,10 @@ class Neurons:
         """Linear in changes of Phi (time, P, P, any) and G (time, K, P, K, P, any): the sum over the two layers of weights."""
         (_, K, P), x = self.problem.shape, Phi.shape[-1]
         flat = {"Phi": np.moveaxis(Phi, -1, 1).reshape(-1, P, P), "G": np.moveaxis(G, -1, 1).reshape(-1, K, P, K, P)}
-        below = self.run.call("NTK", G=np.ones((K, P, K, P)), Phi=self.problem.overlaps)
+        below = self.run.call("Theta", G=np.ones((K, P, K, P)), Phi=self.problem.overlaps)
         output = np.einsum("kc,pq->kpcq", np.eye(K), np.ones((P, P)))
-        above = self.run.call("NTK", G=output, Phi=np.ones((P, P))) - self.run.call(
-            "NTK", G=output, Phi=np.zeros((P, P))
+        above = self.run.call("Theta", G=output, Phi=np.ones((P, P))) - self.run.call(
+            "Theta", G=output, Phi=np.zeros((P, P))
         )
         found = below * flat["G"] + above * flat["Phi"][:, None, :, None, :]
         return np.moveaxis(found.reshape(-1, x, K, P, K, P), 1, -1)
@@ -251,13 +251,13 @@ def _variances(
     means = _kernels(s, kept, problem)
     w, w_bias = (feedback.pushed(x) for x in influences)
     S = w.shape[1]
-    total: dict[str, Array | float] = dict.fromkeys((*means, "NTK"), 0.0)
+    total: dict[str, Array | float] = dict.fromkeys((*means, "Theta"), 0.0)
 
     def add(own: dict[str, Array], w: Array, weight: float) -> None:
         """Contributions to Phi and G (..., neurons), to which those of the errors come."""
         parts = np.split(responses @ w, [means["Phi"].size])
         own = {n: own[n] + part.reshape(*means[n].shape, -1) for n, part in zip(means, parts, strict=True)}
-        own["NTK"] = feedback.neurons.tangent_kernel(own["Phi"], own["G"])
+        own["Theta"] = feedback.neurons.tangent_kernel(own["Phi"], own["G"])
         for name, value in own.items():
             total[name] = total[name] + weight * (value**2).sum(axis=-1)
 

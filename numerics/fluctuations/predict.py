@@ -33,8 +33,8 @@ from .routes import DRAWS, SHIFTS, Task, chosen
 Array = NDArray[np.float64]
 #: Results with their standard errors; draws have none.
 Values = dict[str, tuple[Array, Array | None]]
-CLOSED = frozenset({"f_variance", "f_covariance", "NTK_variance"})
-KERNELS = ("NTK", "Phi", "G")
+CLOSED = frozenset({"f_variance", "f_covariance", "Theta_variance"})
+KERNELS = ("Theta", "Phi", "G")
 QUANTITIES = ("f", *KERNELS, *SHIFTS)
 
 
@@ -45,7 +45,7 @@ def fluctuations(
     *,
     times: Any,
     X_test: ArrayLike | None = None,
-    quantities: str | Sequence[str] = ("f", "NTK", "f1", "loss1"),
+    quantities: str | Sequence[str] = ("f", "Theta", "f1", "loss1"),
     centred: bool = True,
     samples: int | None = None,
     directions: int = 32,
@@ -69,14 +69,14 @@ def fluctuations(
         (``numerics.fluctuations.lazy``).
     Shapes
         As ``predict``, ``times`` too: steps of gradient descent, where the axis is eta x steps. f_variance (time, sample),
-        f_covariance (time, sample, time2, sample2), and of ``quantities``: NTK_variance (time, sample, sample2), Phi_variance and
+        f_covariance (time, sample, time2, sample2), and of ``quantities``: Theta_variance (time, sample, sample2), Phi_variance and
         G_variance (layer, time, sample, sample2) at equal times, f1 (time, sample), loss1 (time); with ``output`` axes if there
         are several. For each of ``draws``, of what ``predict`` gives: <name>_draw (draw, ...), joint draws of
         :math:`\sqrt N(q-q_\infty)` in directions times replicas rows, whose averages of products are N times any covariance,
         between any two quantities and times.
     Units
-        ``quantities`` are "f", "NTK", "Phi", "G" (or "f_variance" and so on), "f1", "loss1"; ``draws`` "f", "loss", "Phi", "G",
-        "NTK". Everything is multiplied by N: divide by the width. ``centred``: predictions are :math:`f-f(0)`.
+        ``quantities`` are "f", "Theta", "Phi", "G" (or "f_variance" and so on), "f1", "loss1"; ``draws`` "f", "loss", "Phi", "G",
+        "Theta". Everything is multiplied by N: divide by the width. ``centred``: predictions are :math:`f-f(0)`.
     Valid
         Leading order in 1/N. ``replicas`` independent estimates, whose spread is ``<name>_stderr``, each from ``samples`` sites:
         4096 for one hidden layer, 8192 for variances of several and smooth activations. Else 1024, or twice as many as a layer has
@@ -107,7 +107,7 @@ def fluctuations(
 def fluctuating(
     asked: Question,
     *,
-    quantities: str | Sequence[str] = ("f", "NTK", "f1", "loss1"),
+    quantities: str | Sequence[str] = ("f", "Theta", "f1", "loss1"),
     centred: bool = True,
     samples: int | None = None,
     directions: int = 32,

@@ -124,7 +124,7 @@ def _equal_times(run: Run, kept: NDArray[np.int64], *, name: str) -> Array:
 
 #: Kernels at equal times, from a solution and the times.
 KERNELS: dict[str, Callable[[Run, NDArray[np.int64]], Array]] = {
-    "NTK": lambda run, kept: run.ntk[kept],
+    "Theta": lambda run, kept: run.Theta[kept],
     "Phi": partial(_equal_times, name="Phi"),
     "G": partial(_equal_times, name="G"),
 }

@@ -187,7 +187,7 @@ def _tangent_kernel(saddle: Saddle, t: int, _: int, entries: Array, start: Pendi
     push = entries.reshape(K, P, -1, K, P)
     for number in range(L + 1):
         G, Phi = run.q["G"][number + 1][t, :, :, t], run.q["Phi"][number][t, :, t]
-        found = run.call("NTK_push", push, G=G, Phi=Phi)
+        found = run.call("Theta_push", push, G=G, Phi=Phi)
         if number < L:
             _weigh(start, number + 1, "g", found["G"].reshape(K * P, -1, K * P))
         if number:
@@ -204,7 +204,7 @@ def _weigh(start: Pending, number: int, vector: str, entries: Array) -> None:
 
 
 KERNELS = {
-    "NTK": Kernel(by_output=True, by_layer=False, weigh=_tangent_kernel),
+    "Theta": Kernel(by_output=True, by_layer=False, weigh=_tangent_kernel),
     "Phi": Kernel(by_output=False, by_layer=True, weigh=lambda s, t, i, e, start: _weigh(start, i, "phi", e)),
     "G": Kernel(by_output=True, by_layer=True, weigh=lambda s, t, i, e, start: _weigh(start, i, "g", e)),
 }

@@ -23,15 +23,15 @@ from .tiles import Side, evaluated
 
 Array = NDArray[np.float64]
 
-#: What ``get`` may name, and the quantities behind it.
-QUANTITIES = {"nngp": "K", "ntk": "Theta"}
+#: What ``get`` may name.
+QUANTITIES = ("K", "Theta")
 
 
 class Kernels(NamedTuple):
     """The kernels of the last layer."""
 
-    nngp: Array
-    ntk: Array
+    K: Array
+    Theta: Array
 
     def __eq__(self, other: object) -> bool:
         return same((*self,), (*other,)) if isinstance(other, Kernels) else NotImplemented
@@ -44,7 +44,7 @@ def kernel(
     net: MLP,
     X1: ArrayLike,
     X2: ArrayLike | None = None,
-    get: str | Sequence[str] = ("nngp", "ntk"),
+    get: str | Sequence[str] = ("K", "Theta"),
     *,
     workers: int | None = None,
 ) -> Any:
@@ -55,8 +55,8 @@ def kernel(
             \Theta^{(\ell+1)}_{12}=\lambda_b+\lambda_W\langle\sigma_1\sigma_2\rangle
             +C_W\langle\sigma'_1\sigma'_2\rangle\,\Theta^{(\ell)}_{12}
     Shapes
-        X1: (m_1, n_0), X2: (m_2, n_0), by default X1 -> (m_1, m_2). ``get``: "nngp" (K), "ntk" (Theta), or both: then a
-        named tuple.
+        X1: (m_1, n_0), X2: (m_2, n_0), by default X1 -> (m_1, m_2). ``get``: "K" (the NNGP kernel), "Theta" (the NTK), or both:
+        then a named tuple.
     Units
         K is the covariance of a neuron's preactivation, Theta has the learning rates lambda_b and lambda_W/n of ``net``: gradient
         flow on the loss 1/2 sum (f - y)^2 is df/dt = -Theta (f - y).
@@ -98,11 +98,11 @@ def answer(get: str | Sequence[str], exact: PairMap, matrices: Sequence[Any]) ->
     found = dict(zip(exact.names, matrices, strict=True))
     if isinstance(get, str):
         return found[names[0]]
-    return Kernels(**{q: found[n] for q, n in QUANTITIES.items()}) if len(names) == 2 else (found[names[0]],)
+    return Kernels(**found) if len(names) == 2 else (found[names[0]],)
 
 
 def _wanted(get: Any) -> tuple[str, ...]:
     listed = (get,) if isinstance(get, str) else tuple(get) if isinstance(get, Sequence) else ()
     if not listed or len(set(listed)) < len(listed) or any(name not in QUANTITIES for name in listed):
-        raise InvalidArgument(f"get={get!r}; allowed: 'nngp', 'ntk', or both: ('nngp', 'ntk')")
-    return tuple(QUANTITIES[name] for name in listed)
+        raise InvalidArgument(f"get={get!r}; allowed: 'K', 'Theta', or both: ('K', 'Theta')")
+    return tuple(name for name in QUANTITIES if name in listed)

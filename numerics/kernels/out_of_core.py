@@ -31,7 +31,7 @@ def dask_kernel(
     net: MLP,
     X1: ArrayLike | Any,
     X2: ArrayLike | Any = None,
-    get: str | Sequence[str] = ("nngp", "ntk"),
+    get: str | Sequence[str] = ("K", "Theta"),
     *,
     chunks: int | None = None,
     workers: int | None = None,

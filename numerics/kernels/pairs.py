@@ -226,7 +226,7 @@ def pair_map(net: MLP, features: int, names: tuple[str, ...]) -> PairMap:
     if jumping is not None and "Theta" in names:
         raise NotIntegrable(
             f"activation={jumping.name!r} jumps at z={', '.join(map(str, jumping.jumps))}: <sigma'^2>, and with it the tangent "
-            "kernel, is infinite; allowed: get='nngp'"
+            "kernel, is infinite; allowed: get='K'"
         )
     net.all_widths(features)  # complains of features that differ from those of the network
     given = {p: net.per_layer(p) for p in HYPERPARAMETERS}

@@ -38,7 +38,7 @@ class NNGPKernel(Kernel):
         Derived; the interface is that of ``sklearn.gaussian_process.kernels.Kernel``.
     """
 
-    get = "nngp"
+    get = "K"
 
     def __init__(
         self,
@@ -88,8 +88,8 @@ class NNGPKernel(Kernel):
         """The diagonal alone."""
         inputs = check_inputs(X)
         squares = np.einsum("ai,ai->a", inputs, inputs) / inputs.shape[1]
-        last = pair_map(self.net, inputs.shape[1], tuple(QUANTITIES.values())).trajectory(squares).last
-        return last[list(QUANTITIES).index(self.get)]
+        last = pair_map(self.net, inputs.shape[1], QUANTITIES).trajectory(squares).last
+        return last[QUANTITIES.index(self.get)]
 
     def is_stationary(self) -> bool:
         """A network's kernel depends on more than the difference of its inputs."""
@@ -112,7 +112,7 @@ class NTKKernel(NNGPKernel):
         Derived; the interface is that of ``sklearn.gaussian_process.kernels.Kernel``.
     """
 
-    get = "ntk"
+    get = "Theta"
 
     def __init__(
         self,

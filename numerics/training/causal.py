@@ -169,7 +169,7 @@ class Run:
         q["G"][L + 1][:] = np.eye(K)[:, None, None, :, None]
         self.q = q
         self.f, self.delta = np.zeros((T, K, P)), np.zeros((T, K, P))
-        self.ntk = np.zeros((T, K, P, K, P))
+        self.Theta = np.zeros((T, K, P, K, P))
         self.a, self.m = kernels(T, problem.parameters["eta"], problem.momentum, problem.decay)
 
     def _between(self, lower: Layer, upper: Layer, rng: np.random.Generator) -> tuple[Neighbour, Neighbour]:
@@ -339,7 +339,7 @@ class Run:
     def _tangent_kernel(self, t: int) -> None:
         for number in range(self.problem.layers + 1):
             G, Phi = self.q["G"][number + 1][t, :, :, t], self.q["Phi"][number][t, :, t]
-            self.ntk[t] += self.call("NTK", **{"G": G, "Phi": Phi})
+            self.Theta[t] += self.call("Theta", **{"G": G, "Phi": Phi})
 
 
 def conditioned(

@@ -62,7 +62,7 @@ def gradient_flow(
         net = _frozen(net)
     together = kernel(net, np.vstack([inputs, points]), workers=workers)
     m = len(inputs)
-    K, Theta = together.nngp, together.ntk
+    K, Theta = together.K, together.Theta
     rates, modes = np.linalg.eigh(Theta[:m, :m])
     kept = rates > NEGLIGIBLE * max(rates[-1], 0.0)
     rates, modes = rates[kept], modes[:, kept]

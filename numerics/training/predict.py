@@ -52,12 +52,12 @@ def predict_training(
 
     Equation
         The system of ``derive(flow)``: :math:`f_\mu(t)`, :math:`\mathcal L(t)`, :math:`\Phi^\ell_{\mu\alpha}(t,s)`,
-        :math:`G^\ell_{\mu\alpha}(t,s)`, :math:`K^{\mathrm{NTK}}_{\mu\alpha}(t)`, and on request the responses A, B.
+        :math:`G^\ell_{\mu\alpha}(t,s)`, :math:`\Theta_{\mu\alpha}(t)`, and on request the responses A, B.
     Shapes
         X (P, n_0); y (P,), or (P, K) for K outputs; X_test (any, n_0): samples that are predicted and not trained on, which
         follow those of X. ``times``: for gradient descent the number of *steps*, or increasing steps to keep (the axis of the
         result is steps times the learning rate); for gradient flow the last time, or increasing times. f (time, sample), Phi and
-        G (layer, time, sample, time2, sample2), NTK (time, sample, sample2), with ``output`` axes in front of ``sample`` if there
+        G (layer, time, sample, time2, sample2), Theta (time, sample, sample2), with ``output`` axes in front of ``sample`` if there
         are several; layers 1 ... L.
     Units
         Time is steps times the learning rate. The loss is a sum over the samples of X.

@@ -21,8 +21,8 @@ QUANTITIES = (*MEASURED, *_RESPONSES)
 
 def order_parameter(run: Run, name: str, kept: NDArray[np.int64]) -> Array:
     """Predictions or a kernel of a solution, with all its dimensions, at the times that are kept."""
-    if name in ("f", "NTK"):
-        return np.asarray({"f": run.f, "NTK": run.ntk}[name][kept])
+    if name in ("f", "Theta"):
+        return np.asarray(getattr(run, name)[kept])
     dims = TRAINING[name].dims
     second = dims.index("time2") - dims.index("time")
     return np.stack([np.take(run.q[name][i][kept], kept, axis=second) for i in layers_of(run, name)])

@@ -80,7 +80,7 @@ def generate(found: Dynamics) -> Sites:
         writer.site(name, found.system[name])
     writer.slope(found.system["g"])
     writer.prediction(found.system["f"].rhs)
-    writer.tangent_kernel(found.system["NTK"].rhs)
+    writer.tangent_kernel(found.system["Theta"].rhs)
     writer.covariance("u", found.system["u"].rhs)
     writer.covariance("r", found.system["r"].rhs)
     source = "\n\n\n".join(
@@ -156,9 +156,9 @@ class _Writer:
         """The contribution of one layer of parameters, at equal times."""
         text = _einsum(expr.function, ("k", "mu"), ("k'", "alpha"))
         orders = _orders(expr.function)
-        self.takes["NTK"] = tuple((o.name, _shift(o)) for o in orders)
-        self._add("NTK", [o.name for o in orders], expr, [f"return {text}"])
-        self.push("NTK", orders, expr, [(expr.function, ("k", "mu"), ("k'", "alpha"))])
+        self.takes["Theta"] = tuple((o.name, _shift(o)) for o in orders)
+        self._add("Theta", [o.name for o in orders], expr, [f"return {text}"])
+        self.push("Theta", orders, expr, [(expr.function, ("k", "mu"), ("k'", "alpha"))])
 
     def push(
         self, name: str, orders: list[OrderParameter], equation: Any, given: list[tuple[sp.Expr, Any, Any]]

@@ -94,5 +94,5 @@ def _curvature(flow: Training, data: Data) -> float:
     expr, fs, ys = flow.loss.value(flow.outputs)
     second = [sp.diff(expr, a, 2) for a in fs]
     values = [sp.lambdify([*fs, *ys], e, "numpy")(*np.zeros_like(data.labels), *data.labels) for e in second]
-    theta = kernel(flow.net, data.inputs[: data.trained], get="ntk")
+    theta = kernel(flow.net, data.inputs[: data.trained], get="Theta")
     return float(np.linalg.eigvalsh(theta)[-1] * max(float(np.max(v)) for v in values))

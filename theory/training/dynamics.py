@@ -34,7 +34,7 @@ class Dynamics(Written):
 
     Equation
         ``equations["h"]`` and so on are ``sympy.Eq``: the single-site fields h, z, g; the predictions f, the errors Delta and the
-        tangent kernel NTK; the covariances of the Gaussian fields u, r; the order parameters Phi, G and responses A, B.
+        tangent kernel Theta; the covariances of the Gaussian fields u, r; the order parameters Phi, G and responses A, B.
     Shapes
         Indices: mu, alpha samples; k, k' outputs (left out in print where there is one); t, s times; :math:`\ell=1\dots L`.
     Units
@@ -180,7 +180,7 @@ def _derived() -> dict[str, sp.Eq]:
         "g": steps.gradient,
         "f": sp.Eq(steps.output.lhs, _prediction(steps), evaluate=False),
         "Delta": sp.Eq(error(HERE_OUT), sp.S.Zero, evaluate=False),
-        "NTK": _tangent_kernel(steps),
+        "Theta": _tangent_kernel(steps),
     }
     for name, here, there in (("u", HERE, PAST), ("r", HERE_OUT, PAST_OUT)):
         x, y = SiteField(name, ell, *here), SiteField(name, ell, *there)
@@ -241,7 +241,7 @@ def _tangent_kernel(steps: Program) -> sp.Eq:
         )  # what a parameter's gradient is made of: one vector, or two of an outer product
         parts = vector.args if isinstance(vector, Outer) else (vector,)
         total += rate * sp.Mul(*(overlap(at_place(v, here), at_place(v, there)) for v in parts))
-    lhs = OrderParameter("NTK", None, here, there)
+    lhs = OrderParameter("Theta", None, here, there)
     return sp.Eq(lhs, sp.Sum(sp.factor_terms(total), (ell, 0, last)), evaluate=False)
 
 

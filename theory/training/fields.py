@@ -27,7 +27,7 @@ Place = tuple[tuple[str, ...], str]
 #: The order parameters that close the system.
 ORDERS = ("Phi", "G", "A", "B")
 
-_HEADS = {"Phi": r"\Phi", "Delta": r"\Delta", "NTK": r"K^{\mathrm{NTK}}", "Kx": "K^x"}
+_HEADS = {"Phi": r"\Phi", "Delta": r"\Delta", "Theta": r"\Theta", "Kx": "K^x"}
 PRECEDENCE_TRADITIONAL["SiteField"] = PRECEDENCE_TRADITIONAL["OrderParameter"] = PRECEDENCE["Mul"]
 
 

@@ -54,7 +54,7 @@ def steps_of(found: Dynamics) -> tuple[Step, ...]:
             "Predictions",
             r"The output's Gaussian field vanishes like $N^{-1/2}$; its memory of the initial readout is, by Stein's identity, an "
             r"average with $r^L$.",
-            (eq["f"], eq["NTK"]),
+            (eq["f"], eq["Theta"]),
         ),
         Step(
             "Boundaries",

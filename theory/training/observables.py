@@ -12,7 +12,7 @@ MEANS = (
     Named("loss", r"\mathcal{L}", "loss, summed over samples", ("time",)),
     Named("Phi", r"\Phi", "overlap of activities", ("layer", "time", "sample", "time2", "sample2")),
     Named("G", "G", "overlap of gradients", ("layer", "time", *_SAMPLE, "time2", *_SAMPLE2)),
-    Named("NTK", r"K^{\mathrm{NTK}}", "tangent kernel at equal times", ("time", *_SAMPLE, *_SAMPLE2)),
+    Named("Theta", r"\Theta", "tangent kernel at equal times", ("time", *_SAMPLE, *_SAMPLE2)),
 )
 #: Of infinite width alone; a response is not symmetric in its two places.
 RESPONSES = (
@@ -41,7 +41,7 @@ FLUCTUATIONS = (
         ("layer", "time", *_SAMPLE, *_SAMPLE2), 1,
     ),
     Named(
-        "NTK_variance", r"N\,\mathrm{Var}\,K^{\mathrm{NTK}}", "N times the variance of the tangent kernel",
+        "Theta_variance", r"N\,\mathrm{Var}\,\Theta", "N times the variance of the tangent kernel",
         ("time", *_SAMPLE, *_SAMPLE2), 1,
     ),
     Named("f1", "f_1", "N times the shift of the mean prediction", ("time", *_SAMPLE), 1, "f"),

@@ -148,7 +148,7 @@ def train(
             raise NotConverged(
                 f"a network of width {N} diverges at step {t}; allowed: a smaller learning_rate or gamma"
             )
-        if "NTK" in names:
+        if "Theta" in names:
             ntk.append(net.tangent_kernel())
         if "Phi" in names:
             phi.append(np.stack(net.phi[1:]))
@@ -156,7 +156,7 @@ def train(
             g.append(np.stack(net.gradients))
     found = {"f": np.stack(f), "loss": np.stack(loss)}
     if ntk:
-        found["NTK"] = np.stack(ntk)
+        found["Theta"] = np.stack(ntk)
     if phi:
         a = np.stack(phi, axis=1)  # (layer, time, P, N)
         found["Phi"] = np.einsum("ltpi,lsqi->ltpsq", a, a, optimize=True) / N

@@ -55,7 +55,8 @@ def simulate_training(
         :math:`\Phi^\ell_{\mu\alpha}(t,s)=\frac1N\phi(h_\mu(t))\cdot\phi(h_\alpha(s))`, :math:`G^\ell=\frac1N g\cdot g` with
         :math:`g^\ell=\gamma_0N\,\partial f/\partial h^\ell`, and the tangent kernel
         :math:`\gamma_0^2N\sum_\theta\lambda_\theta\partial f\,\partial f`; the
-        mean over networks, with ``<name>_stderr`` beside it; N times the variance of f and NTK as ``f_variance``, ``NTK_variance``.
+        mean over networks, with ``<name>_stderr`` beside it; N times the variance of f and Theta as ``f_variance`` and
+        ``Theta_variance``.
     Shapes
         Those of ``predict``. ``width`` N of all hidden layers: by default that of the network.
     Units

@@ -26,7 +26,7 @@ from ..confrontation.verdict import check_alpha
 from .simulate import simulated
 
 #: Of the theory of fluctuations, those that networks can be confronted with.
-VARIANCES = {"f_variance": "f", "NTK_variance": "NTK"}
+VARIANCES = {"f_variance": "f", "Theta_variance": "Theta"}
 SHIFTS = {name: row.slope_of for name, row in TRAINING.items() if row.slope_of}
 COMPARED = (*MEASURED, *VARIANCES, *SHIFTS)
 DEFAULT_WIDTHS = (128, 256, 512)
@@ -62,7 +62,7 @@ def validate_training(
         :math:`c_2/N^2` left free and the prediction as the measurement at infinite width.
     Shapes
         As ``predict`` and ``simulate``; ``networks`` at each width, or one number for each. ``quantities`` beside theirs:
-        "f_variance", "NTK_variance", N times the variance over initialisations, and "f1", "loss1", N times the shift of the mean,
+        "f_variance", "Theta_variance", N times the variance over initialisations, and "f1", "loss1", N times the shift of the mean,
         confronted with ``fluctuations``.
     Units
         Those of ``predict``.

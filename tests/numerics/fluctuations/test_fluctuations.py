@@ -54,7 +54,7 @@ def test_exact_flow_of_two_linear_layers_on_white_data(gamma, f, K):
     """y = 1, t = 0.3, predictions not centred: the exact solution of the fluctuating flow (arXiv:2304.03408), to four digits."""
     found = fluctuations(flow("linear", 2, gamma=gamma), [[1.0]], [1.0], times=[0, 0.3], centred=False)
     within(found.isel(time=[-1]), "f_variance", f, relative=3e-3)  # of the extrapolated step
-    within(found.isel(time=[-1]), "NTK_variance", K, relative=3e-3)
+    within(found.isel(time=[-1]), "Theta_variance", K, relative=3e-3)
     within(found.isel(time=[0]), "f_variance", 1 / gamma**2, relative=1e-9)  # N Var f(0) = Phi/gamma^2
 
 
@@ -67,7 +67,7 @@ def test_two_routes_to_the_lazy_limit(activation):
     tensors = predict(net, X, ("K", "Theta", "A", "B"))
     K, A, B = (tensors[n].values[-1] for n in ("Theta", "A", "B"))
     kappa = A + B + B.transpose(0, 1, 3, 2)
-    within(found.isel(time=[0]), "NTK_variance", np.einsum("abab->ab", kappa))
+    within(found.isel(time=[0]), "Theta_variance", np.einsum("abab->ab", kappa))
     J, delta, expected = np.zeros((3, 3, 3)), Y.copy(), []
     for t in range(11):
         if t in (0, 3, 10):
@@ -130,7 +130,7 @@ def test_half_samples_against_the_feedback_of_neurons(name, monkeypatch):
     """Two routes that share the equations of one neuron only: all results in one number each, within five standard errors."""
     activation, options, labels, centred = ONE_LAYER[name]
     subject = flow(activation, 2, learning_rate=0.1, **options)
-    quantities = ("f", "NTK", "Phi", "G") if name == "kinks" else ("f", "NTK", "Phi", "G", "f1", "loss1")
+    quantities = ("f", "Theta", "Phi", "G") if name == "kinks" else ("f", "Theta", "Phi", "G", "f1", "loss1")
     asked = {"times": [3, 8], "centred": centred, "quantities": quantities}
     expected = fluctuations(subject, X, labels, **asked, samples=1024 if name == "kinks" else None)
     found = resampled(subject, labels, monkeypatch, **asked, directions=6, replicas=12, samples=256, seed=1)
@@ -155,12 +155,12 @@ def test_half_samples_of_several_layers(known, monkeypatch):
             ),
         )
     options = {"learning_rate": 0.2, "C_W": 1.3, "gamma": 0.0}
-    asked = {"times": [1, 3], "quantities": ("f", "NTK")}
+    asked = {"times": [1, 3], "quantities": ("f", "Theta")}
     expected = fluctuations(flow("linear", 3, **options), X, Y, **asked)
     assert expected.attrs["exact"]
     found = resampled(flow("linear", 3, **options), Y, monkeypatch, **asked, directions=12, replicas=12, samples=512)
     close = []
-    for key in ("f_variance", "NTK_variance"):
+    for key in ("f_variance", "Theta_variance"):
         truth, error = expected[key].values, found[f"{key}_stderr"].values
         ratio = float((found[key].values * truth).sum() / (truth**2).sum())
         close.append(abs(ratio - 1) <= 5 * float(np.sum(error * np.abs(truth)) / (truth**2).sum()))
@@ -171,12 +171,12 @@ def test_draws_hold_all_variances_and_covariances():
     """Of one and the same half-samples: averages of products of draws are what is reported of f and of kernels at equal times."""
     subject = flow("relu", 3, gamma=1.5, learning_rate=0.1, C_b=0.2, lambda_b=0.5)
     options = {"times": [1, 3], "samples": 128, "replicas": 3, "directions": 4}
-    names = ("f", "loss", "Phi", "G", "NTK")
-    found = fluctuations(subject, X, Y, **options, quantities=("f", "Phi", "G", "NTK"), draws=names)
+    names = ("f", "loss", "Phi", "G", "Theta")
+    found = fluctuations(subject, X, Y, **options, quantities=("f", "Phi", "G", "Theta"), draws=names)
     assert found.sizes["draw"] == 12
     joint = np.einsum("dtp,dsq->tpsq", found.f_draw, found.f_draw) / 12
     assert_allclose(joint, found.f_covariance, rtol=1e-12)
-    assert_allclose((found.NTK_draw**2).mean("draw"), found.NTK_variance, rtol=1e-12)
+    assert_allclose((found.Theta_draw**2).mean("draw"), found.Theta_variance, rtol=1e-12)
     for name in ("Phi", "G"):
         draw, variance = found[f"{name}_draw"], found[f"{name}_variance"]
         assert draw.dims == ("draw", "layer", "time", "sample", "time2", "sample2")
@@ -235,7 +235,7 @@ def test_both_routes_for_one_hidden_layer(outputs):
         grid.kept,
         3,
         False,
-        ("NTK", "Phi", "G"),
+        ("Theta", "Phi", "G"),
         False,
         partial(loss_derivative, subject, data),
         losses_of(subject, data),
@@ -383,9 +383,9 @@ def test_variances_and_shifts_are_those_of_literal_networks(name):
     times = [0, 4, 12]
     found = fluctuations(subject, X, labels, times=times, X_test=X[:1] + X[1:2])
     networks = simulate_training(
-        subject, X, labels, times=times, X_test=X[:1] + X[1:2], networks=1500, width=N, quantities=("f", "NTK")
+        subject, X, labels, times=times, X_test=X[:1] + X[1:2], networks=1500, width=N, quantities=("f", "Theta")
     )
-    for key in ("f_variance", "NTK_variance"):
+    for key in ("f_variance", "Theta_variance"):
         off = networks[key] - found[key]
         error = np.hypot(networks[f"{key}_stderr"], found[f"{key}_stderr"]) + 4 / N * found[key]
         assert (np.abs(off.values) <= 4.5 * error.values + 1e-12).all()

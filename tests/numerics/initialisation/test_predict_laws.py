@@ -290,9 +290,9 @@ def test_kernel_of_nearly_parallel_inputs_keeps_its_digits(name):
     net, turn = MLP(name, depth=4, C_W=2, C_b=0, lambda_W=1, lambda_b=0), np.array([[0.6, 0.8], [-0.8, 0.6]])
     for angle in (1e-3, 1e-5, 1e-6):
         X = np.array([[1.0, 0.0], [np.cos(angle), np.sin(angle)]]) @ turn
-        found, exact = predict(net, X, ("K", "Theta")), kernel(net, X, get=("nngp", "ntk"))
-        assert_allclose(found.K[-1], exact.nngp, rtol=3e-15)
-        assert_allclose(found.Theta[-1], exact.ntk, rtol=2e-15 / angle)
+        found, exact = predict(net, X, ("K", "Theta")), kernel(net, X, get=("K", "Theta"))
+        assert_allclose(found.K[-1], exact.K, rtol=3e-15)
+        assert_allclose(found.Theta[-1], exact.Theta, rtol=2e-15 / angle)
 
 
 def test_lost_digits_of_nearly_parallel_inputs_are_reported():

@@ -43,7 +43,7 @@ def test_kernels_are_the_predicted_ones(activation, C_b):
     X = inputs()
     net = ww.MLP(activation, depth=4, C_b=C_b, **GIVEN)
     found, expected = ww.kernel(net, X), ww.predict(net, X, ("K", "Theta"))
-    for matrix, name in ((found.nngp, "K"), (found.ntk, "Theta")):
+    for matrix, name in ((found.K, "K"), (found.Theta, "Theta")):
         truth = expected[name].values[-1]
         scale = np.sqrt(np.outer(np.diag(truth), np.diag(truth)))
         assert np.abs(matrix - truth).max() <= 1e-12 * scale.max(), name
@@ -57,10 +57,10 @@ def test_an_activation_for_each_layer_and_two_sets_of_inputs():
     net = ww.MLP(("relu", "erf", "tanh"), depth=4, C_b=0.1, **GIVEN)
     both = ww.predict(net, np.vstack([X, Y]), ("K", "Theta"))
     found = ww.kernel(net, X, Y)
-    for matrix, name in ((found.nngp, "K"), (found.ntk, "Theta")):
+    for matrix, name in ((found.K, "K"), (found.Theta, "Theta")):
         np.testing.assert_allclose(matrix, both[name].values[-1][:9, 9:], rtol=1e-12, atol=1e-13)
-    np.testing.assert_array_equal(ww.kernel(net, X, Y, "ntk"), found.ntk)
-    np.testing.assert_allclose(ww.kernel(net, X, Y, "nngp"), found.nngp, rtol=1e-14)
+    np.testing.assert_array_equal(ww.kernel(net, X, Y, "Theta"), found.Theta)
+    np.testing.assert_allclose(ww.kernel(net, X, Y, "K"), found.K, rtol=1e-14)
 
 
 def test_zero_inputs():
@@ -70,8 +70,8 @@ def test_zero_inputs():
     for activation in ("relu", "erf"):
         net = ww.MLP(activation, depth=3, C_W=1.5, C_b=0, lambda_W=1, lambda_b=0.5)
         found, expected = ww.kernel(net, X), ww.predict(net, X, ("K", "Theta"))
-        np.testing.assert_allclose(found.nngp, expected["K"].values[-1], atol=1e-12)
-        np.testing.assert_allclose(found.ntk, expected["Theta"].values[-1], atol=1e-12)
+        np.testing.assert_allclose(found.K, expected["K"].values[-1], atol=1e-12)
+        np.testing.assert_allclose(found.Theta, expected["Theta"].values[-1], atol=1e-12)
 
 
 def arc_cosine(x, y, depth, C_W, lambda_W):
@@ -99,8 +99,8 @@ def test_relu_at_fifty_digits(interpolated, monkeypatch):
     found = ww.kernel(net, X)
     for i, j in ((0, 1), (2, 17), (29, 5)):
         K, Theta = arc_cosine(X[i], X[j], 6, 2, 1)
-        assert found.nngp[i, j] == pytest.approx(K, rel=1e-12)
-        assert found.ntk[i, j] == pytest.approx(Theta, rel=1e-12)
+        assert found.K[i, j] == pytest.approx(K, rel=1e-12)
+        assert found.Theta[i, j] == pytest.approx(Theta, rel=1e-12)
 
 
 @pytest.mark.parametrize("activation", ["relu", "erf", "gelu", "sin"])
@@ -115,7 +115,7 @@ def test_the_composed_map_agrees_with_the_layers(activation, equal, monkeypatch)
     for matrix, truth in zip(found, layered, strict=True):
         assert not np.array_equal(matrix, truth)  # the interpolant was used
         assert np.abs(matrix / truth - 1).max() < 2e-12
-    assert np.array_equal(found.ntk, found.ntk.T)
+    assert np.array_equal(found.Theta, found.Theta.T)
 
 
 def test_no_interpolant_is_better_than_a_wrong_one(monkeypatch):
@@ -150,13 +150,13 @@ def test_numbers_do_not_depend_on_the_number_of_workers():
 def test_a_network_of_one_layer():
     X = inputs()
     found = ww.kernel(ww.MLP("relu", depth=1, C_W=2, C_b=0.5, lambda_W=3, lambda_b=0.25), X)
-    np.testing.assert_allclose(found.nngp, 0.5 + 2 * X @ X.T / 5, rtol=1e-13)
-    np.testing.assert_allclose(found.ntk, 0.25 + 3 * X @ X.T / 5, rtol=1e-13, atol=1e-14)
+    np.testing.assert_allclose(found.K, 0.5 + 2 * X @ X.T / 5, rtol=1e-13)
+    np.testing.assert_allclose(found.Theta, 0.25 + 3 * X @ X.T / 5, rtol=1e-13, atol=1e-14)
 
 
 def test_wrong_arguments():
     net = ww.MLP("relu", depth=3, C_W=2, C_b=0, lambda_W=1, lambda_b=0)
-    with pytest.raises(InvalidArgument, match=r"get='nkt'; allowed: 'nngp', 'ntk'"):
+    with pytest.raises(InvalidArgument, match=r"get='nkt'; allowed: 'K', 'Theta'"):
         ww.kernel(net, np.eye(3), get="nkt")
     with pytest.raises(InvalidInput, match="X2 has 2 features and X1 has 3"):
         ww.kernel(net, np.eye(3), np.eye(2))
@@ -201,8 +201,8 @@ def test_nearly_orthogonal_inputs():
     X = RNG.normal(size=(330, 5000))
     net = ww.MLP("erf", depth=8, C_W=1.3, C_b=0.05, lambda_W=1, lambda_b=0.5)
     found, truth = ww.kernel(net, X), ww.predict(net, X[:3], ("K", "Theta"))
-    np.testing.assert_allclose(found.nngp[:3, :3], truth["K"].values[-1], rtol=2e-12)
-    np.testing.assert_allclose(found.ntk[:3, :3], truth["Theta"].values[-1], rtol=2e-12)
+    np.testing.assert_allclose(found.K[:3, :3], truth["K"].values[-1], rtol=2e-12)
+    np.testing.assert_allclose(found.Theta[:3, :3], truth["Theta"].values[-1], rtol=2e-12)
 
 
 @pytest.mark.parametrize("symmetric", [True, False])
@@ -212,8 +212,8 @@ def test_a_zero_input_among_many(symmetric):
     net = ww.MLP("relu", depth=3, C_W=1.5, C_b=0, lambda_W=1, lambda_b=0.5)
     found = ww.kernel(net, X, None if symmetric else X[:40])
     truth = ww.predict(net, X[15:20], ("K", "Theta"))
-    np.testing.assert_allclose(found.nngp[15:20, 15:20], truth["K"].values[-1], atol=1e-12)
-    np.testing.assert_allclose(found.ntk[15:20, 15:20], truth["Theta"].values[-1], atol=1e-12)
+    np.testing.assert_allclose(found.K[15:20, 15:20], truth["K"].values[-1], atol=1e-12)
+    np.testing.assert_allclose(found.Theta[15:20, 15:20], truth["Theta"].values[-1], atol=1e-12)
 
 
 def test_a_tile_of_what_depends_on_rows_alone():
@@ -321,7 +321,7 @@ def test_a_zero_input_with_biases(activation):
     """log |x|^2 does not exist, and the kernel does: such inputs take no part in an interpolant."""
     X = np.random.default_rng(3).normal(size=(150, 6))
     X[2] = 0
-    names, get = (("K",), ("nngp",)) if activation == "sign" else (("K", "Theta"), ("nngp", "ntk"))
+    names, get = (("K",), ("K",)) if activation == "sign" else (("K", "Theta"), ("K", "Theta"))
     net = ww.MLP(activation, depth=3, C_W=1.2, C_b=0.1, lambda_W=1, lambda_b=0.1)
     expected = ww.predict(net, X[:4], names)
     for found, name in zip(ww.kernel(net, X, get=get), names, strict=True):
@@ -333,7 +333,7 @@ def test_an_activation_that_jumps_has_a_kernel_and_no_tangent_kernel():
     X = np.random.default_rng(4).normal(size=(5, 3))
     X[1], X[2], X[3] = X[0], -X[0], 2 * X[0]
     net = ww.MLP("sign", depth=3, C_W=1, C_b=0, lambda_W=1, lambda_b=0)
-    (found,) = ww.kernel(net, X, get=("nngp",))
+    (found,) = ww.kernel(net, X, get=("K",))
     rho = X @ X.T / np.outer(*[np.linalg.norm(X, axis=1)] * 2)
     for _ in range(2):
         rho = 2 / np.pi * np.arcsin(np.clip(np.where(np.abs(rho) > 1 - 1e-15, np.sign(rho), rho), -1, 1))

@@ -49,11 +49,11 @@ def test_blocks_are_those_of_the_whole_matrix(activation):
 def test_two_sets_of_inputs_one_kernel_and_dask_inputs():
     X, Y = inputs(200), inputs(90)
     net = network("erf")
-    ntk = ww.dask_kernel(net, da.from_array(X, chunks=(64, 12)), da.from_array(Y), "ntk")
+    ntk = ww.dask_kernel(net, da.from_array(X, chunks=(64, 12)), da.from_array(Y), "Theta")
     assert ntk.chunks == ((64, 64, 64, 8), (64, 26))
-    np.testing.assert_allclose(ntk.compute(), ww.kernel(net, X, Y, "ntk"), rtol=1e-13)
+    np.testing.assert_allclose(ntk.compute(), ww.kernel(net, X, Y, "Theta"), rtol=1e-13)
     v = RNG.normal(size=90)
-    np.testing.assert_allclose((ntk @ v).compute(), ww.kernel(net, X, Y, "ntk") @ v, rtol=1e-11)
+    np.testing.assert_allclose((ntk @ v).compute(), ww.kernel(net, X, Y, "Theta") @ v, rtol=1e-11)
 
 
 def test_zero_inputs_and_skips():
@@ -68,7 +68,7 @@ def test_zero_inputs_and_skips():
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
 def test_a_plan_survives_pickling(activation):
     """What other processes receive evaluates to the same numbers."""
-    K = ww.dask_kernel(network(activation), inputs(), get="nngp", chunks=200)
+    K = ww.dask_kernel(network(activation), inputs(), get="K", chunks=200)
     graph = dict(K.__dask_graph__())
     plan = next(value for key, value in graph.items() if str(key).startswith("plan"))
     sides = [value for key, value in graph.items() if str(key[0]).startswith("left")]
@@ -80,14 +80,14 @@ def test_a_plan_survives_pickling(activation):
 def test_processes(monkeypatch):
     X = inputs()
     net = network("erf")
-    K = ww.dask_kernel(net, X, get="nngp", chunks=200)
+    K = ww.dask_kernel(net, X, get="K", chunks=200)
     np.testing.assert_array_equal(K.sum(axis=0).compute(scheduler="processes", num_workers=2), K.sum(axis=0).compute())
 
 
 def test_distributed():
     from dask import distributed
 
-    K = ww.dask_kernel(network("erf"), inputs(), get="nngp", chunks=200)
+    K = ww.dask_kernel(network("erf"), inputs(), get="K", chunks=200)
     with distributed.LocalCluster(1, processes=False, dashboard_address=None) as cluster, distributed.Client(cluster):
         found = K.sum(axis=0).compute()
     np.testing.assert_array_equal(found, K.sum(axis=0).compute(scheduler="threads"))
@@ -95,7 +95,7 @@ def test_distributed():
 
 def test_blocks_are_written_one_by_one(tmp_path):
     X = inputs(150)
-    K = ww.dask_kernel(network("relu"), X, get="nngp", chunks=64)
+    K = ww.dask_kernel(network("relu"), X, get="K", chunks=64)
     stored = np.lib.format.open_memmap(tmp_path / "K.npy", mode="w+", dtype=np.float64, shape=K.shape)
     da.store(K, stored)
     np.testing.assert_array_equal(np.load(tmp_path / "K.npy"), K.compute())
@@ -105,7 +105,7 @@ def test_one_plan_is_made(monkeypatch):
     made = []
     plan_for = lazy.plan_for
     monkeypatch.setattr(lazy, "plan_for", lambda *a: made.append(plan_for(*a)) or made[-1])
-    ww.dask_kernel(network("erf"), inputs(), get="nngp", chunks=50).compute()
+    ww.dask_kernel(network("erf"), inputs(), get="K", chunks=50).compute()
     assert len(made) == 1
     assert made[0].composed is not None
 

@@ -16,16 +16,16 @@ X = np.random.default_rng(0).normal(size=(12, 4))
 KERNELS = [ww.NNGPKernel("relu", depth=3), ww.NTKKernel("erf", depth=4, C_W=1.5, C_b=0.2, lambda_b=0.5)]
 
 
-@pytest.mark.parametrize("kernel", KERNELS, ids=["nngp", "ntk"])
+@pytest.mark.parametrize("kernel", KERNELS, ids=["K", "Theta"])
 def test_values_are_those_of_kernel(kernel):
-    get = "nngp" if type(kernel) is ww.NNGPKernel else "ntk"
+    get = "K" if type(kernel) is ww.NNGPKernel else "Theta"
     np.testing.assert_array_equal(kernel(X), ww.kernel(kernel.net, X, get=get))
     np.testing.assert_array_equal(kernel(X, X[:3]), ww.kernel(kernel.net, X, X[:3], get=get))
     np.testing.assert_allclose(kernel.diag(X), np.diag(kernel(X)), rtol=1e-13)
     assert not kernel.is_stationary()
 
 
-@pytest.mark.parametrize("kernel", KERNELS, ids=["nngp", "ntk"])
+@pytest.mark.parametrize("kernel", KERNELS, ids=["K", "Theta"])
 def test_parameters_are_those_of_scikit_learn(kernel):
     assert clone(kernel) == kernel
     assert len(kernel.theta) == len(kernel.hyperparameters) == (2 if type(kernel) is ww.NNGPKernel else 4)

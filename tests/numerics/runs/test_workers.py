@@ -138,7 +138,7 @@ report = ww.validate(net, X[:1], widths=(8, 16), quantities=("K", "V"), **option
 found.append(report.table["p_value"].to_numpy())
 del options["networks"]
 trained = ww.simulate(flow, X[:2], [1.0, -1.0], times=3, networks=4, **options)
-found += [trained[k].values for k in ("f", "NTK", "NTK_stderr")]
+found += [trained[k].values for k in ("f", "Theta", "Theta_stderr")]
 del options["seed"]
 report = ww.validate(flow, X[:2], [1.0, -1.0], times=3, networks=4, widths=(8, 16), samples=64, replicas=2, **options)
 found.append(report.table["p_value"].to_numpy())

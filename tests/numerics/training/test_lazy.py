@@ -44,7 +44,7 @@ def _weights(Theta, t):
 
 def test_start_and_end():
     found = ww.gradient_flow(NET, X, Y, times=[0, 1, np.inf])
-    K = ww.kernel(NET, X, get="nngp")
+    K = ww.kernel(NET, X, get="K")
     assert found["mean"].dims == ("time", "sample", "output")
     np.testing.assert_allclose(found["mean"].values[0], 0, atol=1e-14)
     np.testing.assert_allclose(found["covariance"].values[0], K, rtol=1e-12)
@@ -59,7 +59,7 @@ def test_training_the_readout_for_ever_is_bayesian_inference():
     """With learning rates in proportion to the variances Theta is proportional to K, and the end is the posterior."""
     net = NET.with_(lambda_W=3.0, lambda_b=0.4)
     found = ww.gradient_flow(net, X, Y[:, 0], POINTS, train="readout")
-    K = ww.kernel(net, np.vstack([X, POINTS]), get="nngp")
+    K = ww.kernel(net, np.vstack([X, POINTS]), get="K")
     gain = K[6:, :6] @ np.linalg.inv(K[:6, :6])
     np.testing.assert_allclose(found["mean"].values[0], gain @ Y[:, 0], rtol=1e-8)
     np.testing.assert_allclose(found["covariance"].values[0], K[6:, 6:] - gain @ K[:6, 6:], rtol=1e-7)

@@ -175,7 +175,7 @@ def test_lazy_limit_of_nonlinear_networks(activation, depth):
     found = predict_training(subject, X, Y, times=[0, 5, 15], samples=2048, replicas=8)
     K = predict(subject.net, X, ("K", "Theta")).Theta.values[-1]
     exact = np.array([Y - np.linalg.matrix_power(np.eye(3) - 0.05 * K, t) @ Y for t in (0, 5, 15)])
-    within(found, np.broadcast_to(K, (3, 3, 3)), "NTK", limit=6)
+    within(found, np.broadcast_to(K, (3, 3, 3)), "Theta", limit=6)
     within(found, exact, "f", limit=6)
 
 

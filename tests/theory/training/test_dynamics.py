@@ -45,7 +45,7 @@ def test_gradient_flow_of_bordelon_and_pehlevan():
     readout = SiteAverage(SiteField("r", last, (), "") * Activated(field("h", last), 0)) / gamma_0
     assert sp.expand(found["f"] - readout - past(DELTA * order("Phi", last), sp.S.One)) == 0
     equal = OrderParameter("G", ell + 1, HERE, (("alpha",), "t")) * OrderParameter("Phi", ell, HERE, (("alpha",), "t"))
-    assert found["NTK"] == sp.Sum(equal, (ell, 0, last))
+    assert found["Theta"] == sp.Sum(equal, (ell, 0, last))
     assert found["u"] == order("Phi", ell - 1)
     assert found["r"] == order("G", ell + 1)
     assert found["Delta"] == OrderParameter("y", None, (("mu",), "")) - OrderParameter("f", None, HERE)
@@ -82,7 +82,7 @@ def test_hyperparameters_stand_where_the_update_and_the_variance_put_them():
     assert sp.expand(memory.kernel - DELTA * (5 * order("Phi", last) + 7)) == 0
     Phi = OrderParameter("Phi", ell, HERE, (("alpha",), "t"))
     assert (
-        sp.expand(found["NTK"].rhs.function - OrderParameter("G", ell + 1, HERE, (("alpha",), "t")) * (5 * Phi + 7))
+        sp.expand(found["Theta"].rhs.function - OrderParameter("G", ell + 1, HERE, (("alpha",), "t")) * (5 * Phi + 7))
         == 0
     )
 

@@ -17,7 +17,7 @@ from widthwise.validation.training.validate import confront
 #: Labels so large that the kernel grows thirtyfold: steps that suit the initial kernel diverge.
 FLOW = ww.Training(ww.MLP("linear", depth=4))
 X, Y, TIMES = np.full((1, 2), 0.8), [8.0], [0.0, 0.3, 1.0]
-SIZES = {"networks": 16, "quantities": ("f", "loss", "NTK"), "seed": 2}
+SIZES = {"networks": 16, "quantities": ("f", "loss", "Theta"), "seed": 2}
 WIDTHS = (32, 64)
 
 

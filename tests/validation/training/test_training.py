@@ -133,7 +133,7 @@ def test_theory_is_the_limit_of_literal_networks(name):
     )
     assert report.passed, str(report)
     assert len(report.table) > 100
-    assert {"f", "loss", "Phi", "G", "NTK"} == set(report.table["quantity"])
+    assert {"f", "loss", "Phi", "G", "Theta"} == set(report.table["quantity"])
 
 
 @pytest.fixture(scope="module")
@@ -245,7 +245,7 @@ def test_joint_covariance_of_order_parameters_in_literal_networks(activation):
         flow(activation, 3, gamma=1.5, learning_rate=0.1),
         256,
         1500,
-        ("f", "loss", "NTK", "Phi", "G"),
+        ("f", "loss", "Theta", "Phi", "G"),
     )
     data = check_data(subject, X, Y)
     grid = check_times(subject, data, [0, 2, 6])
