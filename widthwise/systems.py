@@ -13,7 +13,7 @@ import inspect
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any
@@ -202,7 +202,7 @@ def _place_of(kind: type) -> str:
     return f"{kind.__module__}:{kind.__qualname__}"
 
 
-@cache  # one entry: the packages that are installed do not change
+@lru_cache(maxsize=1)  # one entry: the packages that are installed do not change
 def _installed() -> None:
     for point in entry_points(group=GROUP):
         try:
