@@ -32,10 +32,10 @@ if TYPE_CHECKING:
     from .theory.depth.scaling import depth_scaling as depth_scaling
     from .theory.depth.scaling import fluctuation_slope as fluctuation_slope
     from .theory.depth.scaling import optimal_aspect_ratio as optimal_aspect_ratio
-    from .theory.initialisation.derivation import Derivation as Derivation
-    from .theory.initialisation.derivation import System as System
+    from .theory.initialisation.derivation import Recursions as Recursions
     from .theory.initialisation.layer_maps import residual as residual
     from .theory.language import errors as errors
+    from .theory.language.equations import Equations as Equations
     from .theory.networks.activations import Activation as Activation
     from .theory.networks.architecture import MLP as MLP
     from .theory.networks.ensembles import Ensemble as Ensemble
@@ -69,8 +69,8 @@ _HOME = {
     "Training": "theory.training.subject",
     "Dynamics": "theory.training.dynamics",
     "derive": "verbs",
-    "Derivation": "theory.initialisation.derivation",
-    "System": "theory.initialisation.derivation",
+    "Equations": "theory.language.equations",
+    "Recursions": "theory.initialisation.derivation",
     "compile": "verbs",
     "Compiled": "numerics.codegen.modules",
     "predict": "verbs",

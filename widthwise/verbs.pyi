@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from .numerics.codegen.modules import Compiled
 from .numerics.training.sites import Sites
 from .systems import Subject
-from .theory.initialisation.derivation import Derivation, System
+from .theory.initialisation.derivation import Recursions
 from .theory.networks.architecture import MLP
 from .theory.training.dynamics import Dynamics
 from .theory.training.subject import Training
@@ -20,20 +20,26 @@ from .validation.confrontation.report import Report
 @overload
 def derive(
     net: MLP, /, name: str | None = None, *, samples: int | Sequence[str] | None = None, order: int = 1
-) -> Any: ...
+) -> Recursions: ...
 @overload
 def derive(flow: Training, /) -> Dynamics: ...
 @overload
 def derive(subject: Subject, /, *arguments: Any, **options: Any) -> Any: ...
 @overload
-def compile(derivation: Derivation | System, /, *, target: str = "numpy", nodes: int | None = None) -> Compiled: ...
+def compile(equations: Recursions, /, *, target: str = "numpy", nodes: int | None = None) -> Compiled: ...
 @overload
 def compile(found: Dynamics, /) -> Sites: ...
 @overload
 def compile(subject: Subject, /, *arguments: Any, **options: Any) -> Any: ...
 @overload
 def predict(
-    net: MLP, /, X: ArrayLike, quantities: str | Sequence[str] | None = None, *, order: int = 1
+    net: MLP,
+    /,
+    X: ArrayLike,
+    quantities: str | Sequence[str] | None = None,
+    *,
+    order: int = 1,
+    equations: Recursions | None = None,
 ) -> xr.Dataset: ...
 @overload
 def predict(
@@ -103,6 +109,7 @@ def validate(
     quantities: str | Sequence[str] | None = None,
     alpha: float = ...,
     neurons: int | None = None,
+    equations: Recursions | None = None,
     workers: int | None = None,
     progress: bool | None = None,
 ) -> Report: ...
@@ -146,6 +153,7 @@ def fluctuations(
     draws: str | Sequence[str] = (),
     replicas: int = 8,
     seed: int = 0,
+    equations: Dynamics | None = None,
     checkpoint: str | Path | None = None,
     progress: bool | None = None,
 ) -> xr.Dataset: ...

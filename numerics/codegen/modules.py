@@ -17,7 +17,7 @@ import sympy as sp
 
 from ...theory.averages.gaussian import Average
 from ...theory.averages.regularity import prepared
-from ...theory.initialisation.derivation import Derivation, System
+from ...theory.initialisation.derivation import Derivation, Recursions
 from ...theory.language.errors import InvalidArgument
 from ...theory.language.jets import Overlap
 from ...theory.language.quantities import Entry
@@ -33,7 +33,7 @@ State = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Compiled:
-    r"""Generated code for one derivation or a system of them.
+    r"""Generated code for the equations of a network at initialisation.
 
     Equation
         ``compiled(state, C_W=..., ...)`` evaluates the right-hand sides at the tensors ``state`` of a layer.
@@ -83,8 +83,8 @@ class Compiled:
         return path
 
 
-def compile(derivation: Derivation | System, *, target: str = "numpy", nodes: int | None = None) -> Compiled:
-    r"""Generate source for a derivation or a whole system, and load it.
+def compile(equations: Recursions, *, target: str = "numpy", nodes: int | None = None) -> Compiled:
+    r"""Generate source for the equations of a network at initialisation, and load it.
 
     Equation
         The text evaluates exactly the derived equations; each function carries its equation in the docstring. ``target`` is
@@ -102,32 +102,30 @@ def compile(derivation: Derivation | System, *, target: str = "numpy", nodes: in
     Source
         The rule and its error: Trefethen and Weideman, The Exponentially Convergent Trapezoidal Rule, SIAM Review 56 (2014).
     """
-    derivations = (derivation,) if isinstance(derivation, Derivation) else getattr(derivation, "derivations", None)
-    if not derivations:
+    if not isinstance(equations, Recursions) or not equations:
         raise InvalidArgument(
-            f"derivation={derivation!r} is a {type(derivation).__name__}; allowed: what derive() returns"
+            f"equations={equations!r} is a {type(equations).__name__}; allowed: what derive() returns"
         )
-    if not derivations[0].net.activation.specified:
+    if not equations.subject.activation.specified:
         raise InvalidArgument("activation='sigma' is unspecified: numbers need a concrete one, e.g. MLP('tanh')")
     row = target_of(target)
-    return _compile(tuple(derivations), row.name, nodes_of(nodes, row))
+    return _compile(equations, row.name, nodes_of(nodes, row))
 
 
 @lru_cache(maxsize=64)
-def _compile(derivations: tuple[Derivation, ...], target: str, nodes: int) -> Compiled:
+def _compile(equations: Recursions, target: str, nodes: int) -> Compiled:
     row = TARGETS[target]
     row.require()
-    names = tuple(d.name for d in derivations)
-    return Compiled(names, loaded(write(derivations, row, nodes)), _single(derivations), target)
+    return Compiled(tuple(equations), loaded(write(equations, row, nodes)), _single(equations.statements), target)
 
 
 def _single(derivations: tuple[Derivation, ...]) -> bool:
     return not any(label for d in derivations for label in d.labels)
 
 
-def write(derivations: tuple[Derivation, ...], target: Target = TARGETS["numpy"], nodes: int = NODES) -> str:
+def write(equations: Recursions, target: Target = TARGETS["numpy"], nodes: int = NODES) -> str:
     """The text of the module."""
-    activation = derivations[0].net.activation
+    activation, derivations = equations.subject.activation, equations.statements
     laws = [prepared(d.law.right, activation) for d in derivations]
     found = {
         node: table(node, activation, target.most_sites, target.name)
@@ -140,7 +138,7 @@ def write(derivations: tuple[Derivation, ...], target: Target = TARGETS["numpy"]
         activation,
         list(by_name.values()),
         nodes,
-        title=_title(derivations),
+        title=_title(equations),
         equations=[str(d) for d in derivations],
         single=_single(derivations),
         functions=[_function(d, law, found, target.text) for d, law in zip(derivations, laws, strict=True)],
@@ -209,6 +207,6 @@ def _first(derivation: Derivation, text: Text) -> tuple[str, int, str]:
     )
 
 
-def _title(derivations: tuple[Derivation, ...]) -> str:
-    names = ", ".join(d.name for d in derivations)
-    return f"Layer recursion of {names} for a wide network with activation {derivations[0].net.activation.name}"
+def _title(equations: Recursions) -> str:
+    names = ", ".join(equations)
+    return f"Layer recursion of {names} for a wide network with activation {equations.subject.activation.name}"

@@ -3,7 +3,7 @@ r"""Critical points of an activation: where the kernel neither grows nor decays 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any
@@ -18,7 +18,6 @@ from ...theory.initialisation.derivation import derive
 from ...theory.language.errors import InvalidArgument, NotConverged
 from ...theory.language.symbols import C_W, C_b
 from ...theory.language.values import Written
-from ...theory.meanfield.expansion import Recursion
 from ...theory.networks.activations import Activation
 from ...theory.networks.activations import activation as as_activation
 from ...theory.networks.architecture import MLP
@@ -230,7 +229,7 @@ def _none(subject: Activation, unstable_origin: bool) -> CriticalPoint:
 def function(subject: Activation, expr: sp.Expr) -> Function:
     """An expression in averages as a function of K, with C_W = 1 and no bias, through the generated code."""
     base = derive(MLP(subject, C_W=1, C_b=0), "K", samples=1)
-    compiled = compile(replace(base, law=Recursion(base.law.left, expr.subs({C_W: 1, C_b: 0}), ())))
+    compiled = compile(base.with_(K=expr.subs({C_W: 1, C_b: 0})))
 
     def value(K: Kernels) -> Kernels:
         result = compiled({"K": np.asarray(K, dtype=float)})

@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_limits
 from ...theory.language.checks import check_count, check_names, check_seed
 from ...theory.language.errors import InvalidArgument, NotAvailable
 from ...theory.networks.architecture import kinked
+from ...theory.training.dynamics import Dynamics
 from ...theory.training.observables import FLUCTUATIONS, TRAINING
 from ...theory.training.subject import Training
 from ..runs.moments import Moments
@@ -52,6 +53,7 @@ def fluctuations(
     draws: str | Sequence[str] = (),
     replicas: int = 8,
     seed: int = 0,
+    equations: Dynamics | None = None,
     checkpoint: str | Path | None = None,
     progress: bool | None = None,
 ) -> xr.Dataset:
@@ -85,10 +87,16 @@ def fluctuations(
         variance, and the same shift. A shift has a bias of order 1/samples, which its error does not show (below 10 % from 512
         sites on after logistic training, 30 % with 4096 at the edge of stability): compare two values of ``samples``.
     Errors
-        Those of ``predict``; ``NotAvailable`` for centred=False at gamma=0.
+        Those of ``predict``; ``NotAvailable`` for centred=False at gamma=0, and for any ``equations``: how averages answer to
+        themselves is derived for the derived system alone.
     Source
         Derived; for one hidden layer Bordelon & Pehlevan (arXiv:2304.03408).
     """
+    if equations is not None:
+        raise NotAvailable(
+            "equations=: fluctuations are those of derive(flow), whose responses are worked out for these equations alone; "
+            "allowed: None here, and equations= in predict and validate"
+        )
     asked = question(flow, X, y, times=times, X_test=X_test)
     return fluctuating(
         asked,

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ...theory.averages.regularity import prepared
 from ...theory.initialisation.dependencies import closure, names_of_order
-from ...theory.initialisation.derivation import System, derive_layer, labels_for
+from ...theory.initialisation.derivation import Recursions, derive_layer, labels_for
 from ...theory.language.errors import AccuracyWarning, ExpansionWarning, InvalidArgument, NotAvailable, NotConverged
 from ...theory.language.quantities import AXES, TENSORS, Kind, quantity
 from ...theory.layers.map import LayerMap
@@ -22,6 +22,7 @@ from ...theory.networks.architecture import HYPERPARAMETERS, MLP
 from ..codegen.modules import Compiled, compile
 from ..runs.inputs import check_inputs
 from ..runs.results import Result, dataset
+from .given import given_equations
 from .residual import check, fluctuations, mixing
 
 Array = NDArray[np.float64]
@@ -32,7 +33,14 @@ EXPANSION_LIMIT = 0.5
 ACCURACY_LIMIT = 1e-6
 
 
-def predict(net: MLP, X: ArrayLike, quantities: str | Sequence[str] | None = None, *, order: int = 1) -> xr.Dataset:
+def predict(
+    net: MLP,
+    X: ArrayLike,
+    quantities: str | Sequence[str] | None = None,
+    *,
+    order: int = 1,
+    equations: Recursions | None = None,
+) -> xr.Dataset:
     r"""The tensors of every layer, from the derived recursions.
 
     Equation
@@ -53,10 +61,11 @@ def predict(net: MLP, X: ArrayLike, quantities: str | Sequence[str] | None = Non
         ``order=0``: K and Theta; 1: the leading fluctuations; 2: the next order, for Gaussian weights (several inputs only
         where the averages over six preactivations have a closed form); 3: the eight-point function V8 too. Without ``width=``
         all widths count as equal, n_0 included. Quantities that an activation's kinks make infinite are left out. Warns
-        (``ExpansionWarning``) when the next order is not small at the given width.
+        (``ExpansionWarning``) when the next order is not small at the given width. ``equations`` puts another system, such as
+        ``derive(net).with_(V=...)``, in the place of the derived one (a negative control); its names take the place of ``order``.
     Errors
         ``InvalidInput`` for X; ``InvalidNetwork`` for a missing depth or hyperparameter; ``UnknownName`` for a quantity;
-        ``NotAvailable`` for a quantity that is infinite, or has no rule.
+        ``NotAvailable`` for a quantity that is infinite, or has no rule; ``InvalidArgument`` for equations of another network.
     Source
         Derived; see ``derive(net)``.
     """
@@ -65,22 +74,35 @@ def predict(net: MLP, X: ArrayLike, quantities: str | Sequence[str] | None = Non
     if not all(a.specified for a in net.distinct_activations):
         raise InvalidArgument("activation='sigma' is unspecified: numbers need a concrete one, e.g. MLP('tanh')")
     inputs = check_inputs(X)
-    names = _names(net, len(inputs) == 1, quantities, order)
-    layers = iterate(net, inputs, _closure(net, names))
+    if equations is not None:
+        equations, names = given_equations(net, inputs.shape[1], len(inputs), equations, quantities)
+        layers = iterate(net, inputs, tuple(equations), equations)
+    else:
+        names = _names(net, len(inputs) == 1, quantities, order)
+        layers = iterate(net, inputs, _closure(net, names))
     dataset = _dataset(net, inputs, names, layers)
     _warn_about_expansion(net, dataset)
     return dataset
 
 
-def iterate(net: MLP, X: Array, names: tuple[str, ...]) -> list[dict[str, Array]]:
+def iterate(net: MLP, X: Array, names: tuple[str, ...], equations: Recursions | None = None) -> list[dict[str, Array]]:
     """The tensors of the layers 1 ... depth, by the generated ``step``."""
     if net.residual:
         return _residual(net, X, tuple(dict.fromkeys(("K", "Theta", *names))))
     values = _parameters(net, X.shape[1])
-    layers = [_system(net, 1, X, names).first_layer(X, **values[0])]
+    activations = net.layer_activations or (net.activation,)
+
+    def code(layer: int) -> Compiled:
+        """The map to a layer."""
+        activation = activations[max(layer - 2, 0)]
+        if equations is not None:
+            return compile(equations.of(activation))
+        return compiled_system(activation, net.layer_map, len(X) == 1, names)
+
+    layers = [code(1).first_layer(X, **values[0])]
     _check(layers[0], 1)
     for i, given in enumerate(values[1:], start=2):
-        layers.append(_system(net, i, X, names)(layers[-1], **given))
+        layers.append(code(i)(layers[-1], **given))
         _check(layers[-1], i)
     return layers
 
@@ -132,7 +154,7 @@ def compiled_system(activation: Activation, layer: LayerMap, single: bool, names
     net = MLP(activation)
     rows = [quantity(name) for name in names]
     return compile(
-        System(net, tuple(derive_layer(layer, row, labels_for(row, 1 if single else None), net) for row in rows))
+        Recursions(net, tuple(derive_layer(layer, row, labels_for(row, 1 if single else None), net) for row in rows))
     )
 
 

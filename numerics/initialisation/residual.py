@@ -31,7 +31,7 @@ import sympy as sp
 from numpy.typing import NDArray
 
 from ...theory.averages.gaussian import expectation
-from ...theory.initialisation.derivation import Derivation, System
+from ...theory.initialisation.derivation import Derivation, Recursions
 from ...theory.language import symbols
 from ...theory.language.errors import NotAvailable
 from ...theory.language.jets import Jet
@@ -119,15 +119,15 @@ def program(activation: Activation, names: tuple[str, ...]) -> Program:
     for i, key in enumerate(keys):
         first, second = pairs_of(key)
         f, h = (_at(_SYSTEM.observable(pair).total, label) for pair, label in zip((first, second), "12", strict=True))
-        parts.append(_part(net, f"S{i}", _covariance(f, h), 2))
+        parts.append(_part(f"S{i}", _covariance(f, h), 2))
         same = (tuple(Jet("1", jet.directions) for jet in pair) for pair in (first, second))
-        parts.append(_part(net, f"X{i}", _at(_SYSTEM.crossed(*same), "1"), 1))
+        parts.append(_part(f"X{i}", _at(_SYSTEM.crossed(*same), "1"), 1))
         if key in own:
-            parts.append(_part(net, f"G{i}", _covariance(sp.Mul(*first), h), 2))
+            parts.append(_part(f"G{i}", _covariance(sp.Mul(*first), h), 2))
         for side, label in enumerate("12"):
             for k, (_, factor) in enumerate(responses(key, side)):
-                parts.append(_part(net, f"J{i}_{side}_{k}", _moved(_at(factor, label), label), 1))
-    return Program(tuple(keys), tuple(own), compile(System(net, tuple(parts))))
+                parts.append(_part(f"J{i}_{side}_{k}", _moved(_at(factor, label), label), 1))
+    return Program(tuple(keys), tuple(own), compile(Recursions(net, tuple(parts))))
 
 
 def _covariance(f: sp.Expr, h: sp.Expr) -> sp.Expr:
@@ -148,12 +148,19 @@ def _moved(expr: sp.Expr, label: str) -> sp.Expr:
     return expr.xreplace(jets | entries)
 
 
-def _part(net: MLP, name: str, right: sp.Expr, layers: int) -> Derivation:
+def _part(name: str, right: sp.Expr, layers: int) -> Derivation:
     """A function of one or two layers in the form in which code is generated."""
     labels = tuple("12"[:layers])
     row = Quantity(name, (tuple(("", i) for i in range(layers)),), name, "01"[:layers], "cross-layer function")
     left = Entry(name, labels, 1)
-    return Derivation(net, row, labels, Recursion(left, right, ()), sp.Eq(left, sp.Integer(0), evaluate=False), _LAYER)
+    return Derivation(
+        name=name,
+        quantity=row,
+        labels=labels,
+        law=Recursion(left, right, ()),
+        first=sp.Eq(left, sp.Integer(0), evaluate=False),
+        layer=_LAYER,
+    )
 
 
 def keys_of(row: Quantity) -> tuple[Key, Key]:

@@ -16,7 +16,7 @@ import sympy as sp
 from numpy.typing import NDArray
 
 from ...theory.averages.gaussian import Average
-from ...theory.initialisation.derivation import System, derive
+from ...theory.initialisation.derivation import derive
 from ...theory.language import symbols
 from ...theory.language.errors import InvalidArgument, NotIntegrable
 from ...theory.language.jets import Jet, Overlap
@@ -316,4 +316,4 @@ def _first(name: str) -> tuple[Callable[..., Any], tuple[str, ...]]:
 def _single(activation: Activation, names: tuple[str, ...]) -> Any:
     """The recursion of single inputs."""
     net = MLP(activation)
-    return compile(System(net, tuple(derive(net, name, samples=1) for name in names)))
+    return compile(derive(net, order=0, samples=1).restrict(names))

@@ -106,9 +106,11 @@ def question(
         Gradient flow: the step is halved until two solutions of the derived equations agree to a few per cent, and then for
         ``equations`` in their place too, so that networks are never trained in larger steps than the theory that they confront.
     Errors
-        Those of ``predict`` for X, y, times; ``NotConverged`` for a flow that is too stiff.
+        Those of ``predict`` for X, y, times; ``NotConverged`` for a flow that is too stiff; ``InvalidArgument`` for equations of
+        another flow.
     """
     data = check_data(flow, X, y, X_test)
+    _check_equations(flow, equations)
     grid = check_times(flow, data, times)
     if not flow.continuous:
         return Question(flow, data, (grid,), equations)
@@ -117,3 +119,13 @@ def question(
     if equations is not None and equations is not derived:
         grid = refined(flow, data, grid, equations)
     return Question(flow, data, (grid, grid.finer()), equations)
+
+
+def _check_equations(flow: Training, equations: Any) -> None:
+    """Equations in the place of the derived ones are whole, and those of the same flow."""
+    if equations is None:
+        return
+    if not isinstance(equations, Dynamics) or equations.subject != flow or set(equations) != set(dynamics(flow)):
+        raise InvalidArgument(
+            f"equations={equations!r} are not those of {flow!r}; allowed: derive(flow).with_(...), whole and of this flow"
+        )

@@ -96,7 +96,7 @@ def origin(activation: Activation) -> OriginPoint | None:
     least: :math:`\chi_\parallel(0)=\chi_\perp(0)=C_W(\sigma_1^{+\,2}+\sigma_1^{-\,2})/2`.
     """
     net = MLP(activation, width=1)
-    laws = {name: derive(net, name, samples=1) for name in ("K", "Theta")}
+    laws = {d.name: d for d in derive(net, order=0, samples=1).statements}
     try:
         data = taylor(activation)
         if any(side[0] != 0 for side in data.sides(1)):

@@ -5,21 +5,19 @@ The steps are the ones by which the engine computes the equation, written down: 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import Any
+from typing import Self
 
 import sympy as sp
 
 from ..averages.closed_forms import specialize
 from ..averages.gaussian import Average
-from ..language import latex
+from ..language.equations import Equations, Law, Statement
 from ..language.errors import InvalidArgument
 from ..language.jets import Jet, Overlap, Sigma
 from ..language.quantities import TENSORS, Entry, Kind, Quantity, quantity
 from ..language.steps import Step
-from ..language.values import Written
 from ..layers.map import LayerMap
 from ..meanfield.expansion import Recursion
 from ..meanfield.system import MeanFieldSystem, crossed, local
@@ -31,20 +29,9 @@ from .narrative import steps_of
 DEFAULT_LABELS = "12345678"
 
 
-@dataclass(frozen=True)
-class Specialized:
-    """The change of an expression that puts in what the averages of an activation are; equal for equal activations."""
-
-    activation: Activation
-
-    def __call__(self, expr: sp.Expr) -> sp.Expr:
-        """The expression with closed forms for averages."""
-        return specialize(expr, self.activation)
-
-
-@dataclass(frozen=True)
-class Derivation(Written):
-    r"""The recursion of one quantity from layer :math:`\ell` to :math:`\ell+1`, derived.
+@dataclass(frozen=True, kw_only=True)
+class Derivation(Statement):
+    r"""The recursion of one quantity from layer :math:`\ell` to :math:`\ell+1`, derived from a layer map.
 
     Equation
         ``equation`` is a ``sympy.Eq``; ``first`` is the value in the first layer, where inputs take the place of neurons.
@@ -52,150 +39,144 @@ class Derivation(Written):
         A tensor of layer :math:`\ell` multiplies :math:`1/n_{\ell-1}`.
     Valid
         Leading order in 1/width of the named quantity, any activation, any samples (labels may coincide). With a skip
-        connection a fluctuation's map from one layer to the next is exact for the second layer only; ``predict`` adds the
-        covariances between all layers.
+        connection a fluctuation's map from one layer to the next is exact for the second layer only.
     Source
         Derived here from the definition of the layer; notation of Roberts, Yaida & Hanin (arXiv:2106.10165).
     """
 
-    net: MLP
     quantity: Quantity
     labels: tuple[str, ...]
-    law: Recursion  #: as derived, with the averages as operators; code is generated from this
+    law: Recursion
     first: sp.Eq
     layer: LayerMap
-    shown: tuple[Callable[[sp.Expr], sp.Expr], ...] = ()  #: what has been asked for to be put in or carried out
-
-    @cached_property
-    def recursion(self) -> Recursion:
-        """The law as it is shown: with closed forms after ``specialize``, with derivatives carried out after ``doit``."""
-        law = self.law
-        for change in self.shown:
-            law = law.map(change)
-        return law
 
     @property
-    def subject(self) -> MLP:
-        """The network whose equation this is."""
-        return self.net
+    def recursion(self) -> Law:
+        """The law as it is printed: with closed forms after ``specialize``, with derivatives carried out after ``doit``."""
+        return self.printed
 
     @property
-    def name(self) -> str:
-        """The public name of the quantity."""
-        return self.quantity.name
-
-    @property
-    def equation(self) -> sp.Eq:
-        """The recursion as an equation."""
-        return sp.Eq(self.recursion.left, self.recursion.right, evaluate=False)
-
-    @property
-    def depends_on(self) -> tuple[str, ...]:
+    def needs(self) -> frozenset[str]:
         """The quantities of the layer below that enter, K included whenever an average is taken."""
-        right = self.recursion.right
-        names = {e.name for e in right.atoms(Entry)} | ({"K"} if right.has(Average) else set())
-        return tuple(q.name for q in TENSORS.values() if q.name in names) + tuple(
-            sorted(names - {q.name for q in TENSORS.values()})
-        )
+        right = self.law.right
+        return frozenset({e.name for e in right.atoms(Entry)} | ({"K"} if right.has(Average) else set()))
 
     @property
     def averages(self) -> tuple[Average, ...]:
         """The Gaussian averages in the equation."""
-        return tuple(sorted(self.recursion.right.atoms(Average), key=str))
+        return tuple(sorted(self.printed.right.atoms(Average), key=str))
 
     @property
     def steps(self) -> tuple[Step, ...]:
         """The derivation: definition, layer map of the jets, neuron average, cumulance, Price, Isserlis, result."""
-        return steps_of(MeanFieldSystem(self.layer), self.quantity, self.labels, self.recursion)
+        return steps_of(MeanFieldSystem(self.layer), self.quantity, self.labels, self.printed)
 
-    def specialize(self) -> Derivation:
+    def specialize(self, activation: Activation) -> Self:
+        """The same with closed forms of an activation wherever they exist; other averages stay."""
+        return replace(self, shown=(*self.shown, Specialized(activation)))
+
+    def doit(self) -> Self:
+        """The same with the derivatives of Price's theorem carried out under the averages."""
+        return replace(self, shown=(*self.shown, _explicit))
+
+
+@dataclass(frozen=True, repr=False)
+class Recursions(Equations):
+    r"""The recursions of a network at initialisation, from layer :math:`\ell` to :math:`\ell+1`, by quantity.
+
+    Equation
+        .. math:: \mathrm{tensor}^{(\ell+1)} = \mathrm{function}(\mathrm{tensors}^{(\ell)},\ \langle\cdots\rangle_{K^{(\ell)}})
+    Shapes
+        A mapping name → ``sympy.Eq``. A mapping of one, as ``derive(net, "V")``, has ``equation``, ``law`` (as derived),
+        ``recursion`` (as printed), ``first`` (the first layer), ``labels``, ``averages`` as well.
+    Units
+        A tensor of layer :math:`\ell` multiplies :math:`1/n_{\ell-1}`.
+    Valid
+        Leading order in 1/width of each quantity, any activation, any samples (labels may coincide).
+    Errors
+        Those of ``Equations``.
+    Source
+        Derived here from the definition of the layer; notation of Roberts, Yaida & Hanin (arXiv:2106.10165).
+    """
+
+    subject: MLP
+    statements: tuple[Derivation, ...]
+
+    @property
+    def one(self) -> Derivation:
+        """The recursion of a mapping of one."""
+        found = super().one
+        assert isinstance(found, Derivation)
+        return found
+
+    def statement(self, name: str) -> Derivation:
+        """The derivation of that name."""
+        found = super().statement(name)
+        assert isinstance(found, Derivation)
+        return found
+
+    @property
+    def depends_on(self) -> dict[str, tuple[str, ...]]:
+        """For each name the quantities of the layer below that enter, K included whenever an average is taken."""
+        return {d.name: tuple(name for name in TENSORS if name in d.needs) for d in self.statements}
+
+    @property
+    def quantity(self) -> Quantity:
+        """The row of a single quantity."""
+        return self.one.quantity
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The sample labels of a single quantity."""
+        return self.one.labels
+
+    @property
+    def law(self) -> Recursion:
+        """The recursion of a single quantity as derived, with the averages as operators."""
+        return self.one.law
+
+    @property
+    def recursion(self) -> Law:
+        """The recursion of a single quantity as printed."""
+        return self.one.recursion
+
+    @property
+    def first(self) -> sp.Eq:
+        """A single quantity in the first layer, where inputs take the place of neurons."""
+        return self.one.first
+
+    @property
+    def averages(self) -> tuple[Average, ...]:
+        """The Gaussian averages in the equation of a single quantity."""
+        return self.one.averages
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """The derivations one after the other."""
+        return tuple(step for derivation in self.statements for step in derivation.steps)
+
+    def of(self, activation: Activation) -> Self:
+        """The same equations for a network with that activation and no numbers, which laws do not depend on."""
+        return replace(self, subject=MLP(activation))
+
+    def specialize(self) -> Self:
         """The same with closed forms of the network's activation wherever they exist; other averages stay.
 
         Raises ``InvalidArgument`` for the unspecified activation.
         """
-        activation = self.net.activation
+        activation = self.subject.activation
         if not activation.specified:
             raise InvalidArgument("activation='sigma' is unspecified; give the network a concrete one to specialize")
-        return replace(self, shown=(*self.shown, Specialized(activation)))
+        return replace(self, statements=tuple(d.specialize(activation) for d in self.statements))
 
-    def doit(self) -> Derivation:
+    def doit(self) -> Self:
         """The same with the derivatives of Price's theorem carried out under the averages."""
-        return replace(self, shown=(*self.shown, _explicit))
-
-    def latex(self, *, steps: bool = False) -> str:
-        """An ``align`` environment with the equation; with ``steps=True`` the whole derivation, ready to be pasted."""
-        if not steps:
-            return latex.align(self._rows())
-        return "\n\n".join(step.latex() for step in self.steps)
-
-    def _rows(self) -> list[str]:
-        return latex.equation_lines(self.recursion.left, self.recursion.terms)
-
-    def _repr_latex_(self) -> str:
-        return latex.aligned(self._rows())
-
-    def __str__(self) -> str:
-        text = "\n    + ".join(str(term) for term in self.recursion.terms) or "0"
-        return f"{self.recursion.left} = {text}"
-
-    def __repr__(self) -> str:
-        return str(self)
+        return replace(self, statements=tuple(d.doit() for d in self.statements))
 
 
-@dataclass(frozen=True)
-class System(Mapping[str, Derivation]):
-    """The closed system of recursions, in an order in which each can be computed."""
-
-    net: MLP
-    derivations: tuple[Derivation, ...]
-
-    @property
-    def subject(self) -> MLP:
-        """The network whose equations these are."""
-        return self.net
-
-    @property
-    def steps(self) -> tuple[Step, ...]:
-        """All derivations, one after the other."""
-        return tuple(step for derivation in self.derivations for step in derivation.steps)
-
-    def __getitem__(self, name: str) -> Derivation:
-        for derivation in self.derivations:
-            if derivation.name == name:
-                return derivation
-        quantity(name)  # a clear error for an unknown name
-        raise KeyError(name)
-
-    def __iter__(self) -> Iterator[str]:
-        return (d.name for d in self.derivations)
-
-    def __len__(self) -> int:
-        return len(self.derivations)
-
-    def restrict(self, names: Sequence[str]) -> System:
-        """Only some of the derivations, in the same order."""
-        return replace(self, derivations=tuple(d for d in self.derivations if d.name in names))
-
-    def specialize(self) -> System:
-        """Closed forms wherever they exist."""
-        return replace(self, derivations=tuple(d.specialize() for d in self.derivations))
-
-    def latex(self, *, steps: bool = False) -> str:
-        """All equations in one ``align``; with ``steps=True`` all derivations one after the other."""
-        if steps:
-            return "\n\n".join(d.latex(steps=True) for d in self.derivations)
-        return latex.align(row for d in self.derivations for row in d._rows())
-
-    def _repr_latex_(self) -> str:
-        return latex.aligned(row for d in self.derivations for row in d._rows())
-
-    def __str__(self) -> str:
-        return "\n".join(map(str, self.derivations))
-
-    __repr__ = __str__
-
-
-def derive(net: MLP, name: str | None = None, *, samples: int | Sequence[str] | None = None, order: int = 1) -> Any:
+def derive(
+    net: MLP, name: str | None = None, *, samples: int | Sequence[str] | None = None, order: int = 1
+) -> Recursions:
     r"""Derive the recursion of a quantity, or the closed system of all of them.
 
     Equation
@@ -211,7 +192,7 @@ def derive(net: MLP, name: str | None = None, *, samples: int | Sequence[str] | 
     Errors
         ``UnknownName`` for a quantity that does not exist; ``InvalidArgument`` for labels of the wrong number.
     Source
-        Derived from the layer map; see ``Derivation.steps``.
+        Derived from the layer map; see ``.steps``.
     """
     if not isinstance(net, MLP):
         raise InvalidArgument(f"net={net!r} is a {type(net).__name__}; allowed: an MLP")
@@ -219,17 +200,20 @@ def derive(net: MLP, name: str | None = None, *, samples: int | Sequence[str] | 
         if samples not in (None, 1):
             raise InvalidArgument(f"samples={samples!r} with all quantities; allowed: None (different samples) or 1")
         names = names_of_order(net.layer_map, order)
-        return System(net, tuple(derive(net, n, samples=samples) for n in names))
-    row = quantity(name)
-    return derive_layer(net.layer_map, row, labels_for(row, samples), net)
+        rows = [quantity(n) for n in names]
+    else:
+        rows = [quantity(name)]
+    found = (derive_layer(net.layer_map, row, labels_for(row, samples), net) for row in rows)
+    return Recursions(net, tuple(found))
 
 
 def derive_layer(layer: LayerMap, row: Quantity, labels: tuple[str, ...], net: MLP | None = None) -> Derivation:
-    """The derivation for any layer map; ``net`` supplies the activation and the values of known hyperparameters."""
+    """The derivation for any layer map; ``net`` supplies the values of known hyperparameters."""
     net = net or MLP()
     known = net.known
     law = layer_recursion(layer, row, labels).map(lambda part: part.xreplace(known))
-    return Derivation(net, row, labels, law, _first(layer, row, labels, known), layer)
+    first = _first(layer, row, labels, known)
+    return Derivation(name=row.name, quantity=row, labels=labels, law=law, first=first, layer=layer)
 
 
 def labels_for(row: Quantity, samples: int | Sequence[str] | None) -> tuple[str, ...]:
@@ -274,6 +258,17 @@ def input_average(site: sp.Expr) -> sp.Expr:
         factor = coefficient if all(s.order == 0 for s, k in zip(sigmas, powers, strict=True) if k) else sp.Integer(0)
         terms.append(factor * Overlap(tuple(labels)))
     return sp.Add(*terms)
+
+
+@dataclass(frozen=True)
+class Specialized:
+    """An expression with the closed forms of an activation wherever they exist."""
+
+    activation: Activation
+
+    def __call__(self, expr: sp.Expr) -> sp.Expr:
+        """The expression, changed."""
+        return specialize(expr, activation=self.activation)
 
 
 def _explicit(expr: sp.Expr) -> sp.Expr:

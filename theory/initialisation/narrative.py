@@ -12,15 +12,15 @@ import sympy as sp
 
 from ..averages.gaussian import expectation
 from ..language import latex
+from ..language.equations import Law
 from ..language.jets import Jet
 from ..language.quantities import Kind, Pair, Quantity
 from ..language.steps import Step
 from ..language.symbols import Named, SiteAverage, label_latex
-from ..meanfield.expansion import Recursion
 from ..meanfield.system import MeanFieldSystem
 
 
-def steps_of(system: MeanFieldSystem, row: Quantity, labels: tuple[str, ...], law: Recursion) -> tuple[Step, ...]:
+def steps_of(system: MeanFieldSystem, row: Quantity, labels: tuple[str, ...], law: Law) -> tuple[Step, ...]:
     """The whole derivation of one recursion."""
     pairs = row.at(labels)
     steps = [_definition(row, pairs, law), _jets(system, pairs)]
@@ -38,11 +38,11 @@ def steps_of(system: MeanFieldSystem, row: Quantity, labels: tuple[str, ...], la
             " This is exact in the second layer. A neuron with a skip remembers all layers below, so that deeper layers have "
             "further terms: the covariances of the neuron averages of different layers, which predict takes into account."
         )
-    steps.append(Step("Result", reason, (result,), law.terms))
+    steps.append(Step("Result", reason, (result,), tuple(law.terms)))
     return tuple(steps)
 
 
-def _definition(row: Quantity, pairs: tuple[Pair, ...], law: Recursion) -> Step:
+def _definition(row: Quantity, pairs: tuple[Pair, ...], law: Law) -> Step:
     left = Named(*(f(law.left) for f in (str, latex.tex)))
     plain, tex = _cumulant_of(row, pairs)
     power, power_tex = {0: ("", ""), 1: ("n ", r"n_{\ell}\,")}.get(

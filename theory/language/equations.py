@@ -1,10 +1,23 @@
-"""Equations of a subject by name."""
+"""The derived equations of a subject by name: one mapping for every subject, with steps, print and other right-hand sides.
+
+What code is generated from is the law as derived; what is printed is the same law with some values put in.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Protocol, Self
 
 import sympy as sp
+
+from . import latex
+from .errors import InvalidArgument, unknown_name
+from .steps import Step
+from .values import Written
+
+Change = Callable[[sp.Expr], sp.Expr]
 
 
 def equal(left: sp.Expr, right: sp.Expr) -> sp.Eq:
@@ -12,6 +25,208 @@ def equal(left: sp.Expr, right: sp.Expr) -> sp.Eq:
     return sp.Eq(left, right, evaluate=False)
 
 
-def mapped(equation: sp.Eq, change: Callable[[sp.Expr], sp.Expr]) -> sp.Eq:
+def mapped(equation: sp.Eq, change: Change) -> sp.Eq:
     """An equation with both sides changed."""
     return equal(change(equation.lhs), change(equation.rhs))
+
+
+class Law(Protocol):
+    """A left-hand side, and a right-hand side whose summands have an order of print."""
+
+    @property
+    def left(self) -> sp.Expr:
+        """The letter that the law gives."""
+
+    @property
+    def right(self) -> sp.Expr:
+        """The right-hand side."""
+
+    @property
+    def terms(self) -> Sequence[sp.Expr]:
+        """The summands in the order in which a page would show them."""
+
+    def map(self, change: Any) -> Law:
+        """The law with a function applied to every part."""
+
+    def put(self, right: sp.Expr) -> Law:
+        """The law with another right-hand side."""
+
+
+@dataclass(frozen=True)
+class Plain:
+    """A law that is an equation and nothing more."""
+
+    left: sp.Expr
+    right: sp.Expr
+    order: Callable[[sp.Expr], Sequence[sp.Expr]] = sp.Add.make_args  #: the summands in the order of print
+
+    @property
+    def terms(self) -> Sequence[sp.Expr]:
+        """The summands in the order in which a page would show them."""
+        return self.order(self.right)
+
+    def map(self, change: Change) -> Plain:
+        """The law with a function applied to both sides."""
+        return replace(self, left=change(self.left), right=change(self.right))
+
+    def put(self, right: sp.Expr) -> Plain:
+        """The law with another right-hand side."""
+        return replace(self, right=right)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Statement(Written):
+    """One equation of a subject."""
+
+    name: str
+    law: Law  #: as derived; code is generated from this
+    shown: tuple[Change, ...] = ()  #: what is put in or carried out for print
+
+    @cached_property
+    def printed(self) -> Law:
+        """The law as it is printed."""
+        law = self.law
+        for change in self.shown:
+            law = law.map(change)
+        return law
+
+    @property
+    def equation(self) -> sp.Eq:
+        """The law as it is printed, as an equation."""
+        return equal(self.printed.left, self.printed.right)
+
+    @property
+    def rows(self) -> list[str]:
+        """The rows of an ``align``."""
+        return latex.equation_lines(self.printed.left, self.printed.terms)
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """The names of the letters on the right-hand side."""
+        letters = (getattr(atom, "name", None) for atom in self.law.right.atoms())
+        return frozenset(name for name in letters if isinstance(name, str))
+
+    def with_right(self, right: Any) -> Self:
+        """The statement with another right-hand side."""
+        return replace(self, law=self.law.put(sp.sympify(right)))
+
+    def __str__(self) -> str:
+        return written(self.printed.left, self.printed.terms)
+
+
+@dataclass(frozen=True, repr=False)
+class Equations(Written, Mapping[str, sp.Eq]):
+    r"""The derived equations of a subject, by name, in an order in which each can be computed.
+
+    Equation
+        ``equations["K"]`` is a ``sympy.Eq``, as printed: with the numbers of the subject. ``equations.system["K"]`` is as derived,
+        with every symbol; code is generated from this, and ``with_`` puts another right-hand side in its place.
+    Shapes
+        ``.depends_on``: name → the names on its right-hand side. ``.restrict(names)``: some of the equations, as a mapping of the
+        same kind; ``.equation``: that of a mapping of one.
+    Units
+        Those of the subject.
+    Valid
+        A frozen value: equal if subject and equations are; pickles.
+    Errors
+        ``UnknownName`` for a name that is not among the equations; ``InvalidArgument`` for ``.equation`` of several.
+    Source
+        Derived; ``.steps`` shows how.
+    """
+
+    subject: Any
+    statements: tuple[Statement, ...]
+
+    def statement(self, name: str) -> Statement:
+        """The equation of that name with the law behind it."""
+        for statement in self.statements:
+            if statement.name == name:
+                return statement
+        raise unknown_name("name", name, self)
+
+    def __getitem__(self, name: str) -> sp.Eq:
+        return self.statement(name).equation
+
+    def __contains__(self, name: object) -> bool:
+        return any(statement.name == name for statement in self.statements)
+
+    def __iter__(self) -> Iterator[str]:
+        return (statement.name for statement in self.statements)
+
+    def __len__(self) -> int:
+        return len(self.statements)
+
+    @cached_property
+    def system(self) -> dict[str, sp.Eq]:
+        """The equations as derived; code is generated from these."""
+        return {s.name: equal(s.law.left, s.law.right) for s in self.statements}
+
+    @property
+    def equation(self) -> sp.Eq:
+        """The equation of a mapping of one."""
+        return self.one.equation
+
+    @property
+    def one(self) -> Statement:
+        """The statement of a mapping of one."""
+        if len(self.statements) != 1:
+            raise InvalidArgument(
+                f"the equations are {len(self)}: {', '.join(self)}; allowed: one of them, as in equations.restrict({min(self)!r})"
+            )
+        return self.statements[0]
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """The derivation, so that a reader can follow it on paper."""
+        raise NotImplementedError
+
+    @property
+    def further(self) -> tuple[Law, ...]:
+        """Laws that follow the named ones in print, such as values at a boundary."""
+        return ()
+
+    @property
+    def depends_on(self) -> dict[str, tuple[str, ...]]:
+        """For each name the names of the equations whose left-hand sides are on its right."""
+        return {s.name: tuple(name for name in self if name in s.needs) for s in self.statements}
+
+    def restrict(self, names: str | Iterable[str]) -> Self:
+        """Only some of the equations, in the same order."""
+        wanted = (names,) if isinstance(names, str) else tuple(names)
+        kept = {self.statement(name).name for name in wanted}
+        return replace(self, statements=tuple(s for s in self.statements if s.name in kept))
+
+    def with_(self, **changes: Any) -> Self:
+        """Other right-hand sides: what is solved is what stands here.
+
+        >>> equations.with_(z=equations.system["z"].rhs.subs(...))
+        """
+        for name in changes:
+            if name not in self:
+                raise InvalidArgument(f"{name}= is no equation of the system; allowed: {', '.join(self)}")
+        statements = (s.with_right(changes[s.name]) if s.name in changes else s for s in self.statements)
+        return replace(self, statements=tuple(statements))
+
+    def latex(self, *, steps: bool = False) -> str:
+        """An ``align`` environment with all equations; with ``steps=True`` the whole derivation, ready to be pasted."""
+        if steps:
+            return "\n\n".join(step.latex() for step in self.steps)
+        return latex.align(self._rows())
+
+    def _rows(self) -> list[str]:
+        rows = [row for statement in self.statements for row in statement.rows]
+        return rows + [row for law in self.further for row in latex.equation_lines(law.left, law.terms)]
+
+    def _repr_latex_(self) -> str:
+        return latex.aligned(self._rows())
+
+    def __str__(self) -> str:
+        further = (written(law.left, law.terms) for law in self.further)
+        return "\n".join([*map(str, self.statements), *further])
+
+    __repr__ = __str__
+
+
+def written(left: sp.Expr, terms: Sequence[sp.Expr]) -> str:
+    """An equation as text, one summand a line."""
+    return f"{left} = " + ("\n    + ".join(map(str, terms)) or "0")

@@ -22,8 +22,10 @@ class InvalidArgument(WidthwiseError):
     """Any other argument outside what is allowed."""
 
 
-class UnknownName(WidthwiseError):
+class UnknownName(WidthwiseError, KeyError):
     """A name that is not registered; the message suggests the nearest ones."""
+
+    __str__ = ValueError.__str__  # that of KeyError quotes the message
 
 
 class NotIntegrable(WidthwiseError):

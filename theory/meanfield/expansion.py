@@ -67,6 +67,10 @@ class Recursion:
         inherited = tuple((entry, factor) for entry, f in self.inherited if (factor := change(f)) != 0)
         return Recursion(self.left, change(self.born), inherited)
 
+    def put(self, right: sp.Expr) -> Recursion:
+        """The recursion with another right-hand side, whose parts are no longer told apart."""
+        return Recursion(self.left, right, ())
+
 
 def cumulant(pairs: Pairs, correction: int = 0) -> Entry | None:
     """The tensor entry of the layer below that a cumulant is; None when it vanishes."""

@@ -8,18 +8,17 @@ driven by Gaussian fields; overlaps and responses of these neurons are the order
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
 
 import sympy as sp
 
-from ..language import latex, symbols
-from ..language.equations import equal, mapped
+from ..language import symbols
+from ..language.equations import Equations, Law, Plain, Statement, equal, mapped
 from ..language.errors import InvalidArgument
 from ..language.steps import Step
 from ..language.symbols import SiteAverage, ell, gamma_0
-from ..language.values import Written
 from .cavity import at_layer, at_place, covariance, definition, gathered, overlap, site
 from .fields import ORDERS, Memory, OrderParameter, SiteField, eta, in_order, last, width
 from .linear import closed_equations
@@ -28,13 +27,14 @@ from .program import HERE, HERE_OUT, PAST, PAST_OUT, Outer, Program, activity, e
 from .subject import Training
 
 
-@dataclass(frozen=True)
-class Dynamics(Written):
+@dataclass(frozen=True, repr=False)
+class Dynamics(Equations):
     r"""The closed system of equations of a network in training, at infinite width.
 
     Equation
-        ``equations["h"]`` and so on are ``sympy.Eq``: the single-site fields h, z, g; the predictions f, the errors Delta and the
-        tangent kernel Theta; the covariances of the Gaussian fields u, r; the order parameters Phi, G and responses A, B.
+        ``dynamics["h"]`` and so on are ``sympy.Eq``: the single-site fields h, z, g; the predictions f, the errors Delta and the
+        tangent kernel Theta; the covariances of the Gaussian fields u, r; the order parameters Phi, G and responses A, B. As
+        printed: with the numbers of the flow, and without the index of a single output; ``system`` has all indices.
     Shapes
         Indices: mu, alpha samples; k, k' outputs (left out in print where there is one); t, s times; :math:`\ell=1\dots L`.
     Units
@@ -43,31 +43,17 @@ class Dynamics(Written):
         Width to infinity at fixed depth, samples, time. In continuous time B holds a part at equal times,
         :math:`\delta(t-s)\,\gamma_0^{-1}\langle\ddot\phi(h)z\rangle` of the layer above; in discrete time its sum includes s = t.
     Errors
-        None.
+        Those of ``Equations``.
     Source
         Derived by the cavity rule; notation of Bordelon & Pehlevan (arXiv:2205.09653).
     """
 
-    flow: Training
-    system: Mapping[str, sp.Eq]  #: with all indices and hyperparameters; code is generated from this
-
-    def __hash__(self) -> int:
-        return hash((self.flow, *self.system.items()))
-
-    @property
-    def subject(self) -> Training:
-        """The training whose equations these are."""
-        return self.flow
-
-    @cached_property
-    def equations(self) -> dict[str, sp.Eq]:
-        """The equations as they are printed: with the numbers of the flow, and without the index of a single output."""
-        return {name: mapped(eq, self._shown) for name, eq in self.system.items()}
+    subject: Training
 
     @cached_property
     def boundaries(self) -> tuple[sp.Eq, ...]:
         """Below the first and above the last hidden layer."""
-        return tuple(mapped(eq, self._shown) for eq in _boundaries())
+        return tuple(map(self.as_printed, _boundaries()))
 
     @cached_property
     def optimizer(self) -> tuple[sp.Eq, ...]:
@@ -75,7 +61,7 @@ class Dynamics(Written):
 
         From :math:`\theta(t+1)=(1+\beta-\eta\kappa)\theta(t)-\beta\theta(t-1)+\eta\,\mathrm{push}(t)`, which is linear.
         """
-        flow = self.flow
+        flow = self.subject
         if not (flow.momentum or flow.weight_decay):
             return ()
         beta, kappa = (sp.nsimplify(x, rational=True) for x in (flow.momentum, flow.weight_decay))
@@ -105,10 +91,49 @@ class Dynamics(Written):
         """
         if not is_linear(self):
             return ()
-        slope = sp.diff(self.flow.net.activation.expr, symbols.z)
-        return closed_equations(self.equations, slope)
+        slope = sp.diff(self.subject.net.activation.expr, symbols.z)
+        return closed_equations(self, slope)
 
-    def _shown(self, expr: sp.Expr) -> sp.Expr:
+    def without_responses(self) -> Dynamics:
+        """The system without A and B, which is wrong: what is lost if matrices are drawn anew in every step."""
+        return self.with_(**{n: _drop(self.system[n].rhs, ("A", "B")) for n in ("h", "z")})
+
+    @cached_property
+    def steps(self) -> tuple[Step, ...]:
+        """The derivation: forward pass, backward pass, update, trained matrices, cavity rule, order parameters."""
+        return steps_of(dynamics(self.subject))
+
+    @property
+    def further(self) -> tuple[Law, ...]:
+        """The values at the boundaries, the kernels of an optimizer, and the closed system of a linear network."""
+        if len(self) < len(dynamics(self.subject)):
+            return ()
+        return tuple(Plain(eq.lhs, eq.rhs, in_order) for eq in (*self.boundaries, *self.optimizer, *self.closed))
+
+    def as_printed(self, equation: sp.Eq) -> sp.Eq:
+        """An equation with the numbers of the flow, and without the index of a single output."""
+        return mapped(equation, Shown(self.subject))
+
+
+@lru_cache(maxsize=64)
+def dynamics(flow: Training) -> Dynamics:
+    """Derive the equations of training."""
+    if not isinstance(flow, Training):
+        raise InvalidArgument(f"flow={flow!r} is a {type(flow).__name__}; allowed: a Training")
+    found = {**_derived(), "Delta": _errors(flow)}
+    shown = (Shown(flow),)
+    laws = {name: Plain(eq.lhs, eq.rhs, in_order) for name, eq in found.items()}
+    return Dynamics(flow, tuple(Statement(name=name, law=law, shown=shown) for name, law in laws.items()))
+
+
+@dataclass(frozen=True)
+class Shown:
+    """An expression as it is printed: with the numbers of the flow, and without the index of a single output."""
+
+    flow: Training
+
+    def __call__(self, expr: sp.Expr) -> sp.Expr:
+        """The expression, changed."""
         flow = self.flow
         known = {
             getattr(symbols, name): sp.nsimplify(getattr(flow.net, name), rational=True)
@@ -120,55 +145,7 @@ class Dynamics(Written):
             known[optimizer()] = sp.S.One
         if flow.continuous:
             known[eta] = sp.S.One
-        expr = gathered(_rebuilt(expr, known, flow)) if expr.has(Memory) else _rebuilt(expr, known, flow)
-        return expr
-
-    def with_(self, **changes: sp.Expr) -> Dynamics:
-        """Another system, with other right-hand sides: what is solved is what stands here.
-
-        >>> equations.with_(z=equations.system["z"].rhs.subs(...))
-        """
-        unknown = changes.keys() - self.system.keys()
-        if unknown:
-            raise InvalidArgument(f"{min(unknown)}= is no equation of the system; allowed: {', '.join(self.system)}")
-        changed = {name: sp.Eq(self.system[name].lhs, sp.sympify(rhs), evaluate=False) for name, rhs in changes.items()}
-        return replace(self, system={**self.system, **changed})
-
-    def without_responses(self) -> Dynamics:
-        """The system without A and B, which is wrong: what is lost if matrices are drawn anew in every step."""
-        return self.with_(**{n: _drop(self.system[n].rhs, ("A", "B")) for n in ("h", "z")})
-
-    @cached_property
-    def steps(self) -> tuple[Step, ...]:
-        """The derivation: forward pass, backward pass, update, trained matrices, cavity rule, order parameters."""
-        return steps_of(self)
-
-    def latex(self, *, steps: bool = False) -> str:
-        """An ``align`` environment with all equations; with ``steps=True`` the derivation too."""
-        if steps:
-            return "\n\n".join(step.latex() for step in self.steps)
-        return latex.align(self._rows())
-
-    def _rows(self) -> list[str]:
-        shown = [*self.equations.values(), *self.boundaries, *self.optimizer, *self.closed]
-        return [row for eq in shown for row in latex.equation_lines(eq.lhs, in_order(eq.rhs))]
-
-    def _repr_latex_(self) -> str:
-        return latex.aligned(self._rows())
-
-    def __str__(self) -> str:
-        shown = [*self.equations.values(), *self.boundaries, *self.optimizer, *self.closed]
-        return "\n".join(f"{eq.lhs} = {' + '.join(map(str, in_order(eq.rhs)))}" for eq in shown)
-
-    __repr__ = __str__
-
-
-@lru_cache(maxsize=64)
-def dynamics(flow: Training) -> Dynamics:
-    """Derive the equations of training."""
-    if not isinstance(flow, Training):
-        raise InvalidArgument(f"flow={flow!r} is a {type(flow).__name__}; allowed: a Training")
-    return Dynamics(flow, {**_derived(), "Delta": _errors(flow)})
+        return gathered(_rebuilt(expr, known, flow)) if expr.has(Memory) else _rebuilt(expr, known, flow)
 
 
 @lru_cache(maxsize=1)
@@ -304,7 +281,7 @@ def _rebuilt(expr: sp.Expr, known: Mapping[sp.Expr, sp.Expr], flow: Training) ->
 
 def is_linear(found: Dynamics) -> bool:
     """Whether the activation is linear, so that the sites are Gaussian and the system closes algebraically."""
-    activation = found.flow.net.activation
+    activation = found.subject.net.activation
     expr = activation.expr
     if expr is None or activation.kinks:
         return False

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import sympy as sp
 
-from ..language.equations import mapped
 from ..language.steps import Step
 from .fields import ORDERS
 from .program import program
@@ -17,11 +16,10 @@ if TYPE_CHECKING:
 
 def steps_of(found: Dynamics) -> tuple[Step, ...]:
     """The derivation: forward pass, backward pass, update, trained matrices, cavity rule, order parameters."""
-    steps, shown = program(), found._shown
-    eq = found.equations
+    steps, eq = program(), found
 
     def of(*statements: sp.Eq) -> tuple[sp.Eq, ...]:
-        return tuple(mapped(s, shown) for s in statements)
+        return tuple(map(found.as_printed, statements))
 
     return (
         Step("Forward pass", "Every neuron receives a product with a weight matrix.", of(steps.forward, steps.output)),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
 import sympy as sp
@@ -23,14 +22,14 @@ def shown(net: MLP, names: Sequence[str], single: bool) -> Iterator[dict[str, An
     one, many = derive(plain, samples=1), derive(plain)
     own = one if single else many
     for name in needed(net, names):
-        first = own[name].first
+        first = own.statement(name).first
         start = rf"{latex.tex(first.lhs)} = {latex.tex(first.rhs)}".replace(r"(\ell)", "(1)")
         yield {
             "name": name,
             "meaning": quantity(name).meaning,
-            "one": mathml.equations(_rows(one[name])),
-            "many": mathml.equations(_rows(many[name])),
-            "closed": list(_closed(one[name], plain)),
+            "one": mathml.equations(one.statement(name).rows),
+            "many": mathml.equations(many.statement(name).rows),
+            "closed": list(_closed(one.statement(name), plain)),
             "first": mathml.math(start),
             "steps": [
                 {
@@ -38,7 +37,7 @@ def shown(net: MLP, names: Sequence[str], single: bool) -> Iterator[dict[str, An
                     "reason": mathml.prose(s.reason),
                     "equations": mathml.equations(_step_rows(s.equations)),
                 }
-                for s in own[name].steps
+                for s in own.statement(name).steps
             ],
         }
 
@@ -72,13 +71,9 @@ def code(net: MLP, names: Sequence[str], single: bool) -> str:
 def _closed(derivation: Derivation, net: MLP) -> Iterator[tuple[str, str]]:
     """The closed form for each activation of the network that has one."""
     for activation in net.distinct_activations:
-        closed = replace(derivation, net=MLP(activation)).specialize()
-        if closed.recursion != derivation.recursion:
-            yield activation.name, mathml.equations(_rows(closed))
-
-
-def _rows(derivation: Derivation) -> list[str]:
-    return latex.equation_lines(derivation.recursion.left, derivation.recursion.terms)
+        closed = derivation.specialize(activation)
+        if closed.printed != derivation.printed:
+            yield activation.name, mathml.equations(closed.rows)
 
 
 def _step_rows(found: tuple[sp.Eq, ...]) -> list[str]:

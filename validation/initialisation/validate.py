@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 
 from ...numerics.initialisation.predict import predict
 from ...numerics.runs.inputs import check_inputs
+from ...theory.initialisation.derivation import Recursions
 from ...theory.language.errors import ExpansionWarning, InvalidArgument
 from ...theory.language.quantities import TENSORS, quantity
 from ...theory.networks.architecture import MLP
@@ -39,6 +40,7 @@ def validate(
     quantities: str | Sequence[str] | None = None,
     alpha: float = DEFAULT_ALPHA,
     neurons: int | None = None,
+    equations: Recursions | None = None,
     workers: int | None = None,
     progress: bool | None = None,
 ) -> Report:
@@ -55,7 +57,8 @@ def validate(
         ``networks`` are drawn at each width (one number, or one for each).
     Valid
         The leading coefficients, up to the order 1/n^2 that the fit leaves out. A true theory is failed with probability
-        at most ``alpha`` in the whole family of comparisons.
+        at most ``alpha`` in the whole family of comparisons. ``equations`` puts another system in the place of the derived one:
+        a negative control, which ``simulate`` knows nothing of.
     Errors
         Those of ``predict`` and ``simulate``; ``InvalidArgument`` for widths that are too few or out of proportion.
     """
@@ -68,9 +71,10 @@ def validate(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExpansionWarning)  # the extrapolation is the remedy for a small width
         order = _order(quantities)
-        theory = predict(nets[0], inputs, quantities, order=order)
+        theory = predict(nets[0], inputs, quantities, order=order, equations=equations)
         wanted = [lower for row in TENSORS.values() if row.name in theory for lower, _ in lower_orders(row)]
-        full = theory if set(wanted) <= set(theory.data_vars) else predict(nets[0], inputs, wanted, order=order)
+        known = equations is None and set(wanted) <= set(theory.data_vars)
+        full = theory if known or not wanted else predict(nets[0], inputs, wanted, order=order)
     limits = {name: full[name].values for name in wanted}
     names = _measurable(net, theory)
     simulations = [
@@ -88,7 +92,7 @@ def validate(
         for i, (n, c) in enumerate(zip(nets, counts, strict=True))
     ]
     if not nets[0].ensembles[0].gaussian:
-        simulations = [_at_first_width(s, n, theory, inputs) for s, n in zip(simulations, nets, strict=True)]
+        simulations = [_at_first_width(s, n, theory, inputs, equations) for s, n in zip(simulations, nets, strict=True)]
     return confront(net, inputs, theory, simulations, alpha=alpha)
 
 
@@ -116,7 +120,9 @@ def _measurable(net: MLP, theory: xr.Dataset) -> list[str]:
     return [row.name for row in predicted if not any(missing(row.name, a) for a in net.distinct_activations)]
 
 
-def _at_first_width(simulation: xr.Dataset, net: MLP, theory: xr.Dataset, X: Any) -> xr.Dataset:
+def _at_first_width(
+    simulation: xr.Dataset, net: MLP, theory: xr.Dataset, X: Any, equations: Recursions | None
+) -> xr.Dataset:
     """The measurement less what the theory itself changes with width.
 
     A first layer that is not Gaussian fluctuates by 1/n_0 and not by 1/n, so that coefficients depend on n_1/n_0, which differs
@@ -125,7 +131,7 @@ def _at_first_width(simulation: xr.Dataset, net: MLP, theory: xr.Dataset, X: Any
     names = [str(name) for name in theory.data_vars if name in simulation]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExpansionWarning)
-        own = predict(net, X, names)
+        own = predict(net, X, names, equations=equations)
     shifted = {name: simulation[name] - (own[name] - theory[name]).values for name in names}
     for name in names:  # the first layer is proportional to n_0/n_1, its error too
         here, there = own[name].values[0], theory[name].values[0]

@@ -30,7 +30,7 @@ def context(report: Report) -> dict[str, Any]:
     found = dynamics(report.subject)
     rows = [
         row
-        for eq in [*found.equations.values(), *found.boundaries, *found.optimizer]
+        for eq in [*found.values(), *found.boundaries, *found.optimizer]
         for row in latex.equation_lines(eq.lhs, in_order(eq.rhs))
     ]
     return {

@@ -19,7 +19,7 @@ from widthwise.numerics.codegen.modules import compile
 from widthwise.numerics.codegen.printing import differentiable_text
 from widthwise.numerics.initialisation.predict import predict
 from widthwise.numerics.quadrature.quadrature import gaussian_averages
-from widthwise.theory.initialisation.derivation import System, derive
+from widthwise.theory.initialisation.derivation import Recursions, derive
 from widthwise.theory.language.errors import InvalidArgument, NotAvailable
 from widthwise.theory.language.symbols import z
 from widthwise.theory.networks.activations import ACTIVATIONS, activation
@@ -76,7 +76,7 @@ def library(request: pytest.FixtureRequest, jax_library: Library) -> Library:
     return Library("torch", torch.as_tensor, torch.func.jacrev, torch.func.vmap, torch.tensor(1.5))
 
 
-def system(name: str, quantities: tuple[str, ...] = NAMES, *, single: bool = False) -> System:
+def system(name: str, quantities: tuple[str, ...] = NAMES, *, single: bool = False) -> Recursions:
     return derive(MLP(name), samples=1 if single else None).restrict(quantities)
 
 

@@ -296,7 +296,7 @@ def test_a_residual_network_obeys_the_derived_recursion_of_a_layer_with_a_skip()
     """K' = C_b + C_W <ss> + gamma^2 K, from ``derive`` of the layer map with its skip."""
     X = inputs()
     net = ww.MLP("erf", depth=4, C_W=0.9, C_b=0.1, lambda_W=1, lambda_b=0.5, residual=0.8)
-    system = ww.System(net, tuple(ww.derive(net, name) for name in ("K", "Theta")))
+    system = ww.derive(net, order=0)
     step = ww.compile(system)
     given = dict(C_W=0.9, C_b=0.1, lambda_W=1, lambda_b=0.5)
     state = step.first_layer(X, **given)

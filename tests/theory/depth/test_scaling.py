@@ -12,7 +12,7 @@ from widthwise.numerics.depth.asymptotics import asymptotics
 from widthwise.numerics.depth.critical import critical
 from widthwise.theory.depth.depthlaw import kernel
 from widthwise.theory.depth.scaling import depth_scaling, fluctuation_slope, optimal_aspect_ratio
-from widthwise.theory.initialisation.derivation import System, derive_layer
+from widthwise.theory.initialisation.derivation import Recursions, derive_layer
 from widthwise.theory.initialisation.layer_maps import residual
 from widthwise.theory.language.errors import InvalidArgument, NotAvailable
 from widthwise.theory.language.quantities import quantity
@@ -80,7 +80,7 @@ def test_depth_laws_with_skips_are_those_of_the_whole_network():
         derive_layer(residual(gamma), quantity(name), ("",) * quantity(name).rank, net)
         for name in ("K", "Theta", *names)
     ]
-    one = compile(System(net, tuple(steps)))
+    one = compile(Recursions(net, tuple(steps)))
     layer = {name: np.asarray(np.squeeze(whole[name].values)[0]) for name in ("K", "Theta", *names)}
     given = {"C_b": 0.0, "C_W": 1 - gamma**2, "lambda_b": 0.3, "lambda_W": 1.0, "rho": 1.0}
     off = []

@@ -9,7 +9,7 @@ import sympy as sp
 
 import widthwise as ww
 from widthwise.theory.averages.gaussian import Average, price
-from widthwise.theory.initialisation.derivation import System
+from widthwise.theory.initialisation.derivation import Recursions
 from widthwise.theory.language.errors import InvalidArgument, UnknownName
 from widthwise.theory.language.jets import Jet, Sigma
 from widthwise.theory.language.quantities import TENSORS, Entry, Kind, quantity
@@ -59,13 +59,13 @@ def test_every_row_of_a_long_equation_but_the_last_is_unnumbered():
 
 def test_system_is_closed_and_in_dependency_order():
     system = ww.derive(ww.MLP())
-    assert isinstance(system, System)
+    assert isinstance(system, Recursions)
     assert set(system) == set(FIRST)
     assert set(ww.derive(ww.MLP(), order=0)) == {"K", "Theta"}
     assert set(ww.derive(ww.MLP(), samples=1, order=2)) == set(NAMES) - {"V8"}
     seen = set()
-    for name, d in system.items():
-        assert set(d.depends_on) - {name} <= seen
+    for name, needs in system.depends_on.items():
+        assert set(needs) - {name} <= seen
         seen.add(name)
 
 
@@ -117,8 +117,8 @@ def test_sin_at_one_input_is_elementary():
     """K' = C_b + C_W exp(-K) sinh(K): the whole closed system of sin has no average left."""
     system = ww.derive(ww.MLP("sin"), samples=1).specialize()
     K = quantity("K").entry(("", ""))
-    assert sp.simplify(system["K"].recursion.right - C_b - C_W * (1 - sp.exp(-2 * K)) / 2) == 0
-    assert all(not d.recursion.right.has(Average) for d in system.values())
+    assert sp.simplify(system["K"].rhs - C_b - C_W * (1 - sp.exp(-2 * K)) / 2) == 0
+    assert all(not equation.rhs.has(Average) for equation in system.values())
 
 
 @pytest.mark.parametrize(

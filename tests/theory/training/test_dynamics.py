@@ -35,7 +35,7 @@ def flow(**options):
 
 def test_gradient_flow_of_bordelon_and_pehlevan():
     """Their equations for h, z, g, f and the order parameters, transcribed."""
-    found = {name: eq.rhs for name, eq in dynamics(flow()).equations.items()}
+    found = {name: eq.rhs for name, eq in dynamics(flow()).items()}
     phi = Activated(field("h", place=PAST), 0)
     h = field("u") + gamma_0 * past(order("A", ell - 1) + DELTA * order("Phi", ell - 1), field("g", place=PAST))
     z = field("r") + gamma_0 * past(order("B", ell) + DELTA * order("G", ell + 1), phi)
@@ -74,7 +74,7 @@ def _named(memory, name):
 def test_hyperparameters_stand_where_the_update_and_the_variance_put_them():
     """C_W in front of fields and responses, rates in front of what training adds, both with their biases."""
     net = MLP("tanh", depth=3, C_W=2, C_b=3, lambda_W=5, lambda_b=7)
-    found = dynamics(Training(net)).equations
+    found = dynamics(Training(net))
     (memory,) = found["h"].rhs.atoms(Memory)
     assert sp.expand(memory.kernel - 2 * order("A", ell - 1) - DELTA * (5 * order("Phi", ell - 1) + 7)) == 0
     assert found["u"].rhs == 3 + 2 * order("Phi", ell - 1)
@@ -88,7 +88,7 @@ def test_hyperparameters_stand_where_the_update_and_the_variance_put_them():
 
 
 def test_several_outputs_share_one_network():
-    found = dynamics(flow(outputs=3, loss="cross_entropy")).equations
+    found = dynamics(flow(outputs=3, loss="cross_entropy"))
     (memory,) = found["h"].rhs.atoms(Memory)
     assert memory.place == (("k'", "alpha"), "s")
     kernel = OrderParameter("G", ell + 1, (("k", "mu"), "t"), (("k'", "alpha"), "s"))

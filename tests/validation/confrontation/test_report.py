@@ -213,7 +213,7 @@ def test_math_is_set_as_latex_sets_it(source, expected):
 
 @pytest.mark.parametrize("samples", [None, 1])
 def test_no_latex_command_is_left_in_an_equation(samples):
-    for derivation in derive(NET, samples=samples).values():
+    for derivation in derive(NET, samples=samples).statements:
         found = [latex.equation_lines(eq.lhs, sp.Add.make_args(eq.rhs)) for s in derivation.steps for eq in s.equations]
         for rows in found:
             block = equations(rows)

@@ -14,7 +14,7 @@ from numpy.testing import assert_allclose
 from scipy import stats
 
 import widthwise as ww
-from widthwise.theory.initialisation.derivation import System, derive_layer, labels_for
+from widthwise.theory.initialisation.derivation import Recursions, derive_layer, labels_for
 from widthwise.theory.language.quantities import quantity
 from widthwise.theory.layers.dense import Bias, Weights
 from widthwise.theory.layers.map import LayerMap
@@ -145,7 +145,7 @@ def one_layer_theory(case: str):
     layer = LayerMap((Bias(), Weights(), Skip(sp.nsimplify(gamma, rational=True))))
     rows = [quantity(name) for name in tensors(case)]
     plain = ww.MLP(net.activation)
-    step = ww.compile(System(plain, tuple(derive_layer(layer, row, labels_for(row, 1), plain) for row in rows)))
+    step = ww.compile(Recursions(plain, tuple(derive_layer(layer, row, labels_for(row, 1), plain) for row in rows)))
     given = [{p: net.per_layer(p)[i] for p in ("C_W", "C_b", "lambda_W", "lambda_b")} for i in range(4)]
     layers = [step.first_layer(X, **given[0])]
     for parameters in given[1:]:
