@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from .theory.depth.scaling import optimal_aspect_ratio as optimal_aspect_ratio
     from .theory.initialisation.derivation import Recursions as Recursions
     from .theory.initialisation.layer_maps import residual as residual
+    from .theory.initialisation.residual import CrossLayer as CrossLayer
     from .theory.language import errors as errors
     from .theory.language.equations import Equations as Equations
     from .theory.networks.activations import Activation as Activation
@@ -71,6 +72,7 @@ _HOME = {
     "derive": "verbs",
     "Equations": "theory.language.equations",
     "Recursions": "theory.initialisation.derivation",
+    "CrossLayer": "theory.initialisation.residual",
     "compile": "verbs",
     "Compiled": "numerics.codegen.modules",
     "predict": "verbs",

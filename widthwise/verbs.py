@@ -31,9 +31,10 @@ def derive(subject: Any, /, *arguments: Any, **options: Any) -> Any:
         :math:`\mathrm{tensor}^{(\ell+1)}=\mathrm{function}(\mathrm{tensors}^{(\ell)},\langle\cdots\rangle_{K^{(\ell)}})`.
         A ``Training``: the closed system of its dynamical mean-field theory, h, z, g, f, :math:`\Phi`, G, A, B.
     Shapes
-        MLP: ``derive(net, name=None, *, samples=None, order=1)``: ``samples=None`` are as many different samples as the quantity
-        has indices, 1 is one input without index, a sequence gives the labels. Training: ``derive(flow)``. Both give
-        equations that ``compile`` takes.
+        MLP: ``derive(net, name=None, *, samples=None, order=1, layer=None)``: ``samples=None`` are as many different samples as
+        the quantity has indices, 1 is one input without index, a sequence gives the labels; with skips, of the network or of a
+        ``layer``, the system over all layers, of one input. Training: ``derive(flow)``. All give :class:`Equations`, name →
+        ``sympy.Eq``, that ``compile`` takes, and ``predict`` and ``validate`` as ``equations=``.
     Units
         A tensor of layer l multiplies 1/n_(l-1). Time is steps times the learning rate.
     Valid
@@ -75,7 +76,7 @@ def predict(subject: Any, /, *arguments: Any, **options: Any) -> Any:
         A ``Training``: :math:`f_\mu(t)`, the loss, :math:`\Phi^\ell_{\mu\alpha}(t,s)`, :math:`G^\ell_{\mu\alpha}(t,s)` and the
         tangent kernel.
     Shapes
-        ``predict(net, X, quantities=None, *, order=1)``: X (m, n_0); K, Theta: (layer, sample,
+        ``predict(net, X, quantities=None, *, order=1, equations=None)``: X (m, n_0); K, Theta: (layer, sample,
         sample2); V ... U: (layer, sample, sample2, sample3, sample4).
         ``predict(flow, X, y, *, times, X_test=None, quantities=..., samples=4096, replicas=8, seed=0, equations=None,
         checkpoint=None, progress=None)``: X (P, n_0), y (P,) or (P, outputs); f (time, sample), Phi, G (layer, time, sample, time2,

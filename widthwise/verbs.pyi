@@ -9,9 +9,12 @@ import xarray as xr
 from numpy.typing import ArrayLike
 
 from .numerics.codegen.modules import Compiled
+from .numerics.initialisation.given import Given
 from .numerics.training.sites import Sites
 from .systems import Subject
 from .theory.initialisation.derivation import Recursions
+from .theory.initialisation.residual import CrossLayer
+from .theory.layers.map import LayerMap
 from .theory.networks.architecture import MLP
 from .theory.training.dynamics import Dynamics
 from .theory.training.subject import Training
@@ -19,14 +22,20 @@ from .validation.confrontation.report import Report
 
 @overload
 def derive(
-    net: MLP, /, name: str | None = None, *, samples: int | Sequence[str] | None = None, order: int = 1
-) -> Recursions: ...
+    net: MLP,
+    /,
+    name: str | None = None,
+    *,
+    samples: int | Sequence[str] | None = None,
+    order: int = 1,
+    layer: LayerMap | None = None,
+) -> Recursions | CrossLayer: ...
 @overload
 def derive(flow: Training, /) -> Dynamics: ...
 @overload
 def derive(subject: Subject, /, *arguments: Any, **options: Any) -> Any: ...
 @overload
-def compile(equations: Recursions, /, *, target: str = "numpy", nodes: int | None = None) -> Compiled: ...
+def compile(equations: Recursions | CrossLayer, /, *, target: str = "numpy", nodes: int | None = None) -> Compiled: ...
 @overload
 def compile(found: Dynamics, /) -> Sites: ...
 @overload
@@ -39,7 +48,7 @@ def predict(
     quantities: str | Sequence[str] | None = None,
     *,
     order: int = 1,
-    equations: Recursions | None = None,
+    equations: Given | None = None,
 ) -> xr.Dataset: ...
 @overload
 def predict(
@@ -109,7 +118,7 @@ def validate(
     quantities: str | Sequence[str] | None = None,
     alpha: float = ...,
     neurons: int | None = None,
-    equations: Recursions | None = None,
+    equations: Given | None = None,
     workers: int | None = None,
     progress: bool | None = None,
 ) -> Report: ...

@@ -40,6 +40,11 @@ def embed(module: ModuleType) -> Embedded:
     return Embedded(tuple(sorted(imports, key=_import_order)), "\n\n\n".join(parts))
 
 
+def imports_of(*modules: ModuleType) -> tuple[str, ...]:
+    """The imports of several modules, each line once."""
+    return tuple(sorted({line for module in modules for line in embed(module).imports}, key=_import_order))
+
+
 def _import_order(line: str) -> tuple[int, int, str]:
     third_party = line.split()[1].split(".")[0] in ("numpy", "scipy")
     return int(third_party), int(line.startswith("from")), line

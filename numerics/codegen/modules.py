@@ -9,24 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, singledispatch
 from pathlib import Path
 from typing import Any
 
-import sympy as sp
-
 from ...theory.averages.gaussian import Average
 from ...theory.averages.regularity import prepared
-from ...theory.initialisation.derivation import Derivation, Recursions
+from ...theory.initialisation.derivation import Recursions
+from ...theory.initialisation.residual import CrossLayer
 from ...theory.language.errors import InvalidArgument
 from ...theory.language.jets import Overlap
-from ...theory.language.quantities import Entry
-from .averages import AXES, Table, sites_of, table
+from .averages import table
+from .functions import PARAMETERS, function, of_inputs
+from .layers import write_layers
 from .loading import Module, loaded
-from .printing import Text, assignments
 from .targets import NODES, TARGETS, Target, nodes_of, rendered, target_of
 
-PARAMETERS = ("C_b", "C_W", "lambda_b", "lambda_W", "rho", "tau", "kappa_4")
 #: Tensors by name: arrays of NumPy or JAX, or tensors of PyTorch.
 State = Mapping[str, Any]
 
@@ -76,6 +74,10 @@ class Compiled:
         """The tensors of the first layer, from the inputs."""
         return dict(self.namespace["first_layer"](X, **parameters))
 
+    def recursion(self, X: Any, depth: int, **parameters: Any) -> dict[str, Any]:
+        """The tensors of the layers 1 ... depth, stacked; with skips ``residual=`` as in ``MLP``."""
+        return dict(self.namespace["recursion"](X, depth, **parameters))
+
     def save(self, path: str | Path) -> Path:
         """Write the source to a file that runs with the target alone (NumPy with SciPy, JAX, or PyTorch)."""
         path = Path(path)
@@ -83,7 +85,7 @@ class Compiled:
         return path
 
 
-def compile(equations: Recursions, *, target: str = "numpy", nodes: int | None = None) -> Compiled:
+def compile(equations: Recursions | CrossLayer, *, target: str = "numpy", nodes: int | None = None) -> Compiled:
     r"""Generate source for the equations of a network at initialisation, and load it.
 
     Equation
@@ -102,7 +104,7 @@ def compile(equations: Recursions, *, target: str = "numpy", nodes: int | None =
     Source
         The rule and its error: Trefethen and Weideman, The Exponentially Convergent Trapezoidal Rule, SIAM Review 56 (2014).
     """
-    if not isinstance(equations, Recursions) or not equations:
+    if not isinstance(equations, Recursions | CrossLayer) or not equations:
         raise InvalidArgument(
             f"equations={equations!r} is a {type(equations).__name__}; allowed: what derive() returns"
         )
@@ -113,18 +115,23 @@ def compile(equations: Recursions, *, target: str = "numpy", nodes: int | None =
 
 
 @lru_cache(maxsize=64)
-def _compile(equations: Recursions, target: str, nodes: int) -> Compiled:
+def _compile(equations: Recursions | CrossLayer, target: str, nodes: int) -> Compiled:
     row = TARGETS[target]
     row.require()
-    return Compiled(tuple(equations), loaded(write(equations, row, nodes)), _single(equations.statements), target)
+    return Compiled(equations.names, loaded(write(equations, row, nodes)), equations.single, target)
 
 
-def _single(derivations: tuple[Derivation, ...]) -> bool:
-    return not any(label for d in derivations for label in d.labels)
+@singledispatch
+def write(equations: Any, target: Target = TARGETS["numpy"], nodes: int = NODES) -> str:
+    """The text of the module of equations of some kind."""
+    raise InvalidArgument(f"equations={equations!r} is a {type(equations).__name__}; allowed: what derive() returns")
 
 
-def write(equations: Recursions, target: Target = TARGETS["numpy"], nodes: int = NODES) -> str:
-    """The text of the module."""
+write.register(CrossLayer, write_layers)
+
+
+@write.register
+def _(equations: Recursions, target: Target = TARGETS["numpy"], nodes: int = NODES) -> str:
     activation, derivations = equations.subject.activation, equations.statements
     laws = [prepared(d.law.right, activation) for d in derivations]
     found = {
@@ -140,70 +147,15 @@ def write(equations: Recursions, target: Target = TARGETS["numpy"], nodes: int =
         nodes,
         title=_title(equations),
         equations=[str(d) for d in derivations],
-        single=_single(derivations),
-        functions=[_function(d, law, found, target.text) for d, law in zip(derivations, laws, strict=True)],
-        first=[_first(d, target.text) for d in derivations],
+        single=equations.single,
+        functions=[
+            function(d.name, d.labels, law, str(d), found, target.text)
+            for d, law in zip(derivations, laws, strict=True)
+        ],
+        first=[(d.name, d.quantity.rank, of_inputs(d.first.rhs, d.labels, target.text)) for d in derivations],
         quartic=any(len(o.labels) == 4 for d in derivations for o in d.first.rhs.atoms(Overlap)),
         parameters=PARAMETERS,
         legend={t.name: t.node.operator_text() for t in by_name.values()},
-    )
-
-
-def _axis(labels: tuple[str, ...]) -> dict[str, str]:
-    return {label: AXES[i] for i, label in enumerate(sorted(set(labels)))}
-
-
-@dataclass(frozen=True)
-class Function:
-    """What the template needs to write the function of one quantity."""
-
-    name: str
-    rank: int
-    equation: str
-    parameters: tuple[str, ...]
-    gathers: tuple[str, ...]
-    lines: tuple[str, ...]
-    result: str
-
-
-def _function(derivation: Derivation, law: sp.Expr, found: Mapping[Average, Table], text: Text) -> Function:
-    axes = _axis(derivation.labels)
-    gathers: dict[str, str] = {}
-    names: dict[sp.Expr, sp.Symbol] = {}
-    for node in sorted(law.atoms(Average), key=str):
-        table = found[node]
-        sites = [axes[site.sample] for site in sites_of(node)]
-        names[node] = _gather(gathers, f'E["{table.name}"]', table.name, sites, derivation)
-    for entry in sorted(law.atoms(Entry), key=str):
-        names[entry] = _gather(
-            gathers, f'state["{entry.name}"]', entry.name, [axes[a] for a in entry.labels], derivation
-        )
-    lines, (result,) = assignments([law.xreplace(names)], text)
-    used = tuple(p for p in PARAMETERS if p in {s.name for s in law.atoms(sp.Symbol)})
-    return Function(
-        derivation.name, derivation.quantity.rank, str(derivation), used, tuple(gathers.values()), tuple(lines), result
-    )
-
-
-def _gather(gathers: dict[str, str], source: str, name: str, sites: list[str], derivation: Derivation) -> sp.Symbol:
-    single = not any(derivation.labels)
-    variable = name if single else f"{name}_{''.join(sites)}"
-    gathers[variable] = f"{variable} = {source}" + ("" if single else f"[{', '.join(sites)}]")
-    return sp.Symbol(variable)
-
-
-def _first(derivation: Derivation, text: Text) -> tuple[str, int, str]:
-    right = derivation.first.rhs
-    axes = _axis(derivation.labels)
-
-    def gathered(overlap: Overlap) -> sp.Symbol:
-        index = "" if _single((derivation,)) else f"[{', '.join(axes[a] for a in overlap.labels)}]"
-        return sp.Symbol(f"overlap{len(overlap.labels)}{index}")
-
-    return (
-        derivation.name,
-        derivation.quantity.rank,
-        text(right.xreplace({o: gathered(o) for o in right.atoms(Overlap)})),
     )
 
 

@@ -136,9 +136,19 @@ def nodes_of(nodes: Any, target: Target) -> int:
     return 4 * -(-(nodes - 1) // 4) + 1
 
 
-def rendered(target: Target, activation: Activation, found: Sequence[Table], nodes: int, **context: Any) -> str:
-    """The text of a module; ``context`` is what all templates share."""
+def rendered(
+    target: Target,
+    activation: Activation,
+    found: Sequence[Table],
+    nodes: int,
+    *,
+    template: str | None = None,
+    least: int = 0,
+    **context: Any,
+) -> str:
+    """The text of a module; ``context`` is what all templates share, ``least`` an order of derivatives that sigma has to have."""
     context |= target.averaging(activation, found, context["single"], nodes)
+    context["order"] = max(context["order"], least)
     stages = staged([activation.derivative(k) for k in range(context["order"] + 1)], target.text)
     context |= {
         "target": target,
@@ -146,7 +156,7 @@ def rendered(target: Target, activation: Activation, found: Sequence[Table], nod
         "kinks": tuple(map(float, activation.kinks)),
         "activation": activation.expr,
     }
-    render = _templates().get_template(target.template).render
+    render = _templates().get_template(template or target.template).render
     text = render(context, special=())
     # Special functions are imported where the text calls one of them.
     special = tuple(name for name in target.special if re.search(rf"\b{re.escape(name)}[.(]", text))

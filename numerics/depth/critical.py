@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 
 from ...theory.depth.criticality import OriginPoint, exact_half_stable, origin, susceptibilities
-from ...theory.initialisation.derivation import derive
+from ...theory.initialisation.derivation import recursions
 from ...theory.language.errors import InvalidArgument, NotConverged
 from ...theory.language.symbols import C_W, C_b
 from ...theory.language.values import Written
@@ -228,7 +228,7 @@ def _none(subject: Activation, unstable_origin: bool) -> CriticalPoint:
 
 def function(subject: Activation, expr: sp.Expr) -> Function:
     """An expression in averages as a function of K, with C_W = 1 and no bias, through the generated code."""
-    base = derive(MLP(subject, C_W=1, C_b=0), "K", samples=1)
+    base = recursions(MLP(subject, C_W=1, C_b=0), "K", samples=1)
     compiled = compile(base.with_(K=expr.subs({C_W: 1, C_b: 0})))
 
     def value(K: Kernels) -> Kernels:

@@ -5,33 +5,50 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from ...theory.initialisation.derivation import Recursions
+from ...theory.initialisation.residual import CrossLayer
 from ...theory.language import symbols
 from ...theory.language.checks import check_names
 from ...theory.language.errors import InvalidArgument
 from ...theory.networks.architecture import MLP
+from ..codegen.mixing import mixing as mixing_of
+from .skips import mixing
+
+Given = Recursions | CrossLayer
 
 
-def given_equations(net: MLP, features: int, inputs: int, equations: Any, quantities: Any) -> tuple[Recursions, Any]:
+def given_equations(
+    net: MLP, features: int, inputs: int, equations: Any, quantities: str | Sequence[str] | None
+) -> tuple[Given, tuple[str, ...]]:
     """The equations that the quantities need, and the names of the quantities; ``InvalidArgument`` where they do not fit."""
-    if not isinstance(equations, Recursions) or not equations:
+    kind = CrossLayer if net.residual else Recursions
+    if not isinstance(equations, kind) or not equations:
         raise InvalidArgument(
             f"equations={equations!r} is a {type(equations).__name__}; allowed: what derive(net) returns for this network"
         )
     _check_network(net, features, equations)
-    if inputs > 1 and not any(label for d in equations.statements for label in d.labels):
+    if inputs > 1 and equations.single:
         raise InvalidArgument(
-            f"equations= are those of one input (samples=1), and X has {inputs}; allowed: derive(net) without samples=1"
+            f"equations= are those of one input (samples=1), and X has {inputs}; allowed: derive(net) without samples=1, "
+            "with skips derive(net, order=0)"
         )
-    names = tuple(equations) if quantities is None else check_names("quantities", quantities, tuple(equations))
-    return equations.restrict(_closed(equations, names)), names
+    names = equations.names if quantities is None else check_names("quantities", quantities, equations.names)
+    return equations.closed(names), names
 
 
-def _check_network(net: MLP, features: int, equations: Recursions) -> None:
+def _check_network(net: MLP, features: int, equations: Given) -> None:
     """One and the same layer map and activation, and no number that is another in any layer."""
     derived, own = equations.subject, net.with_(residual=None)
-    if any(d.layer != own.layer_map for d in equations.statements):
+    if equations.layer != own.layer_map:
         raise InvalidArgument(f"equations= are those of {derived}, whose layers are others than those of {net}")
+    value = equations.skips.value if isinstance(equations, CrossLayer) else None
+    if value is not None and not np.allclose(mixing_of(value, net.depth or 1), mixing(net), rtol=1e-12, atol=0):
+        raise InvalidArgument(
+            f"equations= were derived with residual={value}, and the network has {net.residual}; allowed: equations of these "
+            "skips, or of a symbolic strength"
+        )
     if derived.activation.specified and any(a != derived.activation for a in own.distinct_activations):
         raise InvalidArgument(
             f"equations= are those of activation={derived.activation.name!r}, and the network has {net.activation_names}; "
@@ -52,19 +69,3 @@ def _check_network(net: MLP, features: int, equations: Recursions) -> None:
                     f"equations= were derived with {name}={float(value):g}, and the network has {name}={number:g}; allowed: "
                     f"equations of this network, or of one without {name}"
                 )
-
-
-def _closed(equations: Recursions, names: Sequence[str]) -> set[str]:
-    """The names and all that their equations need."""
-    needed, todo = set[str](), set(names)
-    while todo:
-        name = todo.pop()
-        needed.add(name)
-        needs = equations.statement(name).needs
-        if missing := needs - set(equations):
-            raise InvalidArgument(
-                f"equations= hold {name}, which needs {min(missing)}, and not {min(missing)}; allowed: closed systems, such as "
-                "derive(net)"
-            )
-        todo |= needs - needed
-    return needed

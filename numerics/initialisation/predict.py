@@ -13,7 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 from ...theory.averages.regularity import prepared
 from ...theory.initialisation.dependencies import closure, names_of_order
 from ...theory.initialisation.derivation import Recursions, derive_layer, labels_for
-from ...theory.language.errors import AccuracyWarning, ExpansionWarning, InvalidArgument, NotAvailable, NotConverged
+from ...theory.initialisation.residual import CrossLayer
+from ...theory.language.errors import AccuracyWarning, ExpansionWarning, InvalidArgument, NotAvailable
 from ...theory.language.quantities import AXES, TENSORS, Kind, quantity
 from ...theory.layers.map import LayerMap
 from ...theory.meanfield.expansion import not_derived
@@ -22,8 +23,9 @@ from ...theory.networks.architecture import HYPERPARAMETERS, MLP
 from ..codegen.modules import Compiled, compile
 from ..runs.inputs import check_inputs
 from ..runs.results import Result, dataset
-from .given import given_equations
-from .residual import check, fluctuations, mixing
+from .finite import check_finite
+from .given import Given, given_equations
+from .residual import iterate_all
 
 Array = NDArray[np.float64]
 
@@ -39,7 +41,7 @@ def predict(
     quantities: str | Sequence[str] | None = None,
     *,
     order: int = 1,
-    equations: Recursions | None = None,
+    equations: Given | None = None,
 ) -> xr.Dataset:
     r"""The tensors of every layer, from the derived recursions.
 
@@ -76,19 +78,22 @@ def predict(
     inputs = check_inputs(X)
     if equations is not None:
         equations, names = given_equations(net, inputs.shape[1], len(inputs), equations, quantities)
-        layers = iterate(net, inputs, tuple(equations), equations)
+        layers = iterate(net, inputs, names, equations)
     else:
         names = _names(net, len(inputs) == 1, quantities, order)
-        layers = iterate(net, inputs, _closure(net, names))
+        layers = iterate(net, inputs, names)
     dataset = _dataset(net, inputs, names, layers)
     _warn_about_expansion(net, dataset)
     return dataset
 
 
-def iterate(net: MLP, X: Array, names: tuple[str, ...], equations: Recursions | None = None) -> list[dict[str, Array]]:
+def iterate(net: MLP, X: Array, names: tuple[str, ...], equations: Given | None = None) -> list[dict[str, Array]]:
     """The tensors of the layers 1 ... depth, by the generated ``step``."""
     if net.residual:
-        return _residual(net, X, tuple(dict.fromkeys(("K", "Theta", *names))))
+        assert not isinstance(equations, Recursions)
+        return iterate_all(net, X, names, equations)
+    assert not isinstance(equations, CrossLayer)
+    needed = _closure(net, names)
     values = _parameters(net, X.shape[1])
     activations = net.layer_activations or (net.activation,)
 
@@ -97,13 +102,13 @@ def iterate(net: MLP, X: Array, names: tuple[str, ...], equations: Recursions | 
         activation = activations[max(layer - 2, 0)]
         if equations is not None:
             return compile(equations.of(activation))
-        return compiled_system(activation, net.layer_map, len(X) == 1, names)
+        return compiled_system(activation, net.layer_map, len(X) == 1, needed)
 
     layers = [code(1).first_layer(X, **values[0])]
-    _check(layers[0], 1)
+    check_finite(layers[0], 1)
     for i, given in enumerate(values[1:], start=2):
         layers.append(code(i)(layers[-1], **given))
-        _check(layers[-1], i)
+        check_finite(layers[-1], i)
     return layers
 
 
@@ -113,39 +118,6 @@ def _parameters(net: MLP, features: int) -> list[dict[str, float]]:
     values = [{p: v[i] for p, v in given.items()} | scale for i, scale in enumerate(net.scales(features))]
     del values[0]["rho"]  # there is no layer below the first
     return values
-
-
-def _system(net: MLP, layer: int, X: Array, names: tuple[str, ...]) -> Compiled:
-    """The code for the map to a layer."""
-    activations = net.layer_activations or (net.activation,)
-    return compiled_system(activations[max(layer - 2, 0)], net.layer_map, len(X) == 1, names)
-
-
-def _residual(net: MLP, X: Array, names: tuple[str, ...]) -> list[dict[str, Array]]:
-    """A network with skips: the kernels layer by layer, all layers handing on; their fluctuations from all layers at once."""
-    fluctuating = check(net, len(X), names)
-    values = _parameters(net, X.shape[1])
-    squares = mixing(net) ** 2
-    means = ("K", "Theta")
-    plain = net.with_(residual=None)
-    first = _system(plain, 1, X, _closure(plain, names)).first_layer(X, **values[0])
-    fields = [first]
-    layers: list[dict[str, Array]] = []
-    for i in range(len(values)):
-        mixed = {q: sum((squares[i, k] * fields[k][q] for k in range(i + 1)), np.zeros(())) for q in means}
-        layers.append(mixed | {"average_error": fields[i]["average_error"]})
-        _check(layers[-1], i + 1)
-        if i + 1 < len(values):
-            fields.append(_system(plain, i + 2, X, means)(mixed, **values[i + 1]))
-    if fluctuating:
-        q = {name: np.array([float(np.squeeze(f[name])) for f in fields]) for name in means}
-        start = {name: float(np.squeeze(value)) for name, value in first.items()}
-        found, error = fluctuations(net, q, start, fluctuating, X.shape[1])
-        for i, layer in enumerate(layers):
-            layer |= {name: np.full(layer["K"].shape, value[i]) for name, value in found.items()}
-            layer["average_error"] = np.asarray(max(float(layer["average_error"]), error))
-            _check(layer, i + 1)
-    return layers
 
 
 @lru_cache(maxsize=64)
@@ -210,15 +182,6 @@ def _infinite(activation: Activation, layer: LayerMap, name: str, single: bool) 
 
 def _closure(net: MLP, names: tuple[str, ...]) -> tuple[str, ...]:
     return closure(net.with_(residual=None).layer_map, names)
-
-
-def _check(layer: dict[str, Array], number: int) -> None:
-    for name, value in layer.items():
-        if not np.all(np.isfinite(value)):
-            raise NotConverged(
-                f"{name} is not finite in layer {number}: the recursion grew beyond double precision, or an average "
-                "diverged; use a smaller C_W, smaller inputs or fewer layers"
-            )
 
 
 def _dataset(net: MLP, X: Array, names: tuple[str, ...], layers: list[dict[str, Array]]) -> xr.Dataset:

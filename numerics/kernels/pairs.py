@@ -16,7 +16,7 @@ import sympy as sp
 from numpy.typing import NDArray
 
 from ...theory.averages.gaussian import Average
-from ...theory.initialisation.derivation import derive
+from ...theory.initialisation.derivation import recursions
 from ...theory.language import symbols
 from ...theory.language.errors import InvalidArgument, NotIntegrable
 from ...theory.language.jets import Jet, Overlap
@@ -30,7 +30,7 @@ from ..codegen.averages import orders_at
 from ..codegen.elementwise import Correlation, Tile, compile_tile
 from ..codegen.modules import compile
 from ..codegen.printing import array_function
-from ..initialisation.residual import mixing
+from ..initialisation.skips import mixing
 from ..quadrature.quadrature import gaussian_averages
 
 Array = NDArray[np.float64]
@@ -237,7 +237,7 @@ def pair_map(net: MLP, features: int, names: tuple[str, ...]) -> PairMap:
 
 @lru_cache(maxsize=64)
 def _step(activation: Activation, names: tuple[str, ...]) -> Step:
-    derived = [derive(MLP(activation), name, samples="12") for name in names]
+    derived = [recursions(MLP(activation), name, samples="12") for name in names]
     closed = [d.specialize().recursion.right for d in derived]
     entries = {
         Entry("K", ("1", "1")): _ROW**2,
@@ -260,7 +260,7 @@ def _step(activation: Activation, names: tuple[str, ...]) -> Step:
 
 def _single_tile(activation: Activation, names: tuple[str, ...]) -> Tile | None:
     """The closed recursion of single inputs; None if an average has no closed form."""
-    laws = [derive(MLP(activation), name, samples=1).specialize().recursion.right for name in names]
+    laws = [recursions(MLP(activation), name, samples=1).specialize().recursion.right for name in names]
     if any(law.has(Average) for law in laws):
         return None
     entries = {Entry(name, ("", "")): symbol for name, symbol in _MATRICES.items()}
@@ -304,7 +304,7 @@ def _first_layer(name: str, overlap: Array, given: dict[str, float]) -> Array:
 @lru_cache(maxsize=8)
 def _first(name: str) -> tuple[Callable[..., Any], tuple[str, ...]]:
     """The first layer as a function of x.x'/n_0, and the hyperparameters that it takes."""
-    right = derive(MLP(), name, samples="12").first.rhs
+    right = recursions(MLP(), name, samples="12").first.rhs
     (overlap,) = right.atoms(Overlap)
     x = sp.Symbol("x")
     expr = right.xreplace({overlap: x})
@@ -316,4 +316,4 @@ def _first(name: str) -> tuple[Callable[..., Any], tuple[str, ...]]:
 def _single(activation: Activation, names: tuple[str, ...]) -> Any:
     """The recursion of single inputs."""
     net = MLP(activation)
-    return compile(derive(net, order=0, samples=1).restrict(names))
+    return compile(recursions(net, order=0, samples=1).restrict(names))

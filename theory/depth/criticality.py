@@ -10,7 +10,7 @@ import sympy as sp
 from ..averages.closed_forms import specialize
 from ..averages.gaussian import Average
 from ..averages.taylor import ROOT, taylor
-from ..initialisation.derivation import derive
+from ..initialisation.derivation import recursions
 from ..language.errors import NotAvailable
 from ..language.jets import Jet
 from ..language.quantities import Entry
@@ -96,7 +96,7 @@ def origin(activation: Activation) -> OriginPoint | None:
     least: :math:`\chi_\parallel(0)=\chi_\perp(0)=C_W(\sigma_1^{+\,2}+\sigma_1^{-\,2})/2`.
     """
     net = MLP(activation, width=1)
-    laws = {d.name: d for d in derive(net, order=0, samples=1).statements}
+    laws = {d.name: d for d in recursions(net, order=0, samples=1).statements}
     try:
         data = taylor(activation)
         if any(side[0] != 0 for side in data.sides(1)):

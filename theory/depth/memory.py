@@ -9,7 +9,8 @@ grows per layer by the sum over all distances of layers
     S = \sum_{d=-\infty}^{\infty} C_W^2\,\mathrm{Cov}\big(\sigma(u)^2,\sigma(v)^2\big),\qquad
     \langle u^2\rangle=\langle v^2\rangle=K,\quad\langle uv\rangle=\gamma^{|d|}K.
 
-The recursion of one layer (``derive``) holds what the neuron hands on as :math:`z^2`. That is all of it where
+The recursion of one layer (``derive_layer``) holds what the neuron hands on as :math:`z^2`; all layers at once are
+``theory.initialisation.crosslayer``. That is all of it where
 :math:`\sigma^2\propto z^2`, as for linear and abs, and in the leading order of small K; for relu it is not.
 """
 

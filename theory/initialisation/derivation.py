@@ -5,7 +5,7 @@ The steps are the ones by which the engine computes the equation, written down: 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -77,7 +77,7 @@ class Derivation(Statement):
 
     def doit(self) -> Self:
         """The same with the derivatives of Price's theorem carried out under the averages."""
-        return replace(self, shown=(*self.shown, _explicit))
+        return replace(self, shown=(*self.shown, explicit))
 
 
 @dataclass(frozen=True, repr=False)
@@ -101,6 +101,16 @@ class Recursions(Equations):
 
     subject: MLP
     statements: tuple[Derivation, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The quantities."""
+        return tuple(self)
+
+    @property
+    def single(self) -> bool:
+        """Whether the recursions are those of one input, without index."""
+        return not any(label for d in self.statements for label in d.labels)
 
     @property
     def one(self) -> Derivation:
@@ -155,6 +165,26 @@ class Recursions(Equations):
         """The derivations one after the other."""
         return tuple(step for derivation in self.statements for step in derivation.steps)
 
+    @property
+    def layer(self) -> LayerMap:
+        """The layer map of the recursions."""
+        return self.statements[0].layer
+
+    def closed(self, names: Iterable[str]) -> Self:
+        """The recursions of some names and of all that they need; ``InvalidArgument`` if one is missing."""
+        needed, todo = set[str](), set(names)
+        while todo:
+            name = todo.pop()
+            needed.add(name)
+            needs = self.statement(name).needs
+            if missing := needs - set(self):
+                raise InvalidArgument(
+                    f"equations= hold {name}, which needs {min(missing)}, and not {min(missing)}; allowed: closed systems, such "
+                    "as derive(net)"
+                )
+            todo |= needs - needed
+        return self.restrict(needed)
+
     def of(self, activation: Activation) -> Self:
         """The same equations for a network with that activation and no numbers, which laws do not depend on."""
         return replace(self, subject=MLP(activation))
@@ -174,37 +204,23 @@ class Recursions(Equations):
         return replace(self, statements=tuple(d.doit() for d in self.statements))
 
 
-def derive(
-    net: MLP, name: str | None = None, *, samples: int | Sequence[str] | None = None, order: int = 1
+def recursions(
+    net: MLP,
+    name: str | None = None,
+    *,
+    samples: int | Sequence[str] | None = None,
+    order: int = 1,
+    layer: LayerMap | None = None,
 ) -> Recursions:
-    r"""Derive the recursion of a quantity, or the closed system of all of them.
-
-    Equation
-        .. math:: \mathrm{tensor}^{(\ell+1)} = \mathrm{function}(\mathrm{tensors}^{(\ell)},\ \langle\cdots\rangle_{K^{(\ell)}})
-    Shapes
-        ``samples=None``: as many different samples as the quantity has indices. ``samples=1``: one input, no index.
-        A sequence of labels, one for each index, chooses them; labels may repeat: ``samples="aabb"``. Without a name:
-        the system of all quantities up to ``order`` in 1/n.
-    Units
-        A tensor of layer :math:`\ell` multiplies :math:`1/n_{\ell-1}`; K1 and Theta1 are the corrections to the mean.
-    Valid
-        Leading order of each quantity in 1/width; hyperparameters that ``net`` does not give stay symbolic.
-    Errors
-        ``UnknownName`` for a quantity that does not exist; ``InvalidArgument`` for labels of the wrong number.
-    Source
-        Derived from the layer map; see ``.steps``.
-    """
-    if not isinstance(net, MLP):
-        raise InvalidArgument(f"net={net!r} is a {type(net).__name__}; allowed: an MLP")
+    """The recursion of a quantity, or the closed system of all of them, by the map of one layer to the next."""
+    layer = layer or net.layer_map
     if name is None:
         if samples not in (None, 1):
             raise InvalidArgument(f"samples={samples!r} with all quantities; allowed: None (different samples) or 1")
-        names = names_of_order(net.layer_map, order)
-        rows = [quantity(n) for n in names]
+        rows = [quantity(n) for n in names_of_order(layer, order)]
     else:
         rows = [quantity(name)]
-    found = (derive_layer(net.layer_map, row, labels_for(row, samples), net) for row in rows)
-    return Recursions(net, tuple(found))
+    return Recursions(net, tuple(derive_layer(layer, row, labels_for(row, samples), net) for row in rows))
 
 
 def derive_layer(layer: LayerMap, row: Quantity, labels: tuple[str, ...], net: MLP | None = None) -> Derivation:
@@ -271,5 +287,6 @@ class Specialized:
         return specialize(expr, activation=self.activation)
 
 
-def _explicit(expr: sp.Expr) -> sp.Expr:
+def explicit(expr: sp.Expr) -> sp.Expr:
+    """The derivatives of Price's theorem carried out under the averages."""
     return expr.xreplace({node: node.explicit() for node in expr.atoms(Average)})

@@ -211,14 +211,16 @@ class Equations(Written, Mapping[str, sp.Eq]):
         """An ``align`` environment with all equations; with ``steps=True`` the whole derivation, ready to be pasted."""
         if steps:
             return "\n\n".join(step.latex() for step in self.steps)
-        return latex.align(self._rows())
+        return latex.align(self.rows)
 
-    def _rows(self) -> list[str]:
+    @property
+    def rows(self) -> list[str]:
+        """The rows of an ``align``."""
         rows = [row for statement in self.statements for row in statement.rows]
         return rows + [row for law in self.further for row in latex.equation_lines(law.left, law.terms)]
 
     def _repr_latex_(self) -> str:
-        return latex.aligned(self._rows())
+        return latex.aligned(self.rows)
 
     def __str__(self) -> str:
         further = (written(law.left, law.terms) for law in self.further)

@@ -43,6 +43,7 @@ GREEK = [
     "epsilon",
     "zeta",
     "eta",
+    "ell",
     "theta",
     "iota",
     "kappa",

@@ -18,8 +18,8 @@ from ..language.errors import InvalidNetwork, NotAvailable
 from ..language.jets import Jet
 from .map import Field
 
-#: (from layer, to layer, gamma)
-Skips = tuple[tuple[int, int, float], ...]
+#: (from layer, to layer, gamma), gamma a number, or a symbol for ``derive``
+Skips = tuple[tuple[int, int, Any], ...]
 
 
 def as_skips(residual: Any, depth: int | None) -> Skips:
@@ -31,7 +31,7 @@ def as_skips(residual: Any, depth: int | None) -> Skips:
     if isinstance(residual, Mapping):
         found = [(*_ends(key, depth), _strength(f"residual[{key!r}]", value)) for key, value in residual.items()]
     else:
-        if isinstance(residual, Real) and not isinstance(residual, bool):
+        if isinstance(residual, Real | sp.Expr) and not isinstance(residual, bool):
             residual = (residual,) * (depth - 1)
         if isinstance(residual, str | bool) or not isinstance(residual, Iterable):
             raise InvalidNetwork(f"residual={residual!r}; allowed: one gamma, L-1 of them, or {{(k, l): gamma}}")
@@ -54,11 +54,14 @@ def _ends(key: Any, depth: int) -> tuple[int, int]:
     return int(pair[0]), int(pair[1])
 
 
-def _strength(name: str, value: Any) -> float:
+def _strength(name: str, value: Any) -> Any:
+    if isinstance(value, sp.Expr) and not value.is_number:
+        return value
+    value = float(value) if isinstance(value, sp.Expr) and value.is_real else value
     strength = float(value) if isinstance(value, Real) and not isinstance(value, bool) else math.nan
     if not abs(strength) <= 1:
         raise InvalidNetwork(
-            f"{name}={value!r} is the strength gamma of a skip connection; allowed: reals from -1 to 1"
+            f"{name}={value!r} is the strength gamma of a skip connection; allowed: reals from -1 to 1, or a symbol for derive"
         )
     return strength
 

@@ -15,7 +15,7 @@ from ..language.errors import InvalidInput, InvalidNetwork
 from ..language.values import of_fields
 from ..layers.dense import Bias, Weights
 from ..layers.map import LayerMap
-from ..layers.skip import as_skips, check_widths, one_layer_skip
+from ..layers.skip import Skips, as_skips, check_widths, one_layer_skip
 from .activations import Activation, as_activations
 from .ensembles import Ensemble, as_ensembles
 from .parametrization import HYPERPARAMETERS as HYPERPARAMETERS
@@ -46,7 +46,7 @@ class MLP:
         "gaussian", "orthogonal" (Haar; orthonormal rows or columns), "uniform", "rademacher", "truncated_normal", an
         ``independent(excess_kurtosis)``, or one of these for each layer. ``activation`` is one, or one for each hidden layer
         1 ... L-1. ``residual`` is gamma from each hidden layer to the next (one number, or L-1 for the layers 2 ... L), or a
-        mapping ``{(k, l): gamma}`` of skips from layer k to layer l > k over any number of layers.
+        mapping ``{(k, l): gamma}`` of skips from layer k to layer l > k over any number of layers; a gamma may be a symbol.
         ``parametrization`` is "pdlt" (above; takes ``C_W``, ``C_b``, ``lambda_W``, ``lambda_b``), "ntk" (``W_std``, ``b_std``,
         ``learning_rate``), "standard" (also ``features``, which is n_0), "mean_field", alias "mup" (also ``gamma_0``), or an
         ``abc(a, b, c)``; C_W, C_b, lambda_W, lambda_b are then what it makes of these at the given widths.
@@ -74,7 +74,7 @@ class MLP:
     lambda_b: Value
     weights: Ensemble | tuple[Ensemble, ...]
     output_width: int | None
-    residual: tuple[tuple[int, int, float], ...]  #: (from layer, to layer, gamma)
+    residual: Skips  #: (from layer, to layer, gamma)
     parametrization: Choice  #: with the hyperparameters that were given
 
     def __init__(
@@ -89,7 +89,7 @@ class MLP:
         lambda_b: float | Sequence[float] | None = None,
         weights: str | Ensemble | Sequence[str | Ensemble] = "gaussian",
         output_width: int | None = None,
-        residual: float | Sequence[float] | Mapping[tuple[int, int], float] | None = None,
+        residual: float | sp.Expr | Sequence[Any] | Mapping[tuple[int, int], Any] | None = None,
         parametrization: str | Parametrization = "pdlt",
         W_std: float | Sequence[float] | None = None,
         b_std: float | Sequence[float] | None = None,
@@ -169,6 +169,12 @@ class MLP:
             raise InvalidNetwork(
                 "depth=None: a number can be computed only for a given depth; allowed: integers from 1"
             )
+        for k, m, gamma in self.residual:
+            if isinstance(gamma, sp.Expr):
+                raise InvalidNetwork(
+                    f"residual={{({k}, {m}): {gamma}}} is a symbol: a number can be computed only for given strengths; "
+                    "allowed: reals from -1 to 1"
+                )
         value: Value = getattr(self, name)
         if value is None:
             needed = self.parametrization.missing(name, self.depth, self.hidden_widths)

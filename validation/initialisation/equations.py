@@ -8,18 +8,23 @@ from typing import Any
 import sympy as sp
 
 from ...numerics.initialisation.predict import compiled_system
+from ...numerics.initialisation.residual import compiled_layers
 from ...theory.initialisation.dependencies import closure
-from ...theory.initialisation.derivation import Derivation, derive
+from ...theory.initialisation.derivation import Derivation, recursions
+from ...theory.initialisation.derive import derive
 from ...theory.language import latex
 from ...theory.language.quantities import quantity
+from ...theory.language.steps import Step
 from ...theory.networks.architecture import MLP
 from ..reports import mathml
 
 
 def shown(net: MLP, names: Sequence[str], single: bool) -> Iterator[dict[str, Any]]:
     """For each quantity its recursion for one input, for many, in closed form, its start, and the steps that lead to it."""
-    plain = net.with_(residual=None)
-    one, many = derive(plain, samples=1), derive(plain)
+    if net.residual:
+        yield from _over_layers(net, names, single)
+        return
+    one, many = recursions(net, samples=1), recursions(net)
     own = one if single else many
     for name in needed(net, names):
         first = own.statement(name).first
@@ -29,25 +34,40 @@ def shown(net: MLP, names: Sequence[str], single: bool) -> Iterator[dict[str, An
             "meaning": quantity(name).meaning,
             "one": mathml.equations(one.statement(name).rows),
             "many": mathml.equations(many.statement(name).rows),
-            "closed": list(_closed(one.statement(name), plain)),
+            "closed": list(_closed(one.statement(name), net)),
             "first": mathml.math(start),
-            "steps": [
-                {
-                    "title": s.title,
-                    "reason": mathml.prose(s.reason),
-                    "equations": mathml.equations(_step_rows(s.equations)),
-                }
-                for s in own.statement(name).steps
-            ],
+            "steps": _steps(own.statement(name).steps),
         }
 
 
-def needed(net: MLP, names: Sequence[str]) -> tuple[str, ...]:
-    """The quantities and all that their recursions need, in an order in which they can be computed.
+def _over_layers(net: MLP, names: Sequence[str], single: bool) -> Iterator[dict[str, Any]]:
+    """For each quantity of a network with skips the equations over all layers that it needs, and their steps."""
+    many = derive(net, order=0)
+    system = derive(net) if single else many
+    for name in names:
+        part = system.restrict(name)
+        yield {
+            "name": name,
+            "meaning": quantity(name).meaning,
+            "one": mathml.equations(part.rows) if single else "",
+            "many": mathml.equations(many.restrict(name).rows) if name in many else "",
+            "closed": [],
+            "first": "",
+            "steps": _steps(part.steps),
+        }
 
-    With skips the means alone have a recursion from layer to layer.
-    """
-    return ("K", "Theta") if net.residual else closure(net.layer_map, tuple(names))
+
+def _steps(found: Sequence[Step]) -> list[dict[str, Any]]:
+    """Steps as the template shows them."""
+    return [
+        {"title": s.title, "reason": mathml.prose(s.reason), "equations": mathml.equations(_step_rows(s.equations))}
+        for s in found
+    ]
+
+
+def needed(net: MLP, names: Sequence[str]) -> tuple[str, ...]:
+    """The quantities and all that their recursions need, in an order in which they can be computed."""
+    return closure(net.layer_map, tuple(names))
 
 
 def remark(net: MLP) -> str:
@@ -56,15 +76,17 @@ def remark(net: MLP) -> str:
         return ""
     skips = ", ".join(f"{gamma:g} from layer {below} to {above}" for below, above, gamma in net.residual)
     return (
-        f"This network has skip connections ({skips}). The equations are those of the part b + Wσ(z) of a layer, to which a skip "
-        "of strength γ adds γ times the layer that it comes from. Fluctuations have no recursion from layer to layer "
-        "here: they come from the covariances of all layers at once."
+        f"This network has skip connections ({skips}). Its neurons remember all layers below, so that the equations are those of "
+        "all layers at once: ℓ and m are layers, n with the number of a layer in brackets its width."
     )
 
 
 def code(net: MLP, names: Sequence[str], single: bool) -> str:
-    """The generated module of the map to each layer; one text for each activation."""
-    layer, wanted = net.with_(residual=None).layer_map, needed(net, names)
+    """The generated module of the map to each layer, or of all layers; one text for each activation."""
+    layer = net.with_(residual=None).layer_map
+    if net.residual:
+        return "\n\n".join(compiled_layers(a, layer, single, tuple(names)).source for a in net.distinct_activations)
+    wanted = needed(net, names)
     return "\n\n".join(compiled_system(a, layer, single, wanted).source for a in net.distinct_activations)
 
 

@@ -11,9 +11,9 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike
 
+from ...numerics.initialisation.given import Given
 from ...numerics.initialisation.predict import predict
 from ...numerics.runs.inputs import check_inputs
-from ...theory.initialisation.derivation import Recursions
 from ...theory.language.errors import ExpansionWarning, InvalidArgument
 from ...theory.language.quantities import TENSORS, quantity
 from ...theory.networks.architecture import MLP
@@ -40,7 +40,7 @@ def validate(
     quantities: str | Sequence[str] | None = None,
     alpha: float = DEFAULT_ALPHA,
     neurons: int | None = None,
-    equations: Recursions | None = None,
+    equations: Given | None = None,
     workers: int | None = None,
     progress: bool | None = None,
 ) -> Report:
@@ -121,7 +121,7 @@ def _measurable(net: MLP, theory: xr.Dataset) -> list[str]:
 
 
 def _at_first_width(
-    simulation: xr.Dataset, net: MLP, theory: xr.Dataset, X: Any, equations: Recursions | None
+    simulation: xr.Dataset, net: MLP, theory: xr.Dataset, X: Any, equations: Given | None
 ) -> xr.Dataset:
     """The measurement less what the theory itself changes with width.
 

@@ -16,7 +16,8 @@ from widthwise.numerics.codegen import modules as codegen
 from widthwise.numerics.codegen.modules import compile
 from widthwise.numerics.initialisation.predict import predict
 from widthwise.theory.averages.gaussian import Average
-from widthwise.theory.initialisation.derivation import Recursions, derive
+from widthwise.theory.initialisation.derivation import Recursions
+from widthwise.theory.initialisation.derive import derive
 from widthwise.theory.language.errors import InvalidArgument
 from widthwise.theory.language.jets import Jet, Sigma
 from widthwise.theory.language.symbols import C_W, lambda_W
@@ -186,7 +187,7 @@ def test_same_derivation_gives_the_same_text():
     assert codegen.write(derivations) == codegen.write(derivations)
     script = (
         "from widthwise.numerics.codegen.modules import compile\nfrom widthwise.theory.networks.architecture import MLP\n"
-        "from widthwise.theory.initialisation.derivation import derive\nprint(compile(derive(MLP('gelu'), 'V')).source, end='')"
+        "from widthwise.theory.initialisation.derive import derive\nprint(compile(derive(MLP('gelu'), 'V')).source, end='')"
     )
     texts = {
         subprocess.run(

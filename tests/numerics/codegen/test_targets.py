@@ -19,7 +19,8 @@ from widthwise.numerics.codegen.modules import compile
 from widthwise.numerics.codegen.printing import differentiable_text
 from widthwise.numerics.initialisation.predict import predict
 from widthwise.numerics.quadrature.quadrature import gaussian_averages
-from widthwise.theory.initialisation.derivation import Recursions, derive
+from widthwise.theory.initialisation.derivation import Recursions
+from widthwise.theory.initialisation.derive import derive
 from widthwise.theory.language.errors import InvalidArgument, NotAvailable
 from widthwise.theory.language.symbols import z
 from widthwise.theory.networks.activations import ACTIVATIONS, activation

@@ -13,7 +13,8 @@ import sympy as sp
 
 from widthwise.theory.averages.gaussian import Average, average
 from widthwise.theory.initialisation import dependencies
-from widthwise.theory.initialisation.derivation import derive, derive_layer
+from widthwise.theory.initialisation.derivation import derive_layer
+from widthwise.theory.initialisation.derive import derive
 from widthwise.theory.language import quantities
 from widthwise.theory.language.jets import Jet, Sigma
 from widthwise.theory.language.quantities import Entry, quantity

@@ -19,7 +19,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from widthwise.numerics.initialisation.predict import compiled_system
-from widthwise.theory.initialisation.derivation import derive
+from widthwise.theory.initialisation.derive import derive
 from widthwise.theory.language import latex
 from widthwise.theory.language.errors import UnknownName
 from widthwise.theory.networks.architecture import MLP
