@@ -83,6 +83,8 @@ def predict(
         names = _names(net, len(inputs) == 1, quantities, order)
         layers = iterate(net, inputs, names)
     dataset = _dataset(net, inputs, names, layers)
+    if equations is not None:
+        dataset.attrs["equations"] = "given in the place of the derived ones"
     _warn_about_expansion(net, dataset)
     return dataset
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -140,7 +141,8 @@ def _dataset(asked: Question, names: tuple[str, ...], moments: Moments, problem:
             Result(TRAINING[name], padded(name, moments.mean[name]), padded(name, moments.stderr(name)), step)
         )
     coords = coordinates(asked.data, asked.times, problem.layers, flow.outputs)
+    given: dict[str, Any] = {} if asked.given is None else {"equations": "given in the place of the derived ones"}
     return dataset(
         flow, results, coords, single=flow.outputs == 1, source="theory", exact=int(problem.exact), replicas=moments.count,
-        samples=problem.samples, seed=seed, step=asked.step,
+        samples=problem.samples, seed=seed, step=asked.step, **given,
     )  # fmt: skip

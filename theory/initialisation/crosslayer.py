@@ -31,7 +31,7 @@ from functools import lru_cache
 
 import sympy as sp
 
-from ..averages.gaussian import expectation
+from ..averages.gaussian import Average, expectation
 from ..language import symbols
 from ..language.equations import Plain, Statement
 from ..language.jets import Jet
@@ -68,8 +68,10 @@ class LayerStatement(Statement):
 
     @property
     def needs(self) -> frozenset[str]:
-        """The names of the letters on the right-hand side."""
-        return frozenset(x.name for x in self.law.right.atoms(Layered))
+        """The names of the letters on the right-hand side, K included whenever an average is taken."""
+        right = self.law.right
+        letters = {letter.name for letter in right.atoms(Layered, Entry)}
+        return frozenset(letters | ({"K"} if right.has(Average) else set()))
 
 
 @dataclass(frozen=True)

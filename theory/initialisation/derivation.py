@@ -128,7 +128,8 @@ class Recursions(Equations):
     @property
     def depends_on(self) -> dict[str, tuple[str, ...]]:
         """For each name the quantities of the layer below that enter, K included whenever an average is taken."""
-        return {d.name: tuple(name for name in TENSORS if name in d.needs) for d in self.statements}
+        needs = {d.name: d.needs for d in self.statements}
+        return {name: tuple(other for other in TENSORS if other in needs[name]) for name in self}
 
     @property
     def quantity(self) -> Quantity:

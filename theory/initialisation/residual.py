@@ -8,10 +8,9 @@ from typing import Self
 
 import sympy as sp
 
-from ..averages.gaussian import Average
 from ..language.equations import Equations, Law, Plain, Statement, equal
 from ..language.errors import InvalidArgument, NotAvailable
-from ..language.quantities import Entry, Kind, Quantity, quantity
+from ..language.quantities import Kind, Quantity, quantity
 from ..language.steps import Step
 from ..layers.map import LayerMap
 from ..meanfield.expansion import not_derived
@@ -76,11 +75,6 @@ class CrossLayer(Equations):
     def of_role(self, *roles: Role) -> tuple[LayerStatement, ...]:
         """The equations in some place of the system."""
         return tuple(s for s in self.statements if s.role in roles)
-
-    @property
-    def depends_on(self) -> dict[str, tuple[str, ...]]:
-        """For each name the names of the equations whose left-hand sides, or averages over which, are on its right."""
-        return {s.name: tuple(name for name in self if name in _needs(s)) for s in self.statements}
 
     @property
     def further(self) -> tuple[Law, ...]:
@@ -189,12 +183,6 @@ def _first(net: MLP, layer: LayerMap, name: str) -> sp.Expr:
         return sp.S.Zero
     first: sp.Expr = derive_layer(layer, row, ("",) * row.rank, net).first.rhs
     return first
-
-
-def _needs(statement: LayerStatement) -> frozenset[str]:
-    right = statement.law.right
-    names = {entry.name for entry in right.atoms(Entry)} | ({"K"} if right.has(Average) else set())
-    return statement.needs | names
 
 
 def _at_one(left: sp.Expr) -> sp.Expr:

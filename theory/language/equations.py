@@ -188,7 +188,8 @@ class Equations(Written, Mapping[str, sp.Eq]):
     @property
     def depends_on(self) -> dict[str, tuple[str, ...]]:
         """For each name the names of the equations whose left-hand sides are on its right."""
-        return {s.name: tuple(name for name in self if name in s.needs) for s in self.statements}
+        needs = {s.name: s.needs for s in self.statements}
+        return {name: tuple(other for other in self if other in needs[name]) for name in self}
 
     def restrict(self, names: str | Iterable[str]) -> Self:
         """Only some of the equations, in the same order."""

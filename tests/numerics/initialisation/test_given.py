@@ -30,6 +30,8 @@ def test_a_changed_equation_is_what_is_computed():
     expected = ww.predict(NET, X, ("K", "V"))
     found = ww.predict(NET, X, ("K", "V"), equations=system.with_(V=2 * system.system["V"].rhs))
     assert_array_equal(found.K, expected.K)
+    assert "equations" in found.attrs
+    assert "equations" not in expected.attrs
     assert_allclose(found.V[1], 2 * expected.V[1], rtol=1e-13)
     assert_allclose(found.V[2] / expected.V[2], np.clip(found.V[2] / expected.V[2], 2, 4))
     layers = ww.MLP(("tanh", "sin"), depth=3, **GIVEN)
