@@ -120,6 +120,7 @@ def validate(
     neurons: int | None = None,
     equations: Given | None = None,
     workers: int | None = None,
+    executor: Executor | None = None,
     progress: bool | None = None,
 ) -> Report: ...
 @overload
@@ -141,6 +142,7 @@ def validate(
     centred: bool = True,
     equations: Dynamics | None = None,
     workers: int | None = None,
+    executor: Executor | None = None,
     checkpoint: str | Path | None = None,
     progress: bool | None = None,
 ) -> Report: ...

@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from numbers import Integral
 from typing import Any
 
 import sympy as sp
@@ -29,6 +28,7 @@ from ..initialisation.dependencies import closure, dependency_order
 from ..initialisation.derivation import Derivation, derive_layer
 from ..initialisation.layer_maps import residual
 from ..language import symbols
+from ..language.checks import check_count
 from ..language.errors import InvalidArgument, NotAvailable
 from ..language.quantities import TENSORS, Entry, quantity
 from ..language.symbols import ell
@@ -90,7 +90,7 @@ def asymptotics(
     laws = closed_system(net, wanted, layer)
     if where is not Point.FINITE:
         _check_critical(net, laws)
-    kept, definitions = _counted(orders), dict[sp.Symbol, sp.Expr]()
+    kept, definitions = check_count("orders", orders, 1, MOST), dict[sp.Symbol, sp.Expr]()
     if where is Point.ORIGIN:
         found = _at_origin(laws, net, rates, kept)
     else:
@@ -250,9 +250,3 @@ def _at_origin(
         if all(law.leading != 0 for law in found.values()):
             break  # else leading terms cancel, and the first one that does not needs more orders
     return found
-
-
-def _counted(orders: int) -> int:
-    if isinstance(orders, bool) or not isinstance(orders, Integral) or not 1 <= orders <= MOST:
-        raise InvalidArgument(f"orders={orders!r}; allowed: integers from 1 to {MOST}")
-    return int(orders)

@@ -3,10 +3,10 @@ r"""What the depth laws say about the choice of a network: learning rates by lay
 from __future__ import annotations
 
 from dataclasses import dataclass
-from numbers import Integral
 
 import sympy as sp
 
+from ..language.checks import check_count
 from ..language.errors import InvalidArgument, NotAvailable
 from ..language.symbols import ell
 from .depthlaw import DepthLaws
@@ -45,8 +45,7 @@ def depth_scaling(laws: DepthLaws, depth: int, *, lambda_b: float = 1.0, lambda_
     Source
         Derived here; the published scalings are those of Roberts, Yaida & Hanin (arXiv:2106.10165).
     """
-    if isinstance(depth, bool) or not isinstance(depth, Integral) or depth < 1:
-        raise InvalidArgument(f"depth={depth!r}; allowed: an integer, at least 1")
+    depth = check_count("depth", depth, 1)
     for name, rate in (("lambda_b", lambda_b), ("lambda_W", lambda_W)):
         if not 0 <= rate < float("inf"):
             raise InvalidArgument(f"{name}={rate!r} is a learning rate; allowed: finite real numbers from 0")
@@ -105,8 +104,7 @@ def optimal_aspect_ratio(laws: DepthLaws, *, output_width: int = 1) -> sp.Expr:
     Source
         Roberts, Yaida & Hanin (arXiv:2106.10165), the appendices on information and on residual learning.
     """
-    if isinstance(output_width, bool) or not isinstance(output_width, Integral) or output_width < 1:
-        raise InvalidArgument(f"output_width={output_width!r}; allowed: an integer, at least 1")
+    output_width = check_count("output_width", output_width, 1)
     nu = fluctuation_slope(laws)
     if nu.is_number and not nu > 0:
         raise NotAvailable(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from numbers import Integral
 from typing import Any
 
-from .errors import InvalidArgument
+from .errors import InvalidArgument, WidthwiseError
 
 
 def check_names(
@@ -20,13 +20,35 @@ def check_names(
     return tuple(dict.fromkeys(listed))
 
 
-def check_count(name: str, value: Any, least: int, most: int | None = None, *, why: str = "") -> int:
+def check_count(
+    name: str,
+    value: Any,
+    least: int,
+    most: int | None = None,
+    *,
+    why: str = "",
+    error: type[WidthwiseError] = InvalidArgument,
+) -> int:
     """An integer argument within bounds, and ``why`` it has them, if that needs saying."""
     integer = isinstance(value, Integral) and not isinstance(value, bool)  # a truth value passes for an integer
     if not integer or value < least or (most is not None and value > most):
         upper, reason = "" if most is None else f" to {most}", f": {why}" if why else ""
-        raise InvalidArgument(f"{name}={value!r}{reason}; allowed: integers from {least}{upper}")
+        raise error(f"{name}={value!r}{reason}; allowed: integers from {least}{upper}")
     return int(value)
+
+
+def check_counts(name: str, value: Any, number: int, least: int, *, of: str) -> tuple[int, ...]:
+    """One count for all, or one for each of ``number`` things called ``of``."""
+    if isinstance(value, Integral):
+        return (check_count(name, value, least),) * number
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise InvalidArgument(f"{name}={value!r}; allowed: an integer from {least}, or one for each of the {of}")
+    counts = tuple(check_count(f"{name}[{i}]", count, least) for i, count in enumerate(value))
+    if len(counts) != number:
+        raise InvalidArgument(
+            f"{name}={list(counts)} has {len(counts)} entries for {number} {of}; allowed: one number, or one for each of the {of}"
+        )
+    return counts
 
 
 def check_seed(value: Any) -> int:

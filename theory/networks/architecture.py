@@ -11,6 +11,7 @@ from typing import Any
 import sympy as sp
 
 from ..language import symbols
+from ..language.checks import check_count
 from ..language.errors import InvalidInput, InvalidNetwork
 from ..language.values import of_fields
 from ..layers.dense import Bias, Weights
@@ -282,9 +283,7 @@ class MLP:
 
 
 def _positive_int(name: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
-        raise InvalidNetwork(f"{name}={value!r} must be an integer, at least 1")
-    return int(value)
+    return check_count(name, value, 1, error=InvalidNetwork)
 
 
 def _widths(width: Any, depth: int | None) -> int | tuple[int, ...] | None:

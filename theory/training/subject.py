@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any
 
+from ..language.checks import check_count
 from ..language.errors import InvalidArgument, NotAvailable
 from ..language.values import of_fields
 from ..networks.architecture import MLP
@@ -86,9 +87,7 @@ class Training:
                 f"weight_decay={weight_decay!r} times learning_rate={rate} is {rate * self.weight_decay:.3g}, which leaves "
                 f"nothing or overshoots; allowed: below {1 / rate:.6g}"
             )
-        if isinstance(outputs, bool) or not isinstance(outputs, Integral) or outputs < 1:
-            raise InvalidArgument(f"outputs={outputs!r}; allowed: integers from 1")
-        put("outputs", int(outputs))
+        put("outputs", check_count("outputs", outputs, 1))
 
     @property
     def hidden_layers(self) -> int | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Sequence
-from numbers import Integral
+from concurrent.futures import Executor
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 from ...numerics.initialisation.given import Given
 from ...numerics.initialisation.predict import predict
 from ...numerics.runs.inputs import check_inputs
+from ...theory.language.checks import check_counts, check_seed
 from ...theory.language.errors import ExpansionWarning, InvalidArgument
 from ...theory.language.quantities import TENSORS, quantity
 from ...theory.networks.architecture import MLP
@@ -42,6 +43,7 @@ def validate(
     neurons: int | None = None,
     equations: Given | None = None,
     workers: int | None = None,
+    executor: Executor | None = None,
     progress: bool | None = None,
 ) -> Report:
     r"""Confront the derived theory with literal finite networks.
@@ -63,11 +65,10 @@ def validate(
         Those of ``predict`` and ``simulate``; ``InvalidArgument`` for widths that are too few or out of proportion.
     """
     check_alpha(alpha)
-    if isinstance(seed, bool) or not isinstance(seed, Integral) or seed < 0:
-        raise InvalidArgument(f"seed={seed!r}; allowed: integers from 0")
+    seed = check_seed(seed)
     inputs = check_inputs(X)
     nets = _family(net, widths)
-    counts = _counts(networks, len(nets))
+    counts = check_counts("networks", networks, len(nets), 2, of="widths")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExpansionWarning)  # the extrapolation is the remedy for a small width
         order = _order(quantities)
@@ -87,6 +88,7 @@ def validate(
             limits=limits,
             neurons=neurons,
             workers=workers,
+            executor=executor,
             progress=progress,
         )
         for i, (n, c) in enumerate(zip(nets, counts, strict=True))
@@ -163,17 +165,6 @@ def _family(net: MLP, widths: Sequence[int | Sequence[int]] | None) -> list[MLP]
     if len({s[0] for s in shapes}) < 2 and (net.depth or 1) > 1:
         raise InvalidArgument(f"widths={list(widths)!r}: the extrapolation in 1/n needs at least two different widths")
     return nets
-
-
-def _counts(networks: int | Sequence[int], number: int) -> list[int]:
-    if not isinstance(networks, Integral | Sequence):
-        raise InvalidArgument(f"networks={networks!r}; allowed: an integer from 2, or one for each width")
-    counts = [int(networks)] * number if isinstance(networks, Integral) else list(networks)
-    if len(counts) != number:
-        raise InvalidArgument(
-            f"networks={counts} has {len(counts)} entries for {number} widths; allowed: one number, or one for each width"
-        )
-    return counts
 
 
 def _arrays(X: Any, simulations: Sequence[xr.Dataset]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from ...numerics.training.data import Data
 from ...numerics.training.predict import predicted
 from ...numerics.training.question import question
 from ...numerics.training.results import MEASURED
-from ...theory.language.checks import check_names
+from ...theory.language.checks import check_counts, check_names
 from ...theory.language.errors import InvalidArgument
 from ...theory.training.dynamics import Dynamics
 from ...theory.training.observables import TRAINING
@@ -51,6 +52,7 @@ def validate_training(
     centred: bool = True,
     equations: Dynamics | None = None,
     workers: int | None = None,
+    executor: Executor | None = None,
     checkpoint: str | Path | None = None,
     progress: bool | None = None,
 ) -> Report:
@@ -78,12 +80,9 @@ def validate_training(
         Student's t for errors from several samples (Cochran and Cox, Experimental Designs, 1950); Bonferroni.
     """
     check_alpha(alpha)
-    counts = [networks] * len(widths) if isinstance(networks, int) else list(networks)
-    if len(set(widths)) < 2 or len(counts) != len(widths):
-        raise InvalidArgument(
-            f"widths={tuple(widths)!r}, networks={networks!r}; allowed: at least two different widths, and one number of "
-            "networks or one for each"
-        )
+    if len(set(widths)) < 2:
+        raise InvalidArgument(f"widths={tuple(widths)!r}; allowed: at least two different widths")
+    counts = check_counts("networks", networks, len(widths), 2, of="widths")
     names = check_names("quantities", quantities, COMPARED, "cannot be measured")
     means, finite = (tuple(n for n in names if (n in MEASURED) == is_mean) for is_mean in (True, False))
     if finite and equations is not None:
@@ -92,6 +91,7 @@ def validate_training(
         )
     asked = question(flow, X, y, times=times, X_test=X_test, equations=equations)
     common: dict[str, Any] = {"seed": seed, "checkpoint": checkpoint, "progress": progress}
+    crew: dict[str, Any] = {"workers": workers, "executor": executor}
     measured = tuple(dict.fromkeys((VARIANCES | SHIFTS).get(n, n) for n in names))
     theory = predicted(asked, quantities=means, samples=samples, replicas=replicas, **common)
     if finite:
@@ -99,7 +99,7 @@ def validate_training(
         found = fluctuating(asked, quantities=rows, centred=centred, replicas=replicas, **common)
         theory = theory.assign(found[[key for n in finite for key in (n, f"{n}_stderr")]].data_vars)
     simulations = [
-        simulated(asked, quantities=measured, width=n, networks=c, centred=centred, workers=workers, **common)
+        simulated(asked, quantities=measured, width=n, networks=c, centred=centred, **crew, **common)
         for n, c in zip(widths, counts, strict=True)
     ]
     return confront(flow, theory, simulations, alpha=alpha, data=asked.data)

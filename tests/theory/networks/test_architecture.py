@@ -17,7 +17,7 @@ from widthwise.theory.networks.activations import ACTIVATIONS, Activation, activ
 x = sp.Symbol("x")
 
 BAD_NETWORKS = [
-    (dict(depth=0), InvalidNetwork, "depth=0 must be an integer, at least 1"),
+    (dict(depth=0), InvalidNetwork, "depth=0; allowed: integers from 1"),
     (dict(depth=2.5), InvalidNetwork, "depth=2.5"),
     (dict(depth=True), InvalidNetwork, "depth=True"),
     (dict(depth=3, width=0), InvalidNetwork, "width=0"),

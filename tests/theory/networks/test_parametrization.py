@@ -359,7 +359,7 @@ BAD = [
     (dict(parametrization="ntk", features=3), InvalidArgument, "features=3 is no hyperparameter"),
     (dict(parametrization="mup", features=3), InvalidArgument, "features=3 is no hyperparameter"),
     (dict(parametrization=YANG_HU["SP"], b_std=1), InvalidArgument, "allowed: W_std, learning_rate, features"),
-    (dict(parametrization="standard", features=0), InvalidNetwork, "features=0 must be an integer"),
+    (dict(parametrization="standard", features=0), InvalidNetwork, "features=0; allowed: integers from 1"),
     (dict(parametrization="ntk", W_std=-1), InvalidNetwork, "W_std=-1 is a standard deviation"),
     (dict(parametrization="ntk", b_std=math.nan), InvalidNetwork, "b_std=nan is a standard deviation"),
     (dict(parametrization="ntk", W_std=1e200), InvalidNetwork, "C_W=inf is a variance"),
