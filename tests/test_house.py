@@ -1,4 +1,4 @@
-"""The house: imports go one way, without circles; every folder is in the wheel; importing leaves SymPy as it was."""
+"""The house: imports go one way, without circles; every folder is in the wheel; a class has a name of its own."""
 
 from __future__ import annotations
 
@@ -138,6 +138,25 @@ def test_every_wing_says_what_it_is():
     for name, path in modules():
         if path.name == "__init__.py":
             assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), name
+
+
+def namesakes(root: Path) -> dict[str, list[str]]:
+    """Names that more than one class of the package has, and the modules of these classes."""
+    found: dict[str, list[str]] = {}
+    for name, path in modules(root):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                found.setdefault(node.name, []).append(name)
+    return {cls: where for cls, where in found.items() if len(where) > 1}
+
+
+def test_a_class_has_a_name_of_its_own(tmp_path):
+    """Two things have two names; the negative control is one class more."""
+    assert namesakes(ROOT) == {}
+    (tmp_path / "theory").mkdir()
+    for name in ("one", "two"):
+        (tmp_path / "theory" / f"{name}.py").write_text("class Series:\n    pass\n", encoding="utf-8")
+    assert namesakes(tmp_path) == {"Series": ["theory.one", "theory.two"]}
 
 
 PRINTS = """

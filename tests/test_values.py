@@ -19,7 +19,7 @@ from widthwise.theory.language import symbols
 from widthwise.theory.language.errors import InvalidArgument
 from widthwise.theory.language.jets import Jet, Overlap, Sigma
 from widthwise.theory.language.quantities import Entry
-from widthwise.theory.language.symbols import Named, SiteAverage
+from widthwise.theory.language.symbols import Letter, SiteAverage
 from widthwise.theory.networks import parametrization
 from widthwise.theory.networks.activations import ACTIVATIONS
 from widthwise.theory.training import dynamics, linear, program
@@ -154,7 +154,7 @@ ATOMS = [
     Sigma(Jet("a"), 2),
     Overlap(("b", "a")),
     Entry("V", ("a", "b", "c", "d"), 1),
-    Named("W", r"\mathbf W"),
+    Letter("W", r"\mathbf W"),
     SiteAverage(Jet("a")),
     Average(Sigma(Jet("a"), 0) ** 2, (Jet("a"), Jet("a"))),
     letters.SiteField("h", symbols.ell + 1, ("mu",), "t"),
@@ -163,8 +163,8 @@ ATOMS = [
     letters.Activated(letters.SiteField("h", 1, (), "t"), 1),
     letters.Variation(letters.SiteField("h", 1, (), "t"), letters.SiteField("r", 1, (), "s")),
     letters.Memory(symbols.C_W, Jet("a"), (("alpha",), "s"), strict=False, continuous=True),
-    program.Product(Jet("a"), symbols.ell, None, transposed=True),
-    program.Product(Jet("a"), symbols.ell, "t"),
+    program.MatrixProduct(Jet("a"), symbols.ell, None, transposed=True),
+    program.MatrixProduct(Jet("a"), symbols.ell, "t"),
     program.Outer(Jet("a"), Jet("b")),
     program.Weight(symbols.ell, "0"),
     linear.operator("Phi", symbols.ell - 1) * linear.operator("C"),
@@ -189,7 +189,9 @@ def test_structure_makes_a_letter():
     assert memory != letters.Memory(symbols.C_W, Jet("a"), place, strict=False)
     assert memory != letters.Memory(symbols.C_W, Jet("a"), place, continuous=True)
     assert program.Weight(symbols.ell, "0") != program.Weight(symbols.ell, "t")
-    assert program.Product(Jet("a"), symbols.ell, "t") != program.Product(Jet("a"), symbols.ell, "t", transposed=True)
+    assert program.MatrixProduct(Jet("a"), symbols.ell, "t") != program.MatrixProduct(
+        Jet("a"), symbols.ell, "t", transposed=True
+    )
     assert linear.operator("C") != linear.operator("C", symbols.ell - 1)
 
 

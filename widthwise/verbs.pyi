@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from .numerics.codegen.modules import Compiled
 from .numerics.initialisation.given import Given
-from .numerics.training.sites import Sites
+from .numerics.training.sites import SiteFunctions
 from .systems import Subject
 from .theory.initialisation.derivation import Recursions
 from .theory.initialisation.residual import CrossLayer
@@ -37,7 +37,7 @@ def derive(subject: Subject, /, *arguments: Any, **options: Any) -> Any: ...
 @overload
 def compile(equations: Recursions | CrossLayer, /, *, target: str = "numpy", nodes: int | None = None) -> Compiled: ...
 @overload
-def compile(found: Dynamics, /) -> Sites: ...
+def compile(found: Dynamics, /) -> SiteFunctions: ...
 @overload
 def compile(subject: Subject, /, *arguments: Any, **options: Any) -> Any: ...
 @overload

@@ -61,7 +61,7 @@ class Range:
 
 
 @dataclass(frozen=True)
-class Basis:
+class Polynomials:
     """Functions of x in [-1, 1] that a series consists of."""
 
     values: Callable[..., Any]  #: of x and a degree: (..., degree + 1)
@@ -70,7 +70,7 @@ class Basis:
 
 
 @dataclass(frozen=True)
-class Series:
+class KernelSeries:
     """Of one kernel: C^k = Q_k diag(w_k) Q_k^T, the Q_k (p, r_k) of all k side by side."""
 
     Q: Array
@@ -93,10 +93,10 @@ class Series:
 class Interpolant:
     """The interpolant: a series in the angle for each kernel."""
 
-    basis: Basis  #: in the angle
+    basis: Polynomials  #: in the angle
     norms: Range  #: of log s
     cosines: Range
-    series: tuple[Series, ...]
+    series: tuple[KernelSeries, ...]
     bound: float  #: on what is left out of any kernel: exact for what was cut off, extrapolated for what was never computed
 
     @property
@@ -178,8 +178,8 @@ def _powers(left: Sequence[Any], right: Sequence[Any], split: int, x: Array, sin
     return np.asarray(total)
 
 
-CHEBYSHEV = Basis(chebyshev.chebvander, _recurrence, alike=True)
-POWERS = Basis(polynomial.polyvander, _horner, alike=False)
+CHEBYSHEV = Polynomials(chebyshev.chebvander, _recurrence, alike=True)
+POWERS = Polynomials(polynomial.polyvander, _horner, alike=False)
 
 
 def angles(cosines: Range) -> Range:
@@ -260,7 +260,7 @@ def _interpolant(norms: Range, cosines: Range, coefficients: list[Array], tail: 
 
 
 def _made(
-    basis: Basis,
+    basis: Polynomials,
     norms: Range,
     cosines: Range,
     factored: Sequence[tuple[list[tuple[Array, Array]], float]],
@@ -278,13 +278,13 @@ def _made(
     return Interpolant(basis, norms, cosines, tuple(map(_series_of, terms, splits)), bound)
 
 
-def _series_of(terms: Sequence[tuple[Array, Array]], split: int) -> Series:
+def _series_of(terms: Sequence[tuple[Array, Array]], split: int) -> KernelSeries:
     """The terms of all k side by side; matrices of rank one NumPy multiplies ten times more slowly than those of two."""
     ranks = tuple(max(2, len(w)) for _, w in terms)
     Q, w = np.zeros((len(terms[0][0]), sum(ranks))), np.zeros(sum(ranks))
     for start, (vectors, values) in zip(np.cumsum((0, *ranks)), terms, strict=False):
         Q[:, start : start + len(values)], w[start : start + len(values)] = vectors, values
-    return Series(Q, w, ranks, min(split, len(ranks)))
+    return KernelSeries(Q, w, ranks, min(split, len(ranks)))
 
 
 def _in_powers(terms: Sequence[tuple[Array, Array]]) -> Array:

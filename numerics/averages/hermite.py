@@ -111,7 +111,7 @@ def _work(count: int, n: int, kinks: Sequence[float]) -> float:
 
 
 @dataclass(frozen=True)
-class Series:
+class HermiteSeries:
     """The coefficients of a function at many deviations: (p, N); and sqrt(1 - sum f_n^2/<f^2>) for each length, (p, lengths)."""
 
     coefficients: Array
@@ -119,7 +119,7 @@ class Series:
 
 
 def _lengths(
-    series: dict[Site, Series],
+    series: dict[Site, HermiteSeries],
     orders: Sequence[tuple[Site, Site]],
     lengths: Sequence[int],
     i: NDArray[np.intp],
@@ -136,7 +136,7 @@ def _lengths(
 
 
 def _sum(
-    series: dict[Site, Series],
+    series: dict[Site, HermiteSeries],
     orders: Sequence[tuple[Site, Site]],
     n: int,
     pairs: tuple[NDArray[np.intp], NDArray[np.intp], Array],
@@ -158,7 +158,7 @@ def _sum(
 
 def _series(
     sigma: Sigma, kinks: Sequence[float], sites: Sequence[Site], deviations: Array, lengths: Sequence[int]
-) -> dict[Site, Series] | None:
+) -> dict[Site, HermiteSeries] | None:
     """The series of every site; None if no grid resolves the functions."""
     frequency = _frequency(sigma, kinks, sites, deviations)
     if frequency is None:
@@ -169,7 +169,7 @@ def _series(
         lambda a: _coefficients(sigma, kinks, sites, a, n, frequency + np.sqrt(n)), deviations, not any(kinks)
     )
     for site, c, norm in zip(sites, raw, norms, strict=True):
-        found[site] = Series(c, _missing(c**2 / np.where(norm > 0, norm, 1.0)[:, None], lengths))
+        found[site] = HermiteSeries(c, _missing(c**2 / np.where(norm > 0, norm, 1.0)[:, None], lengths))
     return found
 
 

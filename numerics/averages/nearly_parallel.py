@@ -44,7 +44,7 @@ CLOSE = 2e-14
 
 
 @dataclass(frozen=True)
-class Piece:
+class ExponentialPiece:
     """What a function is between two points: the sum of coefficient z^j e^(cz)."""
 
     low: float
@@ -60,7 +60,7 @@ class Piece:
 
 
 @lru_cache(maxsize=128)
-def pieces(activation: Activation, site: Site) -> tuple[Piece, ...] | None:
+def pieces(activation: Activation, site: Site) -> tuple[ExponentialPiece, ...] | None:
     """The pieces of a product of derivatives; None if one is no sum of z^j e^(cz), or grows like an exponential."""
     expr = sp.Mul(*(activation.derivative(k) for k in site))
     kinks = list(activation.kinks)
@@ -71,7 +71,7 @@ def pieces(activation: Activation, site: Site) -> tuple[Piece, ...] | None:
         low, high, terms = float(piece.low), float(piece.high), _terms(piece.formula)
         if terms is None or any((high == np.inf and c > 0) or (low == -np.inf and c < 0) for _, _, c in terms):
             return None
-        found.append(Piece(low, high, terms))
+        found.append(ExponentialPiece(low, high, terms))
     return tuple(found)
 
 

@@ -21,7 +21,7 @@ AXES = "abcdefgh"
 
 
 @dataclass(frozen=True)
-class Table:
+class AverageTable:
     """A Gaussian average as a table over samples: its name, what the quadrature needs, and its closed form if there is one."""
 
     name: str
@@ -43,7 +43,7 @@ def sites_of(node: Average) -> list[Jet]:
     return sorted(node.sites, key=lambda site: tuple(sorted(orders_at(node.body, site))))
 
 
-def table(node: Average, activation: Activation, most_sites: int, target: str) -> Table:
+def table(node: Average, activation: Activation, most_sites: int, target: str) -> AverageTable:
     """The table of an average; ``NotAvailable`` when it has no closed form and couples more samples than quadrature can."""
     sites = sites_of(node)
     orders = tuple(tuple(sorted(orders_at(node.body, site))) for site in sites)
@@ -61,7 +61,7 @@ def table(node: Average, activation: Activation, most_sites: int, target: str) -
             "derive(net).restrict(('K', 'Theta', 'K1', 'Theta1'))"
             + ("" if target == "numpy" else "; or target='numpy'")
         )
-    return Table(name, orders, derivatives, standard, closed)
+    return AverageTable(name, orders, derivatives, standard, closed)
 
 
 def orders_at(body: sp.Expr, site: sp.Expr) -> Iterable[int]:
@@ -84,7 +84,7 @@ def _standard(sites: list[Jet], orders: tuple[tuple[int, ...], ...], derivatives
 
 
 @dataclass(frozen=True)
-class Group:
+class ClosedForms:
     """The function of the closed forms over some number of sites, with their common subexpressions."""
 
     name: str
@@ -101,7 +101,7 @@ class Group:
         return AXES[: self.sites]
 
 
-def closed_groups(found: Iterable[Table], text: Text, *, by_correlation: bool = False) -> list[Group]:
+def closed_groups(found: Iterable[AverageTable], text: Text, *, by_correlation: bool = False) -> list[ClosedForms]:
     """Closed forms, grouped by the number of sites.
 
     With ``by_correlation`` those of two sites are functions of deviations, covariance and correlation, and those with
@@ -115,7 +115,7 @@ def closed_groups(found: Iterable[Table], text: Text, *, by_correlation: bool = 
     ]
 
 
-def _group(group: list[Table], sites: int, operators: bool, text: Text, by_correlation: bool) -> Group:
+def _group(group: list[AverageTable], sites: int, operators: bool, text: Text, by_correlation: bool) -> ClosedForms:
     entries = [quantity("K").entry(pair) for pair in combinations_with_replacement(AXES[:sites], 2)]
     names = {e: sp.Symbol("K_" + "".join(e.labels)) for e in entries} | {
         quantity("K").entry(("", "")): sp.Symbol("K_aa")
@@ -127,7 +127,7 @@ def _group(group: list[Table], sites: int, operators: bool, text: Text, by_corre
     elif sites == 2:
         forms = [_of_one_root(form) for form in forms]
     lines, results = assignments(forms, text, prefix="y")
-    return Group(
+    return ClosedForms(
         f"closed_forms_{sites}" + ("_operators" if operators else ""),
         sites,
         operators,

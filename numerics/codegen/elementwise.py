@@ -55,7 +55,7 @@ class Call:
 
 
 @dataclass
-class Program:
+class UfuncCalls:
     """The calls for some expressions, in order, each value computed once."""
 
     kinds: Mapping[sp.Symbol, int]
@@ -201,7 +201,7 @@ def compile_tile(
     """The code that evaluates expressions on a tile; the matrices in ``full`` are overwritten, other symbols are numbers."""
     rows, columns = list(rows), list(columns)
     kinds = {**dict.fromkeys(rows, ROW), **dict.fromkeys(columns, COLUMN), **dict.fromkeys(full, FULL)}
-    program = Program(kinds)
+    program = UfuncCalls(kinds)
     results = [_whole(program, program.value(expr)) for expr in expressions]
     lines, names, buffers = _placed(program.calls, results, [str(s) for s in full])
     scalars = sorted({str(s) for e in expressions for s in e.free_symbols} - {str(s) for s in kinds})
@@ -214,7 +214,7 @@ def compile_tile(
     return Tile(loaded(text), buffers, tuple(scalars))
 
 
-def _whole(program: Program, value: tuple[str, int]) -> str:
+def _whole(program: UfuncCalls, value: tuple[str, int]) -> str:
     """A result that fills the tile; what depends on rows or columns alone is spread over it."""
     name, kind = value
     if kind == FULL:

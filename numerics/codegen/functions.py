@@ -10,7 +10,7 @@ import sympy as sp
 from ...theory.averages.gaussian import Average
 from ...theory.language.jets import Overlap
 from ...theory.language.quantities import Entry
-from .averages import AXES, Table, sites_of
+from .averages import AXES, AverageTable, sites_of
 from .printing import Text, assignments
 
 PARAMETERS = ("C_b", "C_W", "lambda_b", "lambda_W", "rho", "tau", "kappa_4")
@@ -41,7 +41,7 @@ def function(
     labels: tuple[str, ...],
     law: sp.Expr,
     equation: str,
-    found: Mapping[Average, Table],
+    found: Mapping[Average, AverageTable],
     text: Text,
     places: Callable[[sp.Expr], dict[sp.Expr, Place]] = entries,
 ) -> Function:

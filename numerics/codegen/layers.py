@@ -16,7 +16,7 @@ from ...theory.language.errors import InvalidArgument, NotAvailable
 from ...theory.language.jets import Overlap
 from ..quadrature import tables
 from . import mixing
-from .averages import Table, table
+from .averages import AverageTable, table
 from .contractions import Contraction
 from .embedding import embed, imports_of
 from .functions import PARAMETERS, Place, function, of_inputs
@@ -105,7 +105,7 @@ class _Averaged:
 
     statements: tuple[LayerStatement, ...]
     laws: tuple[sp.Expr, ...]
-    found: dict[Average, Table]
+    found: dict[Average, AverageTable]
 
     @classmethod
     def of(cls, equations: CrossLayer, target: Target, *roles: Role) -> _Averaged:
@@ -116,7 +116,7 @@ class _Averaged:
         return cls(statements, laws, {n: table(n, activation, target.most_sites, target.name) for n in nodes})
 
     @property
-    def tables(self) -> list[Table]:
+    def tables(self) -> list[AverageTable]:
         """The tables, each once."""
         return list({t.name: t for t in self.found.values()}.values())
 

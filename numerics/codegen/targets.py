@@ -20,7 +20,7 @@ from scipy.special import roots_legendre
 from ...theory.language.errors import InvalidArgument, NotAvailable
 from ...theory.networks.activations import Activation
 from ..quadrature import tables
-from .averages import Table, closed_groups
+from .averages import AverageTable, closed_groups
 from .embedding import embed
 from .printing import Text, differentiable_text, numpy_text, staged
 
@@ -43,7 +43,7 @@ class Target:
     runs_with: str
     template: str
     text: Text
-    averaging: Callable[[Activation, Sequence[Table], bool, int], Context]  #: what the template wants for the averages
+    averaging: Callable[[Activation, Sequence[AverageTable], bool, int], Context]  #: what the template wants for the averages
     most_sites: int  #: how many samples quadrature can couple
     special: tuple[str, ...]  #: names to be imported where the text uses them
     library: str = ""  #: the template of what differs between libraries with one text
@@ -63,7 +63,7 @@ class Target:
             )
 
 
-def _refined(activation: Activation, found: Sequence[Table], single: bool, nodes: int) -> Context:
+def _refined(activation: Activation, found: Sequence[AverageTable], single: bool, nodes: int) -> Context:
     """Quadrature to a tolerance: its modules are copied into the text."""
     numeric = [t for t in found if t.closed is None or activation.kinks]
     return {
@@ -75,7 +75,7 @@ def _refined(activation: Activation, found: Sequence[Table], single: bool, nodes
     }
 
 
-def _fixed(activation: Activation, found: Sequence[Table], single: bool, nodes: int) -> Context:
+def _fixed(activation: Activation, found: Sequence[AverageTable], single: bool, nodes: int) -> Context:
     """Fixed rules: a trapezoid rule for smooth activations, panels between the kinks of the others."""
     numeric = [t for t in found if t.closed is None or activation.kinks]
     for t in numeric:
@@ -100,7 +100,7 @@ def _fixed(activation: Activation, found: Sequence[Table], single: bool, nodes: 
     }
 
 
-def _highest(numeric: Sequence[Table]) -> int:
+def _highest(numeric: Sequence[AverageTable]) -> int:
     """The highest derivative of sigma that is integrated."""
     return max((k for t in numeric for orders in t.orders for k in orders), default=0)
 
@@ -139,7 +139,7 @@ def nodes_of(nodes: Any, target: Target) -> int:
 def rendered(
     target: Target,
     activation: Activation,
-    found: Sequence[Table],
+    found: Sequence[AverageTable],
     nodes: int,
     *,
     template: str | None = None,

@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 from scipy.linalg import solve_triangular
 
 from ..training.causal import Problem, Run
-from ..training.conditioned import Conditioned, Side
+from ..training.conditioned import Conditioned, MatrixSide
 
 Array = NDArray[np.float64]
 
@@ -113,7 +113,7 @@ def interface(run: Run, number: int) -> Interface:
     return Interface(below, above, M, earlier)
 
 
-def basis(side: Side) -> Basis:
+def basis(side: MatrixSide) -> Basis:
     """The basis of all vectors that a layer has sent, in their order."""
     n, count = len(side.coordinates), len(side.origins)
     L, new = np.zeros((n, n)), np.zeros(n, dtype=bool)

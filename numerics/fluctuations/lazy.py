@@ -16,7 +16,7 @@ from ...theory.language.errors import ExpansionWarning
 from ...theory.training.subject import Training
 from ..initialisation.predict import predict
 from ..training.data import Data, error_function, loss_derivative
-from ..training.times import Grid
+from ..training.times import TimeGrid
 
 Array = NDArray[np.float64]
 
@@ -26,7 +26,7 @@ def is_closed(flow: Training) -> bool:
     return flow.gamma == 0 and flow.outputs == 1 and not flow.momentum and not flow.weight_decay
 
 
-def lazy_fluctuations(flow: Training, data: Data, grids: Sequence[Grid]) -> list[dict[str, Array]]:
+def lazy_fluctuations(flow: Training, data: Data, grids: Sequence[TimeGrid]) -> list[dict[str, Array]]:
     """For each grid of times: what is known, without noise."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExpansionWarning)
@@ -45,7 +45,7 @@ def lazy_fluctuations(flow: Training, data: Data, grids: Sequence[Grid]) -> list
     return results
 
 
-def _covariance(flow: Training, data: Data, grid: Grid, K: Array, kappa: Array) -> Array:
+def _covariance(flow: Training, data: Data, grid: TimeGrid, K: Array, kappa: Array) -> Array:
     P = len(data.inputs)
     errors, curvature = error_function(flow, data), loss_derivative(flow, data, 2)
     f, J = np.zeros(P), np.zeros((P, P * P))

@@ -49,7 +49,7 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Sites:
+class NeuronShares:
     """Neurons of the hidden layer and what each adds to the averages, (time, ..., site)."""
 
     f: Array
@@ -57,7 +57,7 @@ class Sites:
     g: Array
 
 
-class Neurons:
+class DrivenNeurons:
     """The neurons of a network with one hidden layer, as functions of the errors, which may differ from neuron to neuron."""
 
     def __init__(self, run: Run, *, centred: bool, sites: int | None = None) -> None:
@@ -85,7 +85,7 @@ class Neurons:
         z = run.call("z_kernels", *taken["z"])
         return h, z
 
-    def __call__(self, delta: Array) -> Sites:
+    def __call__(self, delta: Array) -> NeuronShares:
         """All neurons; ``delta`` (T, K, P, 1 or S)."""
         run, (T, K, P) = self.run, self.problem.shape
         S = self.u.shape[-1]
@@ -108,7 +108,7 @@ class Neurons:
             driven_g[t] = g[t] * delta[t]
             driven_phi[:, t] = phi[t] * delta[t]
             f[t] = z * phi[t] / self.problem.parameters["gamma_0"]
-        return Sites(f - f[0] if self.centred else f, phi, g)
+        return NeuronShares(f - f[0] if self.centred else f, phi, g)
 
     def tangent_kernel(self, Phi: Array, G: Array) -> Array:
         """Linear in changes of Phi (time, P, P, any) and G (time, K, P, K, P, any): the sum over the two layers of weights."""
@@ -127,8 +127,8 @@ class Neurons:
 class Feedback:
     """What the averages make of the errors, and these of the averages."""
 
-    neurons: Neurons
-    fewer: Neurons  #: of them, for mean responses
+    neurons: DrivenNeurons
+    fewer: DrivenNeurons  #: of them, for mean responses
     delta: Array  #: (T, K, P)
     curvature: Array  #: second derivative of the loss, (T, K, P, K)
     step: float
@@ -155,7 +155,7 @@ class Feedback:
             found[t, :, :t] = np.asarray(push).reshape(size, t, size)
         return found.reshape(self.size, self.size)
 
-    def response(self, average: Callable[[Sites], Array], live: NDArray[np.bool_]) -> Array:
+    def response(self, average: Callable[[NeuronShares], Array], live: NDArray[np.bool_]) -> Array:
         """The derivative of averages by the errors of the samples that are trained on: (averages, n)."""
         columns: list[Array | None] = []
         for i in range(self.size):
@@ -182,8 +182,8 @@ def fluctuate(problem: Problem, rng: np.random.Generator, options: Options) -> d
     """One independent estimate of all fluctuations of a network with one hidden layer, at the times that are kept."""
     run = Run(problem, rng).solve(options.tick)
     T, K, P = problem.shape
-    neurons = Neurons(run, centred=options.centred)
-    fewer = Neurons(run, centred=options.centred, sites=None if options.kinked else RESPONDING)
+    neurons = DrivenNeurons(run, centred=options.centred)
+    fewer = DrivenNeurons(run, centred=options.centred, sites=None if options.kinked else RESPONDING)
     step = (KINKED_STEP if options.kinked else STEP) * max(1e-12, float(np.abs(run.delta).max()))
     feedback = Feedback(neurons, fewer, run.delta, options.derivative(2)(run.f), step)
     sites = neurons(run.delta[..., None])
@@ -193,7 +193,7 @@ def fluctuate(problem: Problem, rng: np.random.Generator, options: Options) -> d
     live = np.broadcast_to(np.arange(P) < options.trained, (T, K, P)).reshape(-1)
     live = live & (np.arange(n) < (T - 1) * K * P)  # nothing answers to the last errors
 
-    def averages(s: Sites) -> Array:
+    def averages(s: NeuronShares) -> Array:
         parts = [s.f.mean(axis=-1).reshape(-1), *(v.ravel() for v in _kernels(s, kept, problem).values())]
         return np.concatenate(parts)
 
@@ -229,7 +229,7 @@ def bias_influence(run: Run, J: Array, options: Options) -> Array:
     return np.linalg.solve(np.eye(len(J)) - J, push * np.sqrt(parameters["C_b"]) / parameters["gamma_0"])
 
 
-def _kernels(s: Sites, kept: NDArray[np.int64], problem: Problem) -> dict[str, Array]:
+def _kernels(s: NeuronShares, kept: NDArray[np.int64], problem: Problem) -> dict[str, Array]:
     """Averages at equal times: Phi (time, P, P), G (time, K, P, K, P), and the tangent kernel that they make."""
     S = s.phi.shape[-1]
     phi, g = s.phi[kept], s.g[kept]
@@ -239,7 +239,7 @@ def _kernels(s: Sites, kept: NDArray[np.int64], problem: Problem) -> dict[str, A
 
 
 def _variances(
-    s: Sites,
+    s: NeuronShares,
     feedback: Feedback,
     influences: tuple[Array, Array],
     responses: Array,
@@ -278,7 +278,7 @@ def _variances(
 def _shifts(
     run: Run,
     feedback: Feedback,
-    s: Sites,
+    s: NeuronShares,
     influences: tuple[Array, Array],
     R: Array,
     J: Array,

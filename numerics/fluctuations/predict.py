@@ -19,7 +19,7 @@ from ...theory.networks.architecture import kinked
 from ...theory.training.dynamics import Dynamics
 from ...theory.training.observables import FLUCTUATIONS, TRAINING
 from ...theory.training.subject import Training
-from ..runs.moments import Moments
+from ..runs.moments import RunningMoments
 from ..runs.progress import Progress
 from ..runs.results import Result, dataset
 from ..runs.store import Store
@@ -29,7 +29,7 @@ from ..training.results import MEASURED, coordinates
 from .lazy import is_closed, lazy_fluctuations
 from .one_layer import Options
 from .resampled import DRAW
-from .routes import DRAWS, SHIFTS, Task, chosen
+from .routes import DRAWS, SHIFTS, PreparedRoute, chosen
 
 Array = NDArray[np.float64]
 #: Results with their standard errors; draws have none.
@@ -140,7 +140,7 @@ def fluctuating(
         losses_of(flow, data), directions=check_count("directions", directions, 1), draws=drawn,
     )  # fmt: skip
     plan = chosen(flow, [name for name in wanted if name not in known])
-    tasks = [Task(way, names, asked, samples, options) for way, names in plan.items()]
+    tasks = [PreparedRoute(way, names, asked, samples, options) for way, names in plan.items()]
     values: Values = {name: (value, np.zeros_like(value)) for name, value in known.items()}
     gib, work = max((task.gib for task in tasks), default=0.0), replicas * sum(task.ticks for task in tasks)
     with Progress(f"fluctuations, {gib:.2g} GiB", work, progress) as bar:
@@ -158,9 +158,9 @@ def fluctuating(
     return _dataset(asked, {n: values[n] for n in wanted}, attrs)
 
 
-def _estimated(task: Task, replicas: int, seed: int, checkpoint: str | Path | None, bar: Progress) -> Values:
+def _estimated(task: PreparedRoute, replicas: int, seed: int, checkpoint: str | Path | None, bar: Progress) -> Values:
     """Means of independent estimates with their errors; draws of all of them."""
-    moments, draws = Moments(), list[dict[str, Array]]()
+    moments, draws = RunningMoments(), list[dict[str, Array]]()
     store = Store(checkpoint, (*task.key, task.names, seed))
     for number in range(replicas):
         compute = partial(task, [seed, number], bar.advance)

@@ -32,7 +32,7 @@ DRAWS = tuple(name + DRAW for name in MEASURED)
 
 
 @dataclass(frozen=True)
-class Way:
+class Route:
     """One estimate of some of the results."""
 
     gives: Callable[[Training, str], bool]
@@ -54,8 +54,8 @@ def _of_influences(flow: Training, name: str) -> bool:
 
 #: By name; the first one that gives a result is taken.
 WAYS = {
-    "neurons": Way(_of_neurons, fluctuate, lambda p: 4096, lambda p, options: p.steps),
-    "influences": Way(
+    "neurons": Route(_of_neurons, fluctuate, lambda p: 4096, lambda p, options: p.steps),
+    "influences": Route(
         _of_influences,
         deep_fluctuations.fluctuate_deep,
         lambda p: 8192,
@@ -63,7 +63,7 @@ WAYS = {
         resolved,
         deep_fluctuations.memory,
     ),
-    "resampling": Way(
+    "resampling": Route(
         lambda flow, name: True,
         resampled.resample,
         lambda p: max(1024, 2 * int(np.prod(p.shape))),
@@ -82,7 +82,7 @@ def chosen(flow: Training, wanted: Sequence[str]) -> dict[str, tuple[str, ...]]:
     return plan
 
 
-class Task:
+class PreparedRoute:
     """A way, with all that it takes: for gradient flow two problems, of which the result is extrapolated."""
 
     def __init__(

@@ -19,7 +19,7 @@ from ..runs.inputs import check_inputs
 from ..runs.values import same
 from ..runs.workers import threads_for
 from .pairs import PairMap, pair_map
-from .tiles import Side, evaluated
+from .tiles import InputSide, evaluated
 
 Array = NDArray[np.float64]
 
@@ -75,8 +75,8 @@ def kernel(
     """
     exact, rows, columns = checked(net, X1, X2, get)
     threads = threads_for(workers)
-    left = Side.of(rows, exact)
-    right = left if X2 is None else Side.of(columns, exact)
+    left = InputSide.of(rows, exact)
+    right = left if X2 is None else InputSide.of(columns, exact)
     return answer(get, exact, evaluated(exact, left, right, threads))
 
 

@@ -19,7 +19,7 @@ from ...theory.language.errors import NotAvailable
 from ...theory.networks.architecture import MLP
 from ..runs.workers import threads_for
 from .kernels import answer, checked
-from .tiles import Plan, Side, evaluated, plan_for
+from .tiles import EvaluationPlan, InputSide, evaluated, plan_for
 
 Array = NDArray[np.float64]
 
@@ -59,8 +59,8 @@ def dask_kernel(
     da, graphs, tokenize = _dask()
     exact, rows, columns = checked(net, _in_memory(X1), None if X2 is None else _in_memory(X2), get)
     size, threads = _chunks(chunks, X1), threads_for(workers)
-    left = Side.of(rows, exact)
-    right = left if X2 is None else Side.of(columns, exact)
+    left = InputSide.of(rows, exact)
+    right = left if X2 is None else InputSide.of(columns, exact)
     plan = plan_for(exact, left, right, threads)
     token = tokenize(pickle.dumps(net), rows, columns, X2 is None, exact.names, size)
     sizes = [_sizes(len(side.squares), size) for side in (left, right)]
@@ -102,7 +102,9 @@ def _sizes(count: int, size: int) -> list[int]:
     return [min(size, count - start) for start in range(0, count, size)]
 
 
-def _blocks(token: str, plan: Plan, left: Side, right: Side, sizes: list[list[int]], symmetric: bool) -> dict[Any, Any]:
+def _blocks(
+    token: str, plan: EvaluationPlan, left: InputSide, right: InputSide, sizes: list[list[int]], symmetric: bool
+) -> dict[Any, Any]:
     """The tasks that evaluate all kernels of a block; those of the upper triangle suffice for symmetric matrices."""
     graph: dict[Any, Any] = {f"plan-{token}": plan}
     for name, side, own in (("left", left, sizes[0]), ("right", right, sizes[1])):
@@ -126,7 +128,7 @@ def _blocks(token: str, plan: Plan, left: Side, right: Side, sizes: list[list[in
     return graph
 
 
-def _evaluated(plan: Plan, left: Side, right: Side | None) -> list[Array]:
+def _evaluated(plan: EvaluationPlan, left: InputSide, right: InputSide | None) -> list[Array]:
     """The kernels of a block; without a right side it lies on the diagonal."""
     return evaluated(plan.exact, left, left if right is None else right, 1, plan)
 

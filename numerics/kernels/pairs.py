@@ -67,7 +67,7 @@ class PairMap:
     names: tuple[str, ...]
     features: int
     parameters: tuple[dict[str, float], ...]  #: of the layers 1 ... L
-    steps: tuple[Step, ...]  #: from the layers 1 ... L-1
+    steps: tuple[LayerStep, ...]  #: from the layers 1 ... L-1
     squares: Array  #: (L, L), how much of the fields of each layer a layer holds: R^2 of ``theory.layers.skip``
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -130,7 +130,7 @@ class PairMap:
 
 
 @dataclass(frozen=True)
-class Step:
+class LayerStep:
     """The map from one layer to the next for an activation: code for tiles if all averages are closed, and the laws."""
 
     activation: Activation
@@ -236,7 +236,7 @@ def pair_map(net: MLP, features: int, names: tuple[str, ...]) -> PairMap:
 
 
 @lru_cache(maxsize=64)
-def _step(activation: Activation, names: tuple[str, ...]) -> Step:
+def _step(activation: Activation, names: tuple[str, ...]) -> LayerStep:
     derived = [recursions(MLP(activation), name, samples="12") for name in names]
     closed = [d.specialize().recursion.right for d in derived]
     entries = {
@@ -255,7 +255,7 @@ def _step(activation: Activation, names: tuple[str, ...]) -> Step:
     letters = {node: sp.Symbol(f"E{i}") for i, node in enumerate(nodes)}
     arguments = [*letters.values(), *(_MATRICES[n] for n in names), *(getattr(symbols, p) for p in HYPERPARAMETERS)]
     law = sp.lambdify(arguments, [law.xreplace(letters | entries) for law in laws], "numpy")
-    return Step(activation, names, tile, _single_tile(activation, names), law, tuple(map(_orders, nodes)))
+    return LayerStep(activation, names, tile, _single_tile(activation, names), law, tuple(map(_orders, nodes)))
 
 
 def _single_tile(activation: Activation, names: tuple[str, ...]) -> Tile | None:

@@ -42,7 +42,7 @@ DRAWN = 64
 
 
 @dataclass(frozen=True, eq=False)
-class Side:
+class InputSide:
     """The inputs along one side of the matrix: unit vectors, |x|^2/n_0, and what becomes of each input alone."""
 
     inputs: Array
@@ -51,7 +51,7 @@ class Side:
     alone: Trajectory
 
     @staticmethod
-    def of(X: Array, exact: PairMap) -> Side:
+    def of(X: Array, exact: PairMap) -> InputSide:
         """The side of some inputs."""
         norms = np.linalg.norm(X, axis=1)
         units = np.divide(X, norms[:, None], out=np.zeros_like(X), where=norms[:, None] > 0)
@@ -60,17 +60,17 @@ class Side:
             alone = _alone(exact, squares)
         for name, last in zip(exact.names, alone.last, strict=True):
             _check(name, last)
-        return Side(X, units, squares, alone)
+        return InputSide(X, units, squares, alone)
 
     @property
     def silent(self) -> NDArray[np.bool_]:
         """Which inputs vanish, or have preactivations that vanish in some layer: no plan is made for them."""
         return np.any([d == 0 for d in self.alone.deviations] + [self.squares == 0], axis=0)
 
-    def part(self, which: Any) -> Side:
+    def part(self, which: Any) -> InputSide:
         """Some of the inputs."""
         alone = Trajectory(tuple(self.alone.part(which)), tuple(last[which] for last in self.alone.last))
-        return Side(self.inputs[which], self.units[which], self.squares[which], alone)
+        return InputSide(self.inputs[which], self.units[which], self.squares[which], alone)
 
 
 def _alone(exact: PairMap, squares: Array) -> Trajectory:
@@ -85,7 +85,7 @@ def _alone(exact: PairMap, squares: Array) -> Trajectory:
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class EvaluationPlan:
     """How all pairs of two sides are evaluated: by the interpolant, and layer by layer where there is none or beyond its range."""
 
     exact: PairMap  #: the recursions; without closed forms by adaptive quadrature
@@ -93,7 +93,7 @@ class Plan:
     composed: Interpolant | None
 
     @staticmethod
-    def of(exact: PairMap, left: Side, right: Side, cosines: Range) -> Plan:
+    def of(exact: PairMap, left: InputSide, right: InputSide, cosines: Range) -> EvaluationPlan:
         """The plan for inputs that are not silent, with cosines in this range; certified at a sample of pairs."""
         sample, common = _sample(left, right, CHECKED[exact.closed])
         pairs = len(left.squares) * len(right.squares) // (2 if left is right else 1)
@@ -103,16 +103,16 @@ class Plan:
             layers = exact.bulk if agrees(exact, few, exact.bulk(*few), relative=False) else exact
         shallow = exact.closed and len(exact.steps) < FEWEST_CLOSED
         if pairs < WORTH_IT[exact.closed] or shallow or cosines.low > cosines.high:
-            return Plan(exact, layers, None)
+            return EvaluationPlan(exact, layers, None)
         squares = np.concatenate([left.squares, right.squares])
-        return Plan(exact, layers, compose(exact, squares, cosines, sample, pairs, common))
+        return EvaluationPlan(exact, layers, compose(exact, squares, cosines, sample, pairs, common))
 
     def beyond(self, cosines: Range) -> bool:
         """Whether some of these cosines lie beyond the range of the interpolant."""
         within = None if self.composed is None else self.composed.cosines
         return within is not None and (cosines.low < within.low or cosines.high > within.high)
 
-    def sides(self, left: Side, right: Side) -> tuple[Sides, Sides] | None:
+    def sides(self, left: InputSide, right: InputSide) -> tuple[Sides, Sides] | None:
         """What the interpolant needs of two sides."""
         if self.composed is None:
             return None
@@ -121,17 +121,19 @@ class Plan:
         return self.composed.sides(rows, columns)
 
 
-def plan_for(exact: PairMap, left: Side, right: Side, workers: int | None) -> Plan:
+def plan_for(exact: PairMap, left: InputSide, right: InputSide, workers: int | None) -> EvaluationPlan:
     """The plan for two sides, without a matrix to hold the cosines."""
     symmetric = left is right
     left = left.part(~left.silent)
     right = left if symmetric else right.part(~right.silent)
     tiles = list(_tiles((len(left.squares), len(right.squares)), symmetric))
     ranges = mapped(lambda t, tick: _range(_cosines(left, right, t), left, right, t), tiles, workers=workers)
-    return Plan.of(exact, left, right, _union(ranges))
+    return EvaluationPlan.of(exact, left, right, _union(ranges))
 
 
-def evaluated(exact: PairMap, left: Side, right: Side, workers: int | None, plan: Plan | None = None) -> list[Array]:
+def evaluated(
+    exact: PairMap, left: InputSide, right: InputSide, workers: int | None, plan: EvaluationPlan | None = None
+) -> list[Array]:
     """The matrices, one for each name; ``left is right`` makes them symmetric."""
     if left.silent.any() or right.silent.any():
         return _with_silent(exact, left, right, workers, plan)
@@ -147,7 +149,7 @@ def evaluated(exact: PairMap, left: Side, right: Side, workers: int | None, plan
 
     with single_blas:
         whole = _union(mapped(prepare, tiles, workers=workers))
-        plan = plan or Plan.of(exact, left, right, whole)
+        plan = plan or EvaluationPlan.of(exact, left, right, whole)
         sides = plan.sides(left, right)
         beyond = plan.beyond(whole)
         long = sides is None and not exact.closed
@@ -167,7 +169,9 @@ def evaluated(exact: PairMap, left: Side, right: Side, workers: int | None, plan
     return matrices
 
 
-def _with_silent(exact: PairMap, left: Side, right: Side, workers: int | None, plan: Plan | None) -> list[Array]:
+def _with_silent(
+    exact: PairMap, left: InputSide, right: InputSide, workers: int | None, plan: EvaluationPlan | None
+) -> list[Array]:
     """Rows and columns of inputs whose preactivations vanish, pair by pair: a kink has the slope of its case there."""
     loud = [~left.silent, ~right.silent]
     rest = left.part(loud[0])
@@ -210,11 +214,11 @@ def _equal(rows: Array, columns: Array) -> tuple[NDArray[np.intp], NDArray[np.in
     return i, order[np.arange(len(i)) + np.repeat(high - np.cumsum(many), many)]
 
 
-def _cosines(left: Side, right: Side, tile: Tile) -> Array:
+def _cosines(left: InputSide, right: InputSide, tile: Tile) -> Array:
     return np.asarray(left.units[tile[0]] @ right.units[tile[1]].T)
 
 
-def _range(block: Array, left: Side, right: Side, tile: Tile) -> tuple[float, float]:
+def _range(block: Array, left: InputSide, right: InputSide, tile: Tile) -> tuple[float, float]:
     """The range of the cosines of a tile, rounding cut off, without pairs of equal inputs, of which no interpolant is asked."""
     low, high = float(block.min()), float(block.max())
     if high > 1 or low < -1:
@@ -236,7 +240,7 @@ def _where(mask: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.intp]]
     return rows, columns
 
 
-def _same(left: Side, right: Side, tile: Tile, i: NDArray[np.intp], j: NDArray[np.intp]) -> NDArray[np.bool_]:
+def _same(left: InputSide, right: InputSide, tile: Tile, i: NDArray[np.intp], j: NDArray[np.intp]) -> NDArray[np.bool_]:
     return np.asarray((left.inputs[tile[0]][i] == right.inputs[tile[1]][j]).all(axis=1))
 
 
@@ -245,7 +249,7 @@ def _union(ranges: list[tuple[float, float]]) -> Range:
     return Range(min(low), max(high))
 
 
-def _sample(left: Side, right: Side, count: int) -> tuple[Pairs, Range]:
+def _sample(left: InputSide, right: InputSide, count: int) -> tuple[Pairs, Range]:
     """Random pairs of inputs that are not parallel, and the range of nearly all cosines."""
     rng = np.random.default_rng(0)
     i, j = (rng.integers(len(side.squares), size=max(count, DRAWN)) for side in (left, right))
@@ -259,11 +263,11 @@ def _sample(left: Side, right: Side, count: int) -> tuple[Pairs, Range]:
 
 
 def _tile(
-    plan: Plan,
+    plan: EvaluationPlan,
     sides: tuple[Sides, Sides] | None,
     matrices: list[Array],
-    left: Side,
-    right: Side,
+    left: InputSide,
+    right: InputSide,
     tile: Tile,
     *,
     beyond: bool,
@@ -289,7 +293,9 @@ def _tile(
             matrix[rows, columns] = value
 
 
-def _beyond(plan: Plan, values: list[Array], cosine: Array, left: Side, right: Side, tile: Tile) -> None:
+def _beyond(
+    plan: EvaluationPlan, values: list[Array], cosine: Array, left: InputSide, right: InputSide, tile: Tile
+) -> None:
     """The pairs beyond the range of the interpolant, through the layers."""
     assert plan.composed is not None
     within = plan.composed.cosines
@@ -306,7 +312,7 @@ def _beyond(plan: Plan, values: list[Array], cosine: Array, left: Side, right: S
             value[i, j] = part
 
 
-def _through_layers(exact: PairMap, left: Side, right: Side, cosine: Array) -> list[Array]:
+def _through_layers(exact: PairMap, left: InputSide, right: InputSide, cosine: Array) -> list[Array]:
     """A tile from layer to layer."""
     if not exact.closed:
         i, j = (n.ravel() for n in np.indices(cosine.shape))

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 
-class Moments:
+class RunningMoments:
     """Running means and squares (Welford)."""
 
     def __init__(self) -> None:

@@ -20,7 +20,7 @@ Variable = tuple[tuple[str, ...], Array, dict[str, Any]]
 SINGLE = ("output", "output2")
 
 
-class Subject(Protocol):
+class DatasetSubject(Protocol):
     """What a dataset is about."""
 
     @property
@@ -57,7 +57,7 @@ def _squeezed(dims: tuple[str, ...], value: Array, attrs: dict[str, Any], single
 
 
 def dataset(
-    subject: Subject,
+    subject: DatasetSubject,
     results: Iterable[Result],
     coords: Mapping[str, Any],
     *,

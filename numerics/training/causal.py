@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...theory.language.errors import NotConverged
-from .conditioned import Conditioned, Fresh, Innovations, Neighbour, Side
+from .conditioned import Conditioned, Fresh, Innovations, MatrixSide, Neighbour
 from .optimizer import kernels
-from .sites import Sites
+from .sites import SiteFunctions
 from .sources import Embedding, Rotation, root, standard_normal
 
 Array = NDArray[np.float64]
@@ -34,7 +34,7 @@ DIVERGED = 1e6
 class Problem:
     """What a solution depends on, but for the random numbers."""
 
-    sites: Sites
+    sites: SiteFunctions
     parameters: dict[str, float]
     phi: tuple[Callable[[Array, int], list[Array]], ...]  #: of each hidden layer
     errors: Callable[[Array], Array]  #: f (K, P) -> Delta (K, P), zero for samples that are not trained on
@@ -347,8 +347,8 @@ def conditioned(
 ) -> tuple[Conditioned, Conditioned]:
     """The matrix between two layers: what the upper one receives, and what the lower one does."""
     T, K, P = problem.shape
-    below = Side(T * P, T * K * P, lower.sites, lower.weight, problem.least)
-    above = Side(T * K * P, T * P, upper.sites, upper.weight, problem.least)
+    below = MatrixSide(T * P, T * K * P, lower.sites, lower.weight, problem.least)
+    above = MatrixSide(T * K * P, T * P, upper.sites, upper.weight, problem.least)
     return Conditioned(below, above, up, upper.scales[0]), Conditioned(above, below, down, lower.scales[1])
 
 

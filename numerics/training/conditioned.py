@@ -47,7 +47,7 @@ class Fresh:
         return np.asarray(self.scale * self.source(sent)), None
 
 
-class Side:
+class MatrixSide:
     """A layer as one side of a matrix: the vectors that it has sent, as coordinates (vectors, directions) in a basis of its own.
 
     ``others``: how many vectors the other side sends; ``received``: what is new in the answers to their directions; ``weight``: of
@@ -99,7 +99,7 @@ class Conditioned:
     ``source`` gives the new part of the answers to new directions, which come with the numbers of the vectors that they are of.
     """
 
-    def __init__(self, sender: Side, receiver: Side, source: Innovations, scale: float) -> None:
+    def __init__(self, sender: MatrixSide, receiver: MatrixSide, source: Innovations, scale: float) -> None:
         self.sender, self.receiver, self.source, self.scale = sender, receiver, source, scale
         self.memory = np.zeros(
             (len(sender.basis), len(receiver.basis))

@@ -18,7 +18,7 @@ from ...theory.networks.architecture import smooth
 from ...theory.training.dynamics import Dynamics
 from ...theory.training.observables import TRAINING
 from ...theory.training.subject import Training
-from ..runs.moments import Moments
+from ..runs.moments import RunningMoments
 from ..runs.progress import Progress
 from ..runs.results import Result, dataset
 from ..runs.store import Store
@@ -109,7 +109,7 @@ def predicted(
     if {"A", "B"} & set(names) and smooth(flow.net):
         problem = following(problem)
     gib = check_memory(problem)
-    runs, moments = 1 if problem.exact else replicas, Moments()
+    runs, moments = 1 if problem.exact else replicas, RunningMoments()
     store = Store(checkpoint, ("predict", asked.key, names, seed, samples, problem.followed, problem.sites.source))
     with (
         Progress(f"predict, {gib:.2g} GiB", runs * asked.steps, progress) as bar,
@@ -133,7 +133,9 @@ def _replica(
     return found | {f"{name}_step_error": np.abs(fine[name] - coarse[name]) for name in fine}
 
 
-def _dataset(asked: Question, names: tuple[str, ...], moments: Moments, problem: Problem, seed: int) -> xr.Dataset:
+def _dataset(
+    asked: Question, names: tuple[str, ...], moments: RunningMoments, problem: Problem, seed: int
+) -> xr.Dataset:
     flow, results = asked.flow, []
     for name in (n for n in names if n in moments.mean):
         step = padded(name, moments.mean[f"{name}_step_error"]) if flow.continuous else None

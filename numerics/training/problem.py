@@ -14,7 +14,7 @@ from ...theory.training.subject import Training
 from .causal import Problem
 from .data import Data, error_function
 from .sites import activation_function, generate
-from .times import Grid
+from .times import TimeGrid
 
 Array = NDArray[np.float64]
 
@@ -24,7 +24,7 @@ LAZY = 1e-5
 TANGENT_BYTES, FEWEST, MOST = 1 << 31, 16, 512
 
 
-def problem_of(flow: Training, found: Dynamics, data: Data, grid: Grid, samples: int) -> Problem:
+def problem_of(flow: Training, found: Dynamics, data: Data, grid: TimeGrid, samples: int) -> Problem:
     """What the solver takes."""
     net = flow.net
     numbers = {name: net.per_layer(name)[0] for name in ("C_W", "C_b", "lambda_W", "lambda_b")}

@@ -18,7 +18,7 @@ from ...theory.training.dynamics import Dynamics, dynamics
 from ...theory.training.subject import Training
 from .data import Data, check_data, losses_of
 from .solve import refined
-from .times import Grid, check_times
+from .times import TimeGrid, check_times
 
 Array = NDArray[np.float64]
 Results = dict[str, Array]
@@ -40,7 +40,7 @@ class Question:
 
     flow: Training
     data: Data
-    grids: tuple[Grid, ...]
+    grids: tuple[TimeGrid, ...]
     given: Dynamics | None = None  #: equations in the place of the derived ones
 
     def __post_init__(self) -> None:

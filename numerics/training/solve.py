@@ -16,7 +16,7 @@ from .causal import DIVERGED, Problem, Run
 from .data import Data, loss_function, losses_of
 from .problem import check_memory, problem_of
 from .results import order_parameter
-from .times import Grid
+from .times import TimeGrid
 
 Array = NDArray[np.float64]
 
@@ -30,7 +30,7 @@ def power_of_two(name: str, count: int, data: Data, flow: Training) -> int:
     return 1 << (check_count(name, count, len(data.inputs) + flow.outputs + 1) - 1).bit_length()
 
 
-def refined(flow: Training, data: Data, grid: Grid, found: Dynamics) -> Grid:
+def refined(flow: Training, data: Data, grid: TimeGrid, found: Dynamics) -> TimeGrid:
     """Steps of gradient flow so small that halving them changes little, and losses fall: the kernel grows in training."""
     losses, seen = losses_of(flow, data), "it diverges"
     coarse = _trial(flow, data, grid, found)
@@ -49,9 +49,9 @@ def refined(flow: Training, data: Data, grid: Grid, found: Dynamics) -> Grid:
     )
 
 
-def _trial(flow: Training, data: Data, grid: Grid, found: Dynamics) -> Array | None:
+def _trial(flow: Training, data: Data, grid: TimeGrid, found: Dynamics) -> Array | None:
     """Predictions at all steps from a few sites; none if they diverge."""
-    every = Grid(grid.steps, np.arange(grid.steps), grid.rate)
+    every = TimeGrid(grid.steps, np.arange(grid.steps), grid.rate)
     problem = problem_of(
         flow, found, data, every, power_of_two("samples", max(TRIAL, len(data.inputs) + 20), data, flow)
     )
@@ -70,7 +70,7 @@ def solve(
     problem: Problem,
     data: Data,
     flow: Training,
-    grid: Grid,
+    grid: TimeGrid,
     names: tuple[str, ...],
     rng: np.random.Generator,
     tick: Callable[[], None],

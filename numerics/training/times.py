@@ -23,7 +23,7 @@ ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
-class Grid:
+class TimeGrid:
     """The steps that are taken, and those that are kept."""
 
     steps: int
@@ -35,12 +35,12 @@ class Grid:
         """Those that are kept: steps times the rate."""
         return np.asarray(self.kept * self.rate)
 
-    def finer(self) -> Grid:
+    def finer(self) -> TimeGrid:
         """Half the step."""
-        return Grid(2 * self.steps - 1, 2 * self.kept, self.rate / 2)
+        return TimeGrid(2 * self.steps - 1, 2 * self.kept, self.rate / 2)
 
 
-def check_times(flow: Training, data: Data, times: Any) -> Grid:
+def check_times(flow: Training, data: Data, times: Any) -> TimeGrid:
     """The steps; for gradient flow so small that a step is a tenth of the fastest time."""
     values = np.atleast_1d(np.asarray(times, dtype=np.float64))
     last_only = np.ndim(times) == 0
@@ -64,9 +64,9 @@ def check_times(flow: Training, data: Data, times: Any) -> Grid:
                 f"initialisation, times the loss's curvature, is {curvature:.4g}; allowed: below {bound:.4g}"
             )
         kept = np.arange(steps[0] + 1) if last_only else steps
-        return Grid(int(kept[-1]) + 1, kept, flow.learning_rate)
+        return TimeGrid(int(kept[-1]) + 1, kept, flow.learning_rate)
     if last_only and values[0] == 0:
-        return Grid(1, np.array([0]), 1.0)
+        return TimeGrid(1, np.array([0]), 1.0)
     wanted = np.linspace(0, values[0], 41) if last_only else values
     gaps = np.diff(np.concatenate([[0.0], wanted]))
     gap = float(gaps[gaps > 0].min(initial=wanted[-1] or 1.0))
@@ -75,7 +75,7 @@ def check_times(flow: Training, data: Data, times: Any) -> Grid:
     # Where whole parts of the unit are the fastest steps, the last digit of the curvature must not decide: it is rounding.
     rate = unit / max(1, int(np.ceil(unit / fastest * (1 - ROUNDING))))
     kept = np.round(wanted / rate).astype(np.int64)
-    return Grid(int(kept[-1]) + 1, kept, rate)
+    return TimeGrid(int(kept[-1]) + 1, kept, rate)
 
 
 def _common_step(times: Array, gap: float) -> float:

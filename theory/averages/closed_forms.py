@@ -24,7 +24,7 @@ from ..language.symbols import z
 from ..networks.activations import Activation
 from .elementary import ONE, NoRule, Terms, multiply, read
 from .gaussian import Average
-from .rules import Covariance, Integrand, kernel, mean, spelled_out
+from .rules import Covariance, ElementaryIntegrand, kernel, mean, spelled_out
 
 #: Highest degree of a moment of three or four samples that is written out.
 LONGEST = 16
@@ -167,7 +167,9 @@ def closed_product(samples: dict[str, Terms]) -> sp.Expr:
         powers = tuple(key[0] for key, _ in choice)
         curvatures = tuple(key[1] for key, _ in choice)
         tilts = tuple(key[2] for key, _ in choice)
-        terms.append(sp.Mul(*(c for _, c in choice)) * mean(Integrand(labels, powers, curvatures, tilts, steps)))
+        terms.append(
+            sp.Mul(*(c for _, c in choice)) * mean(ElementaryIntegrand(labels, powers, curvatures, tilts, steps))
+        )
     value = real_part(sp.Add(*terms))
     letters = value.atoms(Covariance)
     value = spelled_out(value)

@@ -27,7 +27,7 @@ from .rules import kernel
 
 
 @dataclass(frozen=True)
-class Product:
+class SeparableProduct:
     """A constant times factors, each a function of the variable of its label."""
 
     constant: sp.Expr
@@ -52,12 +52,12 @@ class Integrand:
 
     expr: sp.Expr
     labels: tuple[str, ...]
-    products: tuple[Product, ...]
-    summands: tuple[Product, ...]
+    products: tuple[SeparableProduct, ...]
+    summands: tuple[SeparableProduct, ...]
 
-    def regular(self) -> tuple[tuple[Product, tuple[int, ...]], ...] | None:
+    def regular(self) -> tuple[tuple[SeparableProduct, tuple[int, ...]], ...] | None:
         """The same as a sum of derivatives of products without delta functions, with how often by each variable."""
-        found: list[tuple[Product, tuple[int, ...]]] = []
+        found: list[tuple[SeparableProduct, tuple[int, ...]]] = []
         for p in self.products:
             sites = [without_deltas(tuple(p.at(label))) for label in self.labels]
             if any(site is None for site in sites):
@@ -65,7 +65,7 @@ class Integrand:
             for parts in product(*(site for site in sites if site is not None)):
                 factors = ((label, f) for label, (_, _, fs) in zip(self.labels, parts, strict=True) for f in fs)
                 constant = p.constant * sp.Mul(*(c for c, _, _ in parts))
-                found.append((Product(constant, tuple(factors)), tuple(m for _, m, _ in parts)))
+                found.append((SeparableProduct(constant, tuple(factors)), tuple(m for _, m, _ in parts)))
         return tuple(found)
 
     def closed(self) -> sp.Expr | None:
@@ -150,7 +150,7 @@ def _coupled(expr: sp.Expr) -> bool:
     return any(len(f.free_symbols) > 1 for t in sp.Add.make_args(expr) for f in sp.Mul.make_args(t))
 
 
-def _product(term: sp.Expr, whole: sp.Expr, named: Mapping[UndefinedFunction, Factor]) -> Product:
+def _product(term: sp.Expr, whole: sp.Expr, named: Mapping[UndefinedFunction, Factor]) -> SeparableProduct:
     constant, rest = term.as_independent(*whole.free_symbols, as_Add=False)
     plain: dict[sp.Symbol, sp.Expr] = {}
     factors: list[tuple[str, Factor]] = []
@@ -173,7 +173,7 @@ def _product(term: sp.Expr, whole: sp.Expr, named: Mapping[UndefinedFunction, Fa
     if constant.is_real is False:
         raise InvalidArgument(f"integrand={whole}: the factor {constant} is not real; allowed: real functions")
     factors += [(s.name, (_one_variable(g, s), 0)) for s, g in plain.items()]
-    return Product(constant, tuple(sorted(factors, key=lambda f: (f[0], f[1][0].name, f[1][1]))))
+    return SeparableProduct(constant, tuple(sorted(factors, key=lambda f: (f[0], f[1][0].name, f[1][1]))))
 
 
 def _written_out(expr: sp.Expr, named: Mapping[UndefinedFunction, Factor]) -> sp.Expr:
@@ -205,7 +205,7 @@ def _shown(factor: Factor, label: str, at: sp.Expr | None = None) -> sp.Expr:
 
 
 @lru_cache(maxsize=4096)
-def _closed(p: Product) -> sp.Expr:
+def _closed(p: SeparableProduct) -> sp.Expr:
     labels = tuple(dict(p.factors))
     try:
         return closed_product({label: _terms(tuple(p.at(label))) for label in labels})

@@ -25,7 +25,7 @@ Rows = tuple[Numbers, ...]
 
 
 @dataclass(frozen=True)
-class Integrand:
+class ElementaryIntegrand:
     r""":math:`\prod_i z_i^{n_i} g_i(z_i) e^{j_iz_i}\prod_k s_{w_k}(z_{i_k})`; g = exp(-qz^2/2), delta(z) for q = oo."""
 
     labels: tuple[str, ...]
@@ -39,15 +39,15 @@ class Integrand:
         """Whether the reflection z -> -z changes more than the sign."""
         return any(j != 0 for j in self.tilts)
 
-    def lower(self, i: int) -> Integrand:
+    def lower(self, i: int) -> ElementaryIntegrand:
         """One power of z_i less."""
         return replace(self, powers=(*self.powers[:i], self.powers[i] - 1, *self.powers[i + 1 :]))
 
-    def higher(self, i: int) -> Integrand:
+    def higher(self, i: int) -> ElementaryIntegrand:
         """One power of z_i more, or one derivative of a delta function less."""
         return replace(self, powers=(*self.powers[:i], self.powers[i] + 1, *self.powers[i + 1 :]))
 
-    def differentiate_step(self, k: int) -> tuple[sp.Expr, Integrand]:
+    def differentiate_step(self, k: int) -> tuple[sp.Expr, ElementaryIntegrand]:
         """The k-th step replaced by its derivative 2 exp(-z^2/2w) / sqrt(2 pi w): the constant, and the rest."""
         i, w = self.steps[k]
         constant = 2 / sp.sqrt(2 * sp.pi * w) if w != 0 else sp.Integer(2)
@@ -148,20 +148,20 @@ def _det(rows: Rows) -> sp.Expr:
     )
 
 
-def _pinned(f: Integrand) -> sp.Expr | None:
+def _pinned(f: ElementaryIntegrand) -> sp.Expr | None:
     """delta(z) z = 0 and delta(z) s(z) = 0: a step is odd."""
     pinned = [i for i, q in enumerate(f.curvatures) if q == sp.oo]
     vanishes = any(f.powers[i] > 0 for i in pinned) or any(i in pinned for i, _ in f.steps)
     return sp.Integer(0) if vanishes else None
 
 
-def _parity(f: Integrand) -> sp.Expr | None:
+def _parity(f: ElementaryIntegrand) -> sp.Expr | None:
     """The mean of an odd function vanishes."""
     odd = (sum(f.powers) + len(f.steps)) % 2 == 1
     return sp.Integer(0) if odd and not f.tilted else None
 
 
-def _price(f: Integrand) -> sp.Expr | None:
+def _price(f: ElementaryIntegrand) -> sp.Expr | None:
     """E[d_a d_b F] = dE[F]/dK_ab, twice that for a = b: two derivatives less of delta functions."""
     open_ = [i for i, n in enumerate(f.powers) for _ in range(-n)]
     if len(open_) < 2:
@@ -171,7 +171,7 @@ def _price(f: Integrand) -> sp.Expr | None:
     return (2 if a == b else 1) * sp.diff(value, kernel(f.labels[a], f.labels[b]))
 
 
-def _slope_of_delta(f: Integrand) -> sp.Expr | None:
+def _slope_of_delta(f: ElementaryIntegrand) -> sp.Expr | None:
     """E[delta'(z_a) G] = - sum_b S_ab / S_aa E[delta(z_a) dG/dz_b], with S for the curvatures without the pin at a."""
     # Stein's identity for z_a delta(z_a) G = 0: S_aa E[delta'_a G] + sum_(b != a) S_ab E[delta_a d_b G] = 0.
     a = next((i for i, n in enumerate(f.powers) if n < 0), None)
@@ -182,7 +182,7 @@ def _slope_of_delta(f: Integrand) -> sp.Expr | None:
     return -total / _S(free, a, a)
 
 
-def _exponential(f: Integrand) -> sp.Expr | None:
+def _exponential(f: ElementaryIntegrand) -> sp.Expr | None:
     """E[g exp(Jz)] = det(1 + QK)^(-1/2) exp(J^T S J / 2), a delta function contributing (2 pi)^(-1/2)."""
     if any(f.powers) or f.steps:
         return None
@@ -192,7 +192,7 @@ def _exponential(f: Integrand) -> sp.Expr | None:
     return deltas * sp.exp(exponent) / sp.sqrt(_norm_squared(f.labels, f.curvatures))
 
 
-def _arcsine(f: Integrand) -> sp.Expr | None:
+def _arcsine(f: ElementaryIntegrand) -> sp.Expr | None:
     r"""E[s_v(z_a) s_w(z_b)] = (2/pi) asin(S_ab / sqrt((S_aa + v)(S_bb + w))), times E[g]."""
     # Price's theorem: the derivative by S_ab is E[s_v' s_w'] = (2/pi) / sqrt((S_aa + v)(S_bb + w) - S_ab^2) by the
     # exponential rule (both steps turned into Gaussians), and at S_ab = 0 the mean is a product of two vanishing ones.
@@ -212,7 +212,7 @@ def _arcsine(f: Integrand) -> sp.Expr | None:
     return 2 / sp.pi * sp.asin(numerator / sp.sqrt(scales[0] * scales[1]) / denominator) * mean(replace(f, steps=()))
 
 
-def _stein(f: Integrand) -> sp.Expr | None:
+def _stein(f: ElementaryIntegrand) -> sp.Expr | None:
     """E[z_a G g exp(Jz)] = sum_b S_ab E[g d(G exp(Jz))/dz_b]: one power of z less."""
     a = next((i for i, n in enumerate(f.powers) if n), None)
     if a is None:
@@ -221,7 +221,7 @@ def _stein(f: Integrand) -> sp.Expr | None:
     return sp.Add(*(_S(f, a, b) * _gradient(rest, b) for b in range(len(f.labels)) if _S(f, a, b) != 0))
 
 
-def _gradient(f: Integrand, b: int) -> sp.Expr:
+def _gradient(f: ElementaryIntegrand, b: int) -> sp.Expr:
     """The mean of the derivative by z_b of all but the Gaussian factors."""
     terms = [f.tilts[b] * mean(f)] if f.tilts[b] != 0 else []
     if f.powers[b] > 0:
@@ -237,7 +237,7 @@ def _gradient(f: Integrand, b: int) -> sp.Expr:
 # but exp(8K) erfc(sqrt(8K)) overflows in double precision for kernels where the average itself is harmless.
 
 #: In this order; the first row that knows the mean gives it.
-RULES: tuple[Callable[[Integrand], sp.Expr | None], ...] = (
+RULES: tuple[Callable[[ElementaryIntegrand], sp.Expr | None], ...] = (
     _pinned,
     _parity,
     _price,
@@ -249,7 +249,7 @@ RULES: tuple[Callable[[Integrand], sp.Expr | None], ...] = (
 
 
 @lru_cache(maxsize=4096)
-def mean(f: Integrand) -> sp.Expr:
+def mean(f: ElementaryIntegrand) -> sp.Expr:
     r"""The mean of an integrand under N(0, K).
 
     Equation
@@ -268,7 +268,7 @@ def mean(f: Integrand) -> sp.Expr:
     raise NoRule
 
 
-def _S(f: Integrand, a: int, b: int) -> sp.Expr:
+def _S(f: ElementaryIntegrand, a: int, b: int) -> sp.Expr:
     return Covariance(f.labels, f.curvatures, a, b)
 
 

@@ -79,7 +79,7 @@ def _derivatives(activation: Activation, side: int, count: int) -> Numbers:
     return tuple(sp.factorial(k) * polynomial.coeff(z, k) for k in range(count))
 
 
-class Moments:
+class MomentSeries:
     r"""Averages of one input as power series in K, their coefficients in a ``domain`` that holds :data:`ROOT`."""
 
     def __init__(self, data: Taylor, domain: Any) -> None:

@@ -12,7 +12,7 @@ from sympy.polys.domains import EX, QQ
 from sympy.polys.rings import PolyRing
 
 from ..averages.gaussian import Average
-from ..averages.taylor import ROOT, Moments, Taylor
+from ..averages.taylor import ROOT, MomentSeries, Taylor
 from ..initialisation.derivation import Derivation
 from ..language.errors import NotAvailable
 from ..language.quantities import Entry
@@ -52,9 +52,9 @@ class Origin:
         return PolyRing([lambda_b, lambda_W, SHIFT, *amplitudes], domain)
 
     @cached_property
-    def moments(self) -> Moments:
+    def moments(self) -> MomentSeries:
         """The averages of this activation."""
-        return Moments(self.data, self.ring.domain)
+        return MomentSeries(self.data, self.ring.domain)
 
     def number(self, value: sp.Expr) -> Any:
         """A SymPy number or symbol as an element of the ring."""

@@ -16,7 +16,7 @@ from ..language.equations import Law
 from ..language.jets import Jet
 from ..language.quantities import Kind, Pair, Quantity
 from ..language.steps import Step
-from ..language.symbols import Named, SiteAverage, label_latex
+from ..language.symbols import Letter, SiteAverage, label_latex
 from ..meanfield.system import MeanFieldSystem
 
 
@@ -43,14 +43,14 @@ def steps_of(system: MeanFieldSystem, row: Quantity, labels: tuple[str, ...], la
 
 
 def _definition(row: Quantity, pairs: tuple[Pair, ...], law: Law) -> Step:
-    left = Named(*(f(law.left) for f in (str, latex.tex)))
+    left = Letter(*(f(law.left) for f in (str, latex.tex)))
     plain, tex = _cumulant_of(row, pairs)
     power, power_tex = {0: ("", ""), 1: ("n ", r"n_{\ell}\,")}.get(
         row.order, (f"n^{row.order} ", rf"n_{{\ell}}^{{{row.order}}}\,")
     )
     if row.correction:
         plain, tex = f"({plain} - lower orders)", rf"\left({tex} - \text{{lower orders}}\right)"
-    right = Named(f"lim {power}{plain}", rf"\lim_{{n\to\infty}} {power_tex}{tex}")
+    right = Letter(f"lim {power}{plain}", rf"\lim_{{n\to\infty}} {power_tex}{tex}")
     reason = (
         f"{row.name} is the {row.meaning}. Here $q'_{{xy}}$ is the covariance, given the layer below, of the jets $x$ and $y$ "
         r"of one neuron; $d_r z$ is the derivative of $z$ along the random direction $r$ in parameter space."
@@ -79,7 +79,7 @@ def _jets(system: MeanFieldSystem, pairs: tuple[Pair, ...]) -> Step:
             total = r"\sum_j " if gaussian.summed else ""
             plain = f"{'sum_j ' if gaussian.summed else ''}{'d' + ''.join(gaussian.direction) if d else ''}{gaussian.parameter}"
             plain += "_ij" if gaussian.summed else "_i"
-            right += Named(plain, rf"{total}{d}{gaussian.parameter}_{index}") * coefficient
+            right += Letter(plain, rf"{total}{d}{gaussian.parameter}_{index}") * coefficient
         equations.append(sp.Eq(primed(jet), right, evaluate=False))
     reason = (
         r"The Leibniz rule: each parameter moves along its direction, $p\to p+\sum_r s_r\sqrt\lambda\,\epsilon^r$, so that "
@@ -94,7 +94,7 @@ def _observables(system: MeanFieldSystem, pairs: tuple[Pair, ...]) -> Step:
     equations = []
     for pair in dict.fromkeys(pairs):
         o = system.observable(pair)
-        mean = Named("1/n sum_j", r"\frac{1}{n_{\ell}}\sum_j")
+        mean = Letter("1/n sum_j", r"\frac{1}{n_{\ell}}\sum_j")
         parts = [o.constant, o.own, sp.Mul(mean, o.site, evaluate=False) if o.site != 0 else o.site]
         right = sp.Add(*(part for part in parts if part != 0), evaluate=False)
         equations.append(sp.Eq(order_parameter(pair), right, evaluate=False))
@@ -107,21 +107,21 @@ def _observables(system: MeanFieldSystem, pairs: tuple[Pair, ...]) -> Step:
 
 def _cumulance(row: Quantity, pairs: tuple[Pair, ...]) -> Step:
     if row.kind is Kind.MEAN:
-        right = Named("const + <f>_q", r"\mathrm{const} + \left\langle f \right\rangle_{q}")
+        right = Letter("const + <f>_q", r"\mathrm{const} + \left\langle f \right\rangle_{q}")
         left: sp.Expr = order_parameter(pairs[0])
         reason = (
             r"The neurons below are independent with covariance $q$ as $n_\ell\to\infty$: the law of large numbers."
         )
     elif row.kind is Kind.LOCAL:
-        left = Named("X'_xyuv", "X'_{xyuv}")
-        right = Named("kappa_4 C_W^2 <x y u v>", r"\kappa_4\, C_W^2 \left\langle x\,y\,u\,v \right\rangle")
+        left = Letter("X'_xyuv", "X'_{xyuv}")
+        right = Letter("kappa_4 C_W^2 <x y u v>", r"\kappa_4\, C_W^2 \left\langle x\,y\,u\,v \right\rangle")
         reason = (
             r"Four entries of one row of $W$ in one column: their fourth cumulant is $\kappa_4 C_W^2/n_\ell^2$, and the sum over "
             r"columns averages the products of what $W$ multiplies in the jets."
         )
     elif row.kind is Kind.COVARIANCE:
-        left = Named("M'_AB", r"M'_{AB}")
-        right = Named(
+        left = Letter("M'_AB", r"M'_{AB}")
+        right = Letter(
             "S_AB + rho sum_cd J_Ac M_cd J_Bd", r"S_{AB} + \tfrac{n_{\ell}}{n_{\ell-1}} \sum_{cd} J_{Ac} M_{cd} J_{Bd}"
         )
         reason = (
@@ -130,8 +130,8 @@ def _cumulance(row: Quantity, pairs: tuple[Pair, ...]) -> Step:
             r"$J_{Ac}=\partial\langle f_A\rangle/\partial q_c$."
         )
     elif row.order > 1:
-        left = Named("kappa(q'_A1, ..., q'_Ar)", r"\kappa\left(q'_{A_1},\dots,q'_{A_r}\right)")
-        right = Named(
+        left = Letter("kappa(q'_A1, ..., q'_Ar)", r"\kappa\left(q'_{A_1},\dots,q'_{A_r}\right)")
+        right = Letter(
             "sum_pi kappa(n^-(|B|-1) kappa_B(q) : B in pi)",
             r"\sum_{\pi} \kappa\left(n_{\ell}^{-(|B|-1)} \kappa_B(q) : B\in\pi\right)",
         )
@@ -141,8 +141,8 @@ def _cumulance(row: Quantity, pairs: tuple[Pair, ...]) -> Step:
             r"the cumulants of $q$, all connected terms of the order $n_\ell^{-" + str(row.order) + "}$ together."
         )
     else:
-        left = Named("q1'_A", r"q^{\{1\}\prime}_{A}")
-        right = Named(
+        left = Letter("q1'_A", r"q^{\{1\}\prime}_{A}")
+        right = Letter(
             "rho (sum_c J_Ac q1_c + 1/2 sum_cd H_Acd M_cd)",
             r"\tfrac{n_{\ell}}{n_{\ell-1}}\Bigl[\sum_c J_{Ac}\, q^{\{1\}}_c + \tfrac12 \sum_{cd} H_{Acd} M_{cd}\Bigr]",
         )
@@ -191,20 +191,20 @@ def _jacobians(system: MeanFieldSystem, pairs: tuple[Pair, ...]) -> Iterator[sp.
             yield sp.Eq(_jacobian_name(pair, c), value, evaluate=False)
 
 
-def primed(jet: Jet) -> Named:
+def primed(jet: Jet) -> Letter:
     """The jet in the layer above, of the neuron i."""
     index = f";{label_latex(jet.sample)}" if jet.sample else ""
     d = f"d_{{{''.join(jet.directions)}}}" if jet.directions else ""
-    return Named(f"{jet}'", rf"{d}z'_{{i{index}}}")
+    return Letter(f"{jet}'", rf"{d}z'_{{i{index}}}")
 
 
-def order_parameter(pair: Pair) -> Named:
+def order_parameter(pair: Pair) -> Letter:
     """The letter q' of a pair of jets."""
     x, y = pair
-    return Named(f"q'[{x},{y}]", rf"q'_{{{latex.tex(x)}\,{latex.tex(y)}}}")
+    return Letter(f"q'[{x},{y}]", rf"q'_{{{latex.tex(x)}\,{latex.tex(y)}}}")
 
 
-def _jacobian_name(pair: Pair, by: Pair) -> Named:
+def _jacobian_name(pair: Pair, by: Pair) -> Letter:
     a = "".join(latex.tex(x) + r"\," for x in pair)
     c = "".join(latex.tex(x) + r"\," for x in by)
-    return Named(f"J[{pair[0]},{pair[1]}; {by[0]},{by[1]}]", rf"J_{{{a};\,{c}}}")
+    return Letter(f"J[{pair[0]},{pair[1]}; {by[0]},{by[1]}]", rf"J_{{{a};\,{c}}}")

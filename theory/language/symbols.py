@@ -103,7 +103,7 @@ class Atom(sp.AtomicExpr):
     _sympyrepr = _sympystr
 
 
-class Named(Atom):
+class Letter(Atom):
     """A letter of the explanations, such as the left-hand side of a definition: how it is written, and nothing more."""
 
     plain: str
@@ -114,9 +114,9 @@ class Named(Atom):
         """In front of everything: sums and parameters stand before what they act on."""
         return 0, 0, cls.__name__
 
-    def __new__(cls, plain: str, tex: str) -> Named:
+    def __new__(cls, plain: str, tex: str) -> Letter:
         """Structure first: equal structures are equal atoms."""
-        obj: Named = super().__new__(cls)
+        obj: Letter = super().__new__(cls)
         obj.plain, obj.tex = plain, tex
         obj.structure = (plain, tex)
         return obj

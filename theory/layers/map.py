@@ -44,7 +44,7 @@ class Field:
 
 
 @dataclass(frozen=True)
-class Observable:
+class NeuronAverage:
     r""":math:`q'_A=\mathrm{constant}+\frac1n\sum_j\mathrm{site}(x_j)+\mathrm{own}(x_i)` for a pair A of jets."""
 
     pair: Pair
@@ -125,11 +125,11 @@ class LayerMap:
         """The part of the jet that is handed on by the same neuron."""
         return sp.Add(*(term.own(jet) for term in self.terms))
 
-    def observable(self, pair: Pair) -> Observable:
+    def observable(self, pair: Pair) -> NeuronAverage:
         """The covariance of two jets of one neuron, given the layer below."""
         first, second = (self.expand(jet) for jet in pair)
         shared = [(g, g.variance * first[g] * second[g]) for g in first if g in second]
-        return Observable(
+        return NeuronAverage(
             pair,
             sp.Add(*(c for g, c in shared if not g.summed)),
             sp.expand(sp.Add(*(c for g, c in shared if g.summed))),

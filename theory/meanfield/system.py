@@ -28,7 +28,7 @@ from sympy.utilities.iterables import multiset_partitions
 from ..averages.gaussian import expectation, price
 from ..language.jets import Jet
 from ..language.quantities import Pair
-from ..layers.map import Field, LayerMap, Observable
+from ..layers.map import Field, LayerMap, NeuronAverage
 
 Pairs = tuple[Pair, ...]
 
@@ -39,7 +39,7 @@ class MeanFieldSystem:
 
     layer: LayerMap
 
-    def observable(self, pair: Pair) -> Observable:
+    def observable(self, pair: Pair) -> NeuronAverage:
         """The site function whose neuron average the pair is."""
         return _observable(self.layer, pair)
 
@@ -117,7 +117,7 @@ def _jets(expr: sp.Expr) -> list[Jet]:
 
 
 @lru_cache(maxsize=4096)
-def _observable(layer: LayerMap, pair: Pair) -> Observable:
+def _observable(layer: LayerMap, pair: Pair) -> NeuronAverage:
     return layer.observable(pair)
 
 

@@ -18,10 +18,10 @@ import sympy as sp
 
 from ..language.symbols import C_W, C_b, SiteAverage, ell, gamma_0
 from .fields import Activated, Memory, OrderParameter, Place, SiteField, Variation
-from .program import PAST, PAST_OUT, Product, Program, Weight
+from .program import PAST, PAST_OUT, MatrixProduct, StepProgram, Weight
 
 
-def trained(product: Product, weights: sp.Eq) -> sp.Expr:
+def trained(product: MatrixProduct, weights: sp.Eq) -> sp.Expr:
     """The product with the matrix at time t, by the matrix at initialisation and overlaps."""
     total = sp.S.Zero
     for term in sp.Add.make_args(weights.rhs):
@@ -32,7 +32,7 @@ def trained(product: Product, weights: sp.Eq) -> sp.Expr:
             total += Memory(term.kernel * overlap(product.vector, through), out, place)
         else:
             factor, _ = term.as_independent(Weight)
-            total += factor * Product(product.vector, product.layer, None, transposed=product.transposed)
+            total += factor * MatrixProduct(product.vector, product.layer, None, transposed=product.transposed)
     return total
 
 
@@ -77,7 +77,7 @@ def _vector(name: str, layer: sp.Expr, place: Place) -> sp.Expr:
 RESPONSES = {"A": (False, "phi", "r"), "B": (True, "g", "u")}
 
 
-def rule(product: Product, multiplied: Sequence[Product]) -> sp.Expr:
+def rule(product: MatrixProduct, multiplied: Sequence[MatrixProduct]) -> sp.Expr:
     """The cavity rule for one product with an initial matrix, given all products with it in the program."""
     name = "B" if product.transposed else "A"
     _, vector, _ = RESPONSES[name]
@@ -128,20 +128,20 @@ def _common(kernel: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
     return constant, sp.collect(sp.expand(inner), errors, sp.factor_terms)
 
 
-def site(program: Program, statement: sp.Eq) -> sp.Expr:
+def site(program: StepProgram, statement: sp.Eq) -> sp.Expr:
     """The right-hand side of a statement for a single site: trained matrices, then the rule for the initial ones."""
     expr = statement.rhs
     expr = expr.xreplace({b: at_layer(program.biases.rhs, b.layer) for b in expr.atoms(SiteField) if b.name == "b"})
-    expr = expr.xreplace({p: trained(p, program.weights) for p in expr.atoms(Product) if p.time is not None})
-    expr = expr.xreplace({p: rule(p, _products(p, program)) for p in expr.atoms(Product)})
+    expr = expr.xreplace({p: trained(p, program.weights) for p in expr.atoms(MatrixProduct) if p.time is not None})
+    expr = expr.xreplace({p: rule(p, _products(p, program)) for p in expr.atoms(MatrixProduct)})
     return gathered(expr.xreplace({b: sp.S.Zero for b in expr.atoms(SiteField) if b.name == "b"}))
 
 
-def _products(product: Product, program: Program) -> list[Product]:
+def _products(product: MatrixProduct, program: StepProgram) -> list[MatrixProduct]:
     """All products of the program with the matrix of this one."""
     found = []
     for statement in (program.forward, program.signal):
-        for p in statement.rhs.atoms(Product):
+        for p in statement.rhs.atoms(MatrixProduct):
             vector = at_layer(p.vector, ell + (product.layer - p.layer))
-            found.append(Product(vector, product.layer, None, transposed=p.transposed))
+            found.append(MatrixProduct(vector, product.layer, None, transposed=p.transposed))
     return found

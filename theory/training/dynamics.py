@@ -23,7 +23,7 @@ from .cavity import at_layer, at_place, covariance, definition, gathered, overla
 from .fields import ORDERS, Memory, OrderParameter, SiteField, eta, in_order, last, width
 from .linear import closed_equations
 from .narrative import steps_of
-from .program import HERE, HERE_OUT, PAST, PAST_OUT, Outer, Program, activity, error, initial, optimizer, program
+from .program import HERE, HERE_OUT, PAST, PAST_OUT, Outer, StepProgram, activity, error, initial, optimizer, program
 from .subject import Training
 
 
@@ -169,7 +169,7 @@ def _derived() -> dict[str, sp.Eq]:
     return found
 
 
-def _prediction(steps: Program) -> sp.Expr:
+def _prediction(steps: StepProgram) -> sp.Expr:
     r"""The output, a layer of one neuron.
 
     What it sends back is :math:`g^{L+1}_{k\mu}=\gamma_0N\,\partial f/\partial(\gamma_0\sqrt N f_k)=\sqrt N\,e_k`.
@@ -207,7 +207,7 @@ def _own_output(expr: sp.Expr, output: str) -> dict[sp.Expr, sp.Expr]:
     }
 
 
-def _tangent_kernel(steps: Program) -> sp.Eq:
+def _tangent_kernel(steps: StepProgram) -> sp.Eq:
     r""":math:`\gamma_0^2N^2\sum_\theta\frac{\lambda}{N}\partial f\,\partial f` layer by layer: gradients are outer products."""
     total, here, there = sp.S.Zero, HERE_OUT, (PAST_OUT[0], HERE_OUT[1])
     for equation, layer in ((steps.weights, ell), (steps.biases, ell + 1)):

@@ -47,7 +47,7 @@ class Weight(Atom):
         return rf"W^{{{printer._print(self.layer)}}}({self.time})"
 
 
-class Product(sp.Expr):
+class MatrixProduct(sp.Expr):
     r"""The component of :math:`W^\ell(t)\,a`, or of :math:`W^{\ell\top}(t)\,a`; ``time=None`` is the matrix at initialisation.
 
     :math:`W^\ell` maps layer :math:`\ell` to :math:`\ell+1`.
@@ -73,7 +73,7 @@ class Product(sp.Expr):
     @property
     def func(self) -> Any:
         """Rebuilds with the same matrix."""
-        return lambda v: Product(v, self.layer, self.time, transposed=self.transposed)
+        return lambda v: MatrixProduct(v, self.layer, self.time, transposed=self.transposed)
 
     def _hashable_content(self) -> tuple[Any, ...]:
         return (*self.args, self.layer, self.time or "", self.transposed)  # what SymPy can put in order
@@ -106,7 +106,7 @@ class Outer(sp.Expr):
 
 
 @dataclass(frozen=True)
-class Program:
+class StepProgram:
     """The statements of one training step, for a layer and the one above it."""
 
     forward: sp.Eq  #: h of layer ell
@@ -137,7 +137,7 @@ def error(place: Place = PAST_OUT) -> OrderParameter:
     return OrderParameter("Delta", None, place)
 
 
-def program() -> Program:
+def program() -> StepProgram:
     r"""Forward pass; backward pass and update by the chain rule.
 
     With :math:`g^\ell=\gamma_0N\,\partial f/\partial h^\ell` the chain rule gives :math:`g^\ell=\gamma_0N\,(\partial
@@ -148,10 +148,10 @@ def program() -> Program:
     h = preactivation(ell)
     forward = _forward(ell)
     above = _forward(ell + 1)
-    (product,) = above.rhs.atoms(Product)
+    (product,) = above.rhs.atoms(MatrixProduct)
     slope = product.vector.diff(h)
     z = SiteField("z", ell, *HERE_OUT)
-    returned = Product(gradient(ell + 1), product.layer, product.time, transposed=True)
+    returned = MatrixProduct(gradient(ell + 1), product.layer, product.time, transposed=True)
     step = gamma_0 * eta * optimizer() * error()
     sent = product.vector.xreplace({h: preactivation(ell, PAST)})
     weights = sp.Eq(
@@ -166,10 +166,10 @@ def program() -> Program:
     )
     output = sp.Eq(
         OrderParameter("f", None, HERE_OUT),
-        (Product(activity(last), last, "t") + SiteField("b", last + 1, (), "t")) / (gamma_0 * sp.sqrt(width)),
+        (MatrixProduct(activity(last), last, "t") + SiteField("b", last + 1, (), "t")) / (gamma_0 * sp.sqrt(width)),
         evaluate=False,
     )
-    return Program(
+    return StepProgram(
         forward,
         sp.Eq(z, returned, evaluate=False),
         sp.Eq(gradient(ell), slope * z, evaluate=False),
@@ -182,7 +182,7 @@ def program() -> Program:
 def _forward(layer: sp.Expr) -> sp.Eq:
     return sp.Eq(
         preactivation(layer),
-        Product(activity(layer - 1), layer - 1, "t") + SiteField("b", layer, (), "t"),
+        MatrixProduct(activity(layer - 1), layer - 1, "t") + SiteField("b", layer, (), "t"),
         evaluate=False,
     )
 

@@ -36,7 +36,7 @@ class Mean:
 
 
 @dataclass(frozen=True)
-class Term:
+class MeanProduct:
     """A product of means, with its coefficient in a cumulant."""
 
     coefficient: int
@@ -58,7 +58,7 @@ def no_estimator(row: Quantity) -> str | None:
 
 
 @lru_cache(maxsize=256)
-def terms(row: Quantity) -> tuple[Term, ...]:
+def terms(row: Quantity) -> tuple[MeanProduct, ...]:
     r"""A quantity as a sum of products of means.
 
     Equation
@@ -77,12 +77,12 @@ def terms(row: Quantity) -> tuple[Term, ...]:
         (jets,) = row.pairs
         pairings = [p for p in partitions(LOCAL_JETS) if all(len(block) == 2 for block in p)]
         pairs = [tuple(tuple(jets[i] for i in block) for block in p) for p in pairings]
-        return Term(1, (_mean((jets,)),)), *(Term(-1, (_mean(p),)) for p in pairs if _even(p))
+        return MeanProduct(1, (_mean((jets,)),)), *(MeanProduct(-1, (_mean(p),)) for p in pairs if _even(p))
     found = []
     for partition in partitions(len(row.pairs)):
         blocks = [tuple(row.pairs[i] for i in block) for block in partition]
         if all(_even(block) for block in blocks):
-            found.append(Term(_moebius(len(blocks)), tuple(_mean(block) for block in blocks)))
+            found.append(MeanProduct(_moebius(len(blocks)), tuple(_mean(block) for block in blocks)))
     return tuple(found)
 
 

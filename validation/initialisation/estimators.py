@@ -48,7 +48,7 @@ def missing(name: str, activation: Activation) -> str | None:
 
 
 @dataclass(frozen=True)
-class Plan:
+class MeasurementPlan:
     """What to measure: the names, and the means that they are made of."""
 
     names: tuple[str, ...]
@@ -84,7 +84,7 @@ class Record:
         ``descendants``: (L, m, m, m, m) for each of P ... U, summed over networks.
     """
 
-    def __init__(self, networks: LiteralNetworks, size: int, plan: Plan) -> None:
+    def __init__(self, networks: LiteralNetworks, size: int, plan: MeasurementPlan) -> None:
         L, m, s = len(networks.widths), len(networks.X), networks.neurons
         self.plan, self.size, self.filled = plan, size, 0
         self.widths = np.array(networks.widths, dtype=np.float64)

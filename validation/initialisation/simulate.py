@@ -24,7 +24,7 @@ from ..literal.derivatives import derivatives
 from ..literal.descendants import Descendants, doubles
 from ..literal.networks import LiteralNetworks, batch_size, layer_widths
 from .cumulants import no_estimator
-from .estimators import CORRECTIONS, NEEDS_NTK, Plan, Record, corrected, estimate, lower_orders, missing
+from .estimators import CORRECTIONS, NEEDS_NTK, MeasurementPlan, Record, corrected, estimate, lower_orders, missing
 from .generic import JetTask, Rows, measured
 
 Array = NDArray[np.float64]
@@ -53,12 +53,12 @@ class Workspaces(threading.local):
 
 
 @dataclass(frozen=True)
-class Task:
+class MeansTask:
     """The means over a group of networks; what they are does not depend on who asks."""
 
     net: MLP
     X: Array
-    plan: Plan
+    plan: MeasurementPlan
     neurons: int
     seeds: tuple[np.random.SeedSequence, ...]
     sizes: tuple[int, ...]
@@ -168,7 +168,7 @@ def simulate(
     for activation in net.distinct_activations:
         derivatives(activation, 1)  # complains first about what the user most likely forgot
     names = _names(quantities, limits, net)
-    plan = Plan(tuple(name for name in names if name in NEEDS_NTK and not jets))
+    plan = MeasurementPlan(tuple(name for name in names if name in NEEDS_NTK and not jets))
     rows = Rows(tuple(quantity(name) for name in names if name not in plan.names))
     widths = layer_widths(net, X.shape[1])
     N = check_count("networks", networks, 2, why="a standard error needs at least 2")
@@ -178,8 +178,8 @@ def simulate(
     batch = _batch(net, widths, X.shape, s if plan.ntk else 0, plan)
     sizes = _split(N, batch, len(widths) * (len(X) ** 4 * len(plan.means) + rows.numbers(len(X))))
     seeds = tuple(np.random.SeedSequence(seed).spawn(len(sizes)))
-    fast = Task(net, X, plan, s, seeds, tuple(map(int, sizes)), batch)
-    tasks: list[Task | JetTask] = [fast] if plan.names else []
+    fast = MeansTask(net, X, plan, s, seeds, tuple(map(int, sizes)), batch)
+    tasks: list[MeansTask | JetTask] = [fast] if plan.names else []
     tasks += [JetTask(net, X, rows, fast.seeds, fast.sizes)] if rows.rows else []
     bar = Progress("simulate", N * len(tasks), progress, unit="networks")
     groups: dict[Any, Array] = {}
@@ -204,7 +204,7 @@ def _result(
     return Result(row, *corrected(row, *found, n, limits))
 
 
-def _batch(net: MLP, widths: tuple[int, ...], shape: tuple[int, ...], neurons: int, plan: Plan) -> int:
+def _batch(net: MLP, widths: tuple[int, ...], shape: tuple[int, ...], neurons: int, plan: MeasurementPlan) -> int:
     """How many networks at once: their weights, and the vectors of all layers that differentiation carries."""
     m, features = shape
     weights = sum(n * f for n, f in zip(widths, (features, *widths), strict=False))
@@ -257,7 +257,7 @@ def _names(quantities: str | Iterable[str] | None, limits: Mapping[str, Any] | N
     return names
 
 
-def _neurons(neurons: int | None, widths: tuple[int, ...], plan: Plan) -> int:
+def _neurons(neurons: int | None, widths: tuple[int, ...], plan: MeasurementPlan) -> int:
     """The number of neurons in each layer whose gradients are taken; pairs of different neurons need two."""
     least = 1 if set(plan.means) <= {"K", "Theta"} else 2
     narrowest = min(widths)

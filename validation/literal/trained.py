@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...numerics.training.data import Data, error_function, loss_function
-from ...numerics.training.times import Grid
+from ...numerics.training.times import TimeGrid
 from ...theory.language.errors import NotConverged
 from ...theory.training.subject import Training
 from .derivatives import derivatives
@@ -126,7 +126,7 @@ def train(
     flow: Training,
     data: Data,
     N: int,
-    grid: Grid,
+    grid: TimeGrid,
     names: Sequence[str],
     seed: Any,
     centred: bool,

@@ -16,7 +16,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from ...numerics.runs.moments import Moments
+from ...numerics.runs.moments import RunningMoments
 from ...numerics.runs.progress import Progress
 from ...numerics.runs.results import Result, dataset
 from ...numerics.runs.store import Store
@@ -139,7 +139,7 @@ def _width(flow: Training) -> int:
 
 
 def _dataset(asked: Question, names: tuple[str, ...], results: list[dict[str, Array]], N: int, seed: int) -> xr.Dataset:
-    flow, moments = asked.flow, Moments()
+    flow, moments = asked.flow, RunningMoments()
     for result in results:
         moments.add(result)
     found = [Result(TRAINING[name], moments.mean[name], moments.stderr(name)) for name in names]

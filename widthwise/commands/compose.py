@@ -28,7 +28,7 @@ ABOUT: dict[str, tuple[str, Callable[..., None]]] = {
 }
 
 
-class Plain:
+class FlagHelp:
     """Of commands and groups: ``--help`` is a flag, and is shown as one."""
 
     def get_help_option(self, ctx: Any) -> Any:
@@ -39,15 +39,15 @@ class Plain:
         return found
 
 
-class Command(Plain, TyperCommand):
+class Command(FlagHelp, TyperCommand):
     """A command of a verb or tool."""
 
 
-class Group(Plain, TyperGroup):
+class Group(FlagHelp, TyperGroup):
     """Commands behind a name."""
 
 
-class Late(Plain, TyperCommand):
+class Late(FlagHelp, TyperCommand):
     """A command that is made when it is called: to list commands loads no functions."""
 
     def __init__(self, name: str, about: str, make: Callable[[], Callable[..., None]]) -> None:

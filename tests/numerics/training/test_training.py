@@ -14,7 +14,7 @@ from scipy.integrate import solve_ivp
 
 from widthwise.numerics.runs.store import fingerprint
 from widthwise.numerics.training.causal import Run
-from widthwise.numerics.training.conditioned import Conditioned, Side
+from widthwise.numerics.training.conditioned import Conditioned, MatrixSide
 from widthwise.numerics.training.data import check_data
 from widthwise.numerics.training.optimizer import kernels
 from widthwise.numerics.training.predict import predict_training
@@ -354,7 +354,7 @@ def test_conditioned_matrix_is_the_matrix():
     rng = np.random.default_rng(1)
     N, scale, weight = 40, 1.3, np.full(1, 1 / 40)
     W = rng.standard_normal((N, N)) / np.sqrt(N)
-    below, above = Side(9, 9, N, weight, 1e-8), Side(9, 9, N, weight, 1e-8)
+    below, above = MatrixSide(9, 9, N, weight, 1e-8), MatrixSide(9, 9, N, weight, 1e-8)
     forward = Conditioned(below, above, lambda e, _: e @ W.T, scale)
     backward = Conditioned(above, below, lambda d, _: d @ W, scale)
     h, z = rng.standard_normal((3, N)), rng.standard_normal((3, N))

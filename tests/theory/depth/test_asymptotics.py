@@ -14,7 +14,7 @@ import widthwise as ww
 from widthwise.numerics.depth.asymptotics import asymptotics
 from widthwise.numerics.depth.critical import critical
 from widthwise.theory.averages.gaussian import Average
-from widthwise.theory.averages.taylor import ROOT, Moments, Taylor, taylor
+from widthwise.theory.averages.taylor import ROOT, MomentSeries, Taylor, taylor
 from widthwise.theory.depth.asymptotics import closed_system
 from widthwise.theory.depth.depthlaw import SHIFT, Point, amplitude, kernel
 from widthwise.theory.depth.origin import Origin
@@ -322,7 +322,7 @@ def test_averages_near_zero_are_their_series(activation, body):
     expr, count = BODIES[body]
     subject = as_activation(activation)
     order = sp.Integer(3)
-    series = Moments(taylor(subject), EX)(Average(expr, [Jet("")] * count), order)
+    series = MomentSeries(taylor(subject), EX)(Average(expr, [Jet("")] * count), order)
     f = sp.lambdify(Z, expr.replace(Sigma, lambda s, k: subject.derivative(int(k))), "mpmath")
     stein = [lambda z, K: 1, lambda z, K: z / K, lambda z, K: (z**2 / K - 1) / K][count]
     found = []

@@ -9,7 +9,7 @@ from scipy import stats
 
 from widthwise.theory.language.quantities import symmetries
 from widthwise.theory.networks.architecture import MLP
-from widthwise.validation.initialisation.estimators import NEEDS_NTK, Plan, Record, estimate, symmetrised
+from widthwise.validation.initialisation.estimators import NEEDS_NTK, MeasurementPlan, Record, estimate, symmetrised
 from widthwise.validation.initialisation.simulate import simulate
 from widthwise.validation.literal.descendants import DERIVATIVES
 from widthwise.validation.literal.networks import LiteralNetworks
@@ -41,7 +41,7 @@ def brute_force(z: np.ndarray, H: np.ndarray) -> dict[str, np.ndarray]:
 def test_means_are_the_sums_over_different_neurons():
     """With all neurons of a layer chosen, every estimator is the plain double sum over i != j."""
     net = MLP("tanh", depth=3, width=5, output_width=5, C_W=1.5, C_b=0.1, lambda_W=1.0, lambda_b=0.5)
-    plan, s = Plan(ALL), 5
+    plan, s = MeasurementPlan(ALL), 5
     nets = LiteralNetworks(net, X, 6, s)
     record = Record(nets, 12, plan)
     zs, Hs = [], []
@@ -62,7 +62,7 @@ def test_means_are_the_sums_over_different_neurons():
 
 def test_record_in_two_parts_is_the_record_in_one():
     net = MLP("relu", depth=2, width=6, C_W=2.0, C_b=0.0, lambda_W=1.0, lambda_b=0.0)
-    nets, plan = LiteralNetworks(net, X, 4, 3), Plan(ALL)
+    nets, plan = LiteralNetworks(net, X, 4, 3), MeasurementPlan(ALL)
     whole, parts = Record(nets, 8, plan), [Record(nets, 4, plan) for _ in range(2)]
     rng = np.random.default_rng(1)
     for part in parts:

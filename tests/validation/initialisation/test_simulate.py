@@ -19,7 +19,7 @@ import widthwise as ww
 from widthwise.theory.language.errors import InvalidArgument, InvalidInput, InvalidNetwork, NotAvailable, UnknownName
 from widthwise.theory.networks.architecture import MLP
 from widthwise.validation.initialisation import simulate as module
-from widthwise.validation.initialisation.estimators import Plan
+from widthwise.validation.initialisation.estimators import MeasurementPlan
 from widthwise.validation.initialisation.simulate import simulate
 
 X = np.array([[1.0, 0.3, -0.5], [-0.4, 0.9, 0.1]])
@@ -186,7 +186,7 @@ def test_networks_with_skips_are_labelled_and_survive_netcdf(tmp_path):
 
 def test_skips_make_batches_smaller_by_what_they_hold():
     """A skip over two layers keeps one array more."""
-    plan = Plan(TENSORS)
+    plan = MeasurementPlan(TENSORS)
     batch = lambda net: module._batch(net, (64,) * 5, (2, 3), 4, plan)  # noqa: E731
     plain = NET.with_(depth=5, width=64)
     assert batch(plain.with_(residual=0.5)) == batch(plain) > batch(plain.with_(residual={(1, 4): 0.5}))

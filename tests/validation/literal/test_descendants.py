@@ -15,7 +15,7 @@ from widthwise.theory.language.errors import InvalidArgument, NotAvailable
 from widthwise.theory.language.symbols import z as argument
 from widthwise.theory.networks.activations import activation
 from widthwise.theory.networks.architecture import MLP
-from widthwise.validation.initialisation.estimators import Plan, Record, estimate, symmetrised
+from widthwise.validation.initialisation.estimators import MeasurementPlan, Record, estimate, symmetrised
 from widthwise.validation.initialisation.simulate import simulate
 from widthwise.validation.literal.descendants import BRACKETS, DERIVATIVES, Descendants
 from widthwise.validation.literal.networks import LiteralNetworks
@@ -217,7 +217,7 @@ def test_memory_that_is_used_again_leaves_nothing_behind():
 
 
 def test_group_means_are_the_means_over_networks():
-    plan = Plan(NAMES)
+    plan = MeasurementPlan(NAMES)
     nets = LiteralNetworks(NET, X, 2, 3, probes=plan.probes)
     descendants, record = Descendants(nets, plan.descendants), Record(nets, 4, plan)
     for seed in (0, 1):

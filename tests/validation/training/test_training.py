@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose
 from widthwise.numerics.fluctuations.predict import fluctuations
 from widthwise.numerics.training.data import check_data
 from widthwise.numerics.training.predict import predict_training
-from widthwise.numerics.training.times import Grid, check_times
+from widthwise.numerics.training.times import TimeGrid, check_times
 from widthwise.theory.language.errors import InvalidArgument, InvalidNetwork, UnknownName
 from widthwise.theory.language.symbols import gamma_0
 from widthwise.theory.networks.architecture import MLP
@@ -185,7 +185,7 @@ def test_a_report_can_be_kept(tmp_path, simulations):
 
 
 def test_grids_halve():
-    assert Grid(5, np.array([0, 4]), 0.1).finer().kept.tolist() == [0, 8]
+    assert TimeGrid(5, np.array([0, 4]), 0.1).finer().kept.tolist() == [0, 8]
 
 
 # ------------------------------------------------------------------------------------------------- shifts of the mean
