@@ -2,10 +2,10 @@ r"""Symmetric functions of two norms and an angle as Chebyshev series, evaluated
 
 .. math:: f(s_1,s_2,x) = \sum_k T_k(\hat x)\,A_k(s_1,s_2),\qquad A_k(s_1,s_2)=\sum_{ij} T_i(\hat s_1)\,C^k_{ij}\,T_j(\hat s_2)
 
-x is the angle, in which what kinks make of nearly parallel inputs is smooth, and in which the series of nearly all kernels end
-earlier than in its cosine. A hat maps the range of x, or of log s, to [-1, 1]. Each C^k is symmetric and of low rank, so that on a
-tile A_k is a small matrix product, and the sum over k a few passes over memory. Where the series ends early its powers of
-:math:`\hat x` are as small as its polynomials, and summed in fewer passes (Horner).
+x is the angle: the kernels of kinked activations are smooth in it at nearly parallel inputs, and the series of nearly all kernels
+are shorter in it than in its cosine. A hat maps the range of x, or of log s, to [-1, 1]. Each C^k is symmetric and of low rank, so
+that on a tile A_k is a small matrix product, and the sum over k a few passes over memory. Where the series is short, the
+coefficients of powers of :math:`\hat x` are as small as those of polynomials, and powers are summed in fewer passes (Horner).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Array = NDArray[np.float64]
 #: For each kernel and k a factor of A_k, (r, inputs).
 Sides = list[list[Any]]
 
-#: Where the series of a variable ends, and what is left out of the products, relative to the largest coefficient.
+#: Relative to the largest coefficient: the size at which the series of a variable has ended, and the most that products leave out.
 ENDS, TAIL = 3e-14, 2e-14
 #: Degrees that are tried, in the norms and in the angle.
 NORMS, ANGLES = (8, 11, 14, 18, 24, 32, 44, 60, 84, 120), (18, 24, 32, 44, 60, 84, 120, 168, 240)
@@ -32,7 +32,7 @@ NORMS, ANGLES = (8, 11, 14, 18, 24, 32, 44, 60, 84, 120), (18, 24, 32, 44, 60, 8
 SMALL = 3e-7
 #: The most that the terms of a series in powers may add up to, relative to its largest coefficient in polynomials.
 AMPLIFIED = 3.0
-#: The longest of them, as polynomials grow outside of [-1, 1] like the powers of 1 + 2^(1/2), and what they may leave out.
+#: The most powers, as polynomials grow outside of [-1, 1] like the powers of 1 + 2^(1/2); and the most that they may leave out.
 MOST_POWERS, ENOUGH = 40, 8e-13
 #: Norms whose logarithms differ by less count as equal.
 EQUAL = 1e-14
@@ -71,7 +71,7 @@ class Polynomials:
 
 @dataclass(frozen=True)
 class KernelSeries:
-    """Of one kernel: C^k = Q_k diag(w_k) Q_k^T, the Q_k (p, r_k) of all k side by side."""
+    """The series of one kernel: C^k = Q_k diag(w_k) Q_k^T, the Q_k (p, r_k) of all k side by side."""
 
     Q: Array
     w: Array
@@ -97,7 +97,9 @@ class Interpolant:
     norms: Range  #: of log s
     cosines: Range
     series: tuple[KernelSeries, ...]
-    bound: float  #: on what is left out of any kernel: exact for what was cut off, extrapolated for what was never computed
+    bound: (
+        float  #: on the error of any kernel: exact for the coefficients cut off, extrapolated for those never computed
+    )
 
     @property
     def variable(self) -> Range:
@@ -110,7 +112,7 @@ class Interpolant:
         return [one.Q.T @ (T * scale) for one, scale in zip(self.series, scales, strict=True)]
 
     def sides(self, rows: Sequence[Array], columns: Sequence[Array]) -> tuple[Sides, Sides]:
-        """What ``tile`` takes of the inputs along the rows and the columns: the weights are with the rows."""
+        """The factors of A_k that ``tile`` takes, for the inputs along rows and columns; the weights w are with the rows."""
         weighted = [one.factors(side * one.w[:, None]) for one, side in zip(self.series, rows, strict=True)]
         return weighted, [one.factors(side) for one, side in zip(self.series, columns, strict=True)]
 
@@ -124,7 +126,7 @@ class Interpolant:
         return self.basis.total(first, second, self._hat(cosine), [one.split for one in self.series])
 
     def _hat(self, cosine: Array) -> Array:
-        # Equal inputs lie outside of the range, and far out a polynomial overflows. Others are put in at the end.
+        # Pairs of equal inputs lie outside of the range, where polynomials overflow; ``tiles`` writes their kernels at the end.
         inside = np.clip(cosine, self.cosines.low, self.cosines.high)
         return self.variable.hat(np.arccos(inside, out=inside))
 
@@ -137,12 +139,12 @@ class Interpolant:
 
 
 def _recurrence(left: Sides, right: Sides, x: Array, splits: Sequence[int]) -> list[Array]:
-    """Of each kernel the sum over k of T_k(x) and left_k right_k; from ``split`` on in single precision, as they are given."""
+    """The sum over k of T_k(x) left_k right_k for each kernel; from ``split`` on, factors and sums have single precision."""
     totals = into = [np.matmul(a[0], b[0]) for a, b in zip(left, right, strict=True)]
     vectors: list[Any] = [np.ones_like(x), x.copy(), 2 * x, np.empty_like(x), np.empty_like(x)]
     before, now, twice, product, work = vectors
     for k in range(1, max(map(len, left))):
-        if k == max(splits):  # what is left is so small that half of the digits are enough
+        if k == max(splits):  # the terms from here on are so small that half of the digits are enough
             before, now, twice, product, work = (v.astype(np.float32) for v in (before, now, twice, product, work))
             into = [np.zeros_like(now) for _ in totals]
         for total, a, b in zip(into, left, right, strict=True):
@@ -150,6 +152,7 @@ def _recurrence(left: Sides, right: Sides, x: Array, splits: Sequence[int]) -> l
                 np.matmul(a[k], b[k], out=product)
                 product *= now
                 total += product
+        # T_(k+1) = 2 x T_k - T_(k-1)
         np.multiply(twice, now, out=work)
         np.subtract(work, before, out=before)
         before, now = now, before
@@ -157,13 +160,13 @@ def _recurrence(left: Sides, right: Sides, x: Array, splits: Sequence[int]) -> l
 
 
 def _horner(left: Sides, right: Sides, x: Array, splits: Sequence[int]) -> list[Array]:
-    """The same for powers of x."""
+    """The same sums with the powers x^k in the place of T_k(x)."""
     single = x.astype(np.float32)
     return [_powers(a, b, split, x, single) for a, b, split in zip(left, right, splits, strict=True)]
 
 
 def _powers(left: Sequence[Any], right: Sequence[Any], split: int, x: Array, single: Any) -> Array:
-    """Of one kernel, from the smallest terms on."""
+    """The sum of one kernel by Horner's scheme: it begins with the highest powers, the smallest terms, in single precision."""
     total: Any = None
     for part, y in ((slice(split, None), single), (slice(split), x)):
         product = np.empty_like(y)
@@ -204,7 +207,7 @@ def fit(
     """The interpolant of the functions that ``nodes`` evaluates, ``norms`` the range of log s; None if no degree is enough.
 
     ``most`` is the largest degree in the angle, ``budget`` the largest number of pairs that may be evaluated at a time,
-    ``tail`` what may be left out of each coefficient and ``small`` what is left to single precision.
+    ``tail`` the most that each coefficient may leave out, ``small`` the largest terms that are summed in single precision.
     """
     equal = norms.high - norms.low <= EQUAL
     variable = angles(cosines)
@@ -214,7 +217,7 @@ def fit(
         coefficients = [_series(v) for v in values]
         if not all(np.isfinite(c).all() for c in coefficients):
             return None
-        # The coefficients in the angle, and in one of the norms, of the function where they vanish most slowly.
+        # The decay of the coefficients in one of the norms and in the angle; the kernel with the longest series decides.
         profiles = [[_profile(np.moveaxis(c, axis, 0)) for c in coefficients] for axis in (1, 0)]
         degrees = (NORMS, [a for a in ANGLES if a <= most])
         wanted = [max(_wanted(p, d) for p in profiles[axis]) for axis, d in enumerate(degrees)]
@@ -235,7 +238,7 @@ def _wanted(profile: Array, sizes: Iterable[int]) -> int:
     n, last = len(profile), float(profile[-2:].max())
     if last <= ENDS:
         return n
-    # Coefficients that decay geometrically; what decays late is not given up before it was seen.
+    # Geometric decay says how many are needed. A series that has not begun to decay is tried with half as many again.
     needed = n * max(1.0, 0.9 * np.log(ENDS) / np.log(last)) if last < 0.1 else 1.5 * n
     larger = [size for size in sizes if size > n]
     if not larger or (last < 0.1 and needed > 2 * larger[-1]):
@@ -244,12 +247,13 @@ def _wanted(profile: Array, sizes: Iterable[int]) -> int:
 
 
 def _interpolant(norms: Range, cosines: Range, coefficients: list[Array], tail: float, small: float) -> Interpolant:
-    # The two norms are alike.
+    # Beyond the last coefficient: once in the angle, twice in a norm, as there are two.
     beyond = [_beyond(_largest(c)) + 2 * _beyond(_largest(np.moveaxis(c, 1, 0))) for c in coefficients]
     plain = _made(CHEBYSHEV, norms, cosines, [_factored(c, tail) for c in coefficients], beyond, small)
-    kept = [_factored(c, tail / 4) for c in coefficients]  # in powers the rounding of what is cut off would grow
+    kept = [_factored(c, tail / 4) for c in coefficients]  # powers amplify the error of the terms cut off
     if tail < TAIL or max(len(terms) for terms, _ in kept) > MOST_POWERS:
         return plain
+    # Powers are refused where their terms cancel, or where their bound is too large.
     powers = [_in_powers(terms) for terms, _ in kept]
     largest = [AMPLIFIED * np.abs(c).max() for c in coefficients]
     if any(np.abs(p).max(axis=(1, 2)).sum() > most for p, most in zip(powers, largest, strict=True)):
@@ -267,19 +271,20 @@ def _made(
     beyond: Sequence[float],
     small: float,
 ) -> Interpolant:
-    """The interpolant from the factors of all kernels and what they leave out."""
+    """The interpolant from the factors of all kernels and bounds on the coefficients that they leave out."""
     terms, cut = zip(*factored, strict=True)
     # Terms up to ``small``, relative to the largest, are summed in single precision.
     sizes = [np.array([np.abs(w).max(initial=0.0) for _, w in t]) for t in terms]
     splits = [1 + int(np.nonzero(s > small * s.max())[0].max(initial=0)) for s in sizes]
     splits = [max(splits)] * len(splits) if basis.alike else splits
+    # The bound: eigenvectors cut off, coefficients beyond the last one, rounding of the terms in single precision.
     lost = [sum(np.abs(w).sum() for _, w in t[split:]) for t, split in zip(terms, splits, strict=True)]
     bound = max(map(sum, zip(cut, beyond, strict=True))) + float(np.finfo(np.float32).eps * max(lost))
     return Interpolant(basis, norms, cosines, tuple(map(_series_of, terms, splits)), bound)
 
 
 def _series_of(terms: Sequence[tuple[Array, Array]], split: int) -> KernelSeries:
-    """The terms of all k side by side; matrices of rank one NumPy multiplies ten times more slowly than those of two."""
+    """The terms of all k side by side, of rank two at least: NumPy multiplies matrices of rank one ten times more slowly."""
     ranks = tuple(max(2, len(w)) for _, w in terms)
     Q, w = np.zeros((len(terms[0][0]), sum(ranks))), np.zeros(sum(ranks))
     for start, (vectors, values) in zip(np.cumsum((0, *ranks)), terms, strict=False):
@@ -297,7 +302,7 @@ def _in_powers(terms: Sequence[tuple[Array, Array]]) -> Array:
 
 def _largest(C: Array) -> Array:
     """The largest value of the polynomials in the last two variables, for each first index."""
-    # On twice as many nodes as coefficients it is missed by at most a factor 2^(1/2) in each variable.
+    # The largest of the values at twice as many nodes as coefficients is too small by at most 2^(1/2) in each variable.
     for axis in (1, 2):
         first = [slice(None)] * 3
         first[axis] = slice(1, None)
@@ -308,7 +313,7 @@ def _largest(C: Array) -> Array:
 
 
 def _beyond(sizes: Array) -> float:
-    """What a series and its aliases hold beyond the last coefficient, by the geometric decay of its last half."""
+    """A bound on the coefficients of a series beyond the last one and their aliases, by the geometric decay of its last half."""
     if len(sizes) < 6:
         return 0.0
     middle, last = len(sizes) // 2, float(sizes[-2:].max())
@@ -333,7 +338,7 @@ def _profile(C: Array) -> Array:
 
 
 def _factored(C: Array, tail: float) -> tuple[list[tuple[Array, Array]], float]:
-    """Each C^k by its eigenvectors, without what is negligible, and a bound on what is left out."""
+    """Each C^k by its eigenvectors, without those of negligible eigenvalues, and a bound on the part left out."""
     limit = tail * np.abs(C).max()
     last = int(np.nonzero(np.abs(C).max(axis=(1, 2)) > limit)[0].max(initial=0))
     terms, left_out, blocks = [], C.copy(), C[: last + 1]

@@ -72,8 +72,8 @@ def gaussian_average(
         ``kinks``: where Python functions are not smooth; those of expressions are found. Features narrower than 0.05, or than a
         600th of their distance from zero, may be missed without notice.
     Errors
-        ``InvalidArgument`` for what is no such function; ``NotIntegrable`` where the average diverges (with the place);
-        ``InvalidInput`` for a covariance that is none; ``NotAvailable`` for what has neither a closed form nor a quadrature.
+        ``InvalidArgument`` for an integrand that is no such function; ``NotIntegrable``, with the place, where it diverges;
+        ``InvalidInput`` for a matrix that is no covariance; ``NotAvailable`` where there is neither a closed form nor a quadrature.
     Source
         The rules of ``theory.averages.rules``; the quadrature of ``numerics.quadrature.quadrature``.
     """
@@ -197,7 +197,7 @@ def _digits(known: Integrand, covariance: Any, K: Array, digits: int) -> Estimat
 
 
 def _check_deltas(known: Integrand, delta: str, K: Array) -> None:
-    """Raise where delta functions cannot be moved to derivatives in front of the average, or no density is there."""
+    """Raise where delta functions do not become derivatives in front of the average, or where the Gaussian has no density."""
     if len(known.labels) > 2 or known.regular() is None:
         raise NotAvailable(
             f"integrand={known.expr} holds {delta}, a delta function, and has no closed form; allowed: one or two variables, where "
@@ -211,7 +211,7 @@ def _check_deltas(known: Integrand, delta: str, K: Array) -> None:
 
 
 def _delta(known: Integrand) -> str:
-    """A factor that is no function, as text; empty if there is none."""
+    """A factor with delta functions, as text; empty if there is none."""
     for p in known.products:
         for label, (act, order) in p.factors:
             if singular(act, order):
@@ -221,7 +221,7 @@ def _delta(known: Integrand) -> str:
 
 @dataclass(frozen=True, eq=False)
 class Sum:
-    """What quadrature takes: functions by number, kinks, and the sum of the products of functions at each site."""
+    """An integrand as quadrature takes it: functions by number, kinks, and a sum of products of functions at each site."""
 
     sigma: Callable[[Array, int], list[Array]]
     kinks: tuple[float, ...]

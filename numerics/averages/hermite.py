@@ -4,8 +4,8 @@ r"""Averages of functions of two preactivations without closed form, for pairs i
 
 (Mehler), with the orthonormal Hermite polynomials. A coefficient belongs to one input, so that kinks cost no more than panels that
 end at them. By Cauchy and Schwarz the first N terms leave out at most :math:`|\varrho|^N` times the root of
-:math:`\big(\langle f^2\rangle-\sum f_n^2\big)\big(\langle g^2\rangle-\sum g_n^2\big)`: each pair takes as many terms as it needs,
-and a pair that would need too many is told.
+:math:`\big(\langle f^2\rangle-\sum f_n^2\big)\big(\langle g^2\rangle-\sum g_n^2\big)`: each pair of inputs takes as many terms as
+it needs, and ``averages`` marks the pairs that would need too many.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Site = tuple[int, ...]
 
 #: Numbers of terms of a series; with kinks, whose coefficients decay slowly, only some of them.
 TERMS = {False: (16, 32, 64, 128, 256, 512, 1024, 2048, 4096), True: (16, 32, 64, 128, 256, 512, 1024, 1600)}
-#: What a series may leave out, relative to the root of <f^2><g^2>.
+#: The most that a series may leave out, relative to the root of <f^2><g^2>.
 LEFT_OUT = 3e-15
 #: The root of the density is below rounding beyond so many standard deviations.
 REACH = 12.2
@@ -63,7 +63,7 @@ def averages(
         (K_1, K_2) = orders[t].
     Shapes
         a, b, rho: (N,), positive deviations and correlations -> one (N,) for each of ``orders``, and (N,) truth values.
-        ``worth`` is the work in multiplications that an open pair justifies: without it all that can be known is.
+        ``worth`` is the work in multiplications that a pair justifies; without it the longest series are tried for all.
     Valid
         Where the truth value is set, to some 1e-14 of the root of :math:`\langle f^2\rangle\langle g^2\rangle`.
     Source
@@ -126,7 +126,7 @@ def _lengths(
     j: NDArray[np.intp],
     rho: Array,
 ) -> NDArray[np.int64]:
-    """The number of terms that each pair needs; 0 if these are too few."""
+    """The number of terms that each pair needs, by the bound of Cauchy and Schwarz; 0 where the longest series is too short."""
     needed = np.zeros(len(rho), dtype=np.int64)
     for k, n in reversed(list(enumerate(lengths))):
         power = np.abs(rho) ** n
@@ -143,12 +143,12 @@ def _sum(
     values: list[Array],
     places: NDArray[np.intp],
 ) -> None:
-    """Sum n terms for some pairs, into their places."""
+    """The first n terms of Mehler's formula for some pairs, written into their places."""
     i, j, rho = pairs
     step = max(1, BLOCK // n)
     for start in range(0, len(rho), step):
         part = slice(start, start + step)
-        powers = np.empty((len(rho[part]), n))
+        powers = np.empty((len(rho[part]), n))  # rho^0 ... rho^(n-1)
         powers[:, 0], powers[:, 1:] = 1.0, rho[part, None]
         np.multiply.accumulate(powers, axis=1, out=powers)
         for total, (f, g) in zip(values, orders, strict=True):
@@ -176,13 +176,13 @@ def _series(
 def _interpolated(
     function: Callable[[Array], tuple[Array, Array]], deviations: Array, smooth: bool
 ) -> tuple[Array, Array]:
-    """The coefficients at many deviations, from a Chebyshev series in log a if they are smooth in it and that is less work."""
+    """The coefficients at many deviations a: from a Chebyshev series in log a, if they are smooth in log a and it costs less."""
     count = MANY
     while smooth and len(deviations) > 2 * count:
         low, high = np.log(deviations[[0, -1]])
         x = chebyshev.chebpts1(count)[::-1]
         raw, norms = function(np.exp((low + high) / 2 + (high - low) / 2 * x))
-        # relative to the root of <f^2> they are of order one
+        # f_n(a) relative to the root of <f^2> is of order one at all deviations; log <f^2> is interpolated beside it
         together = np.concatenate([raw / np.sqrt(norms)[:, :, None], np.log(norms)[:, :, None]], axis=2)
         series = dct(together, type=2, axis=1) / count
         series[:, 0] /= 2
@@ -196,10 +196,10 @@ def _interpolated(
 
 
 def _missing(shares: Array, lengths: Sequence[int]) -> Array:
-    """What is left of <f^2> after so many terms, relative and under the root, from the shares f_n^2/<f^2>."""
+    """The root of the share of <f^2> that the first n terms leave out, for n in ``lengths``, from the shares f_n^2/<f^2>."""
     n = lengths[-1]
     rest = 1 - shares.sum(axis=1)
-    # Where the rest is rounding, series that decay have less left than their second half.
+    # Beyond the last term: 1 - sum f_n^2/<f^2>; where this difference is rounding, the second half of the series bounds it.
     rest = np.where(rest > ROUNDED, rest, shares[:, n // 2 :].sum(axis=1))
     tails = np.cumsum(shares[:, ::-1], axis=1)[:, ::-1]
     inside = np.hstack([tails, np.zeros((len(shares), 1))])[:, list(lengths)]
@@ -207,8 +207,8 @@ def _missing(shares: Array, lengths: Sequence[int]) -> Array:
 
 
 def _frequency(sigma: Sigma, kinks: Sequence[float], sites: Sequence[Site], deviations: Array) -> float | None:
-    """What a grid has to resolve of the functions: it is raised until two grids agree."""
-    # Functions are hardest to resolve at the largest deviations; in between they are as at these.
+    """The highest frequency of the functions that a grid has to resolve: it is raised until two grids agree."""
+    # sigma(a u) varies fastest at the largest deviation a; the quantiles stand for the deviations between them.
     few = np.unique(np.quantile(deviations, np.linspace(0, 1, SOME), method="nearest"))
     frequency, coarse = FIRST, _low(sigma, kinks, sites, few, FIRST)
     while frequency <= MOST and np.isfinite(coarse).all():
@@ -240,21 +240,23 @@ def _coefficients(
             u, w = _panels(np.asarray(kinks) / deviations[part, None], frequency)
         else:
             u, w = (v[None] for v in _equispaced(frequency))
-        density = np.exp(-(u**2) / 4) / (2 * np.pi) ** 0.25  # its root
+        # f_k = int f h_k density: one root of the density goes with f, the other with h_k.
+        density = np.exp(-(u**2) / 4) / (2 * np.pi) ** 0.25  # the root
         values = sigma(deviations[part, None] * u, highest)
         weighted = [np.prod([values[k] for k in site], axis=0) * density * w for site in sites]
         norms[:, part] = [np.sum(f**2 / np.where(w > 0, w, 1.0), axis=1) for f in weighted]
         if not len(kinks):
-            H = _hermite(n, frequency)
+            H = _hermite(n, frequency)  # one grid for all deviations: a product of matrices
             raw[:, part] = [f @ H.T for f in weighted]
             continue
+        # Panels differ from deviation to deviation, and h_k is evaluated on the grid of each.
         for k, h in enumerate(_recursion(n, u, density)):
             raw[:, part, k] = [np.einsum("pu,pu->p", f, h) for f in weighted]
     return raw, norms
 
 
 def _equispaced(frequency: float) -> tuple[Array, Array]:
-    """The trapezoid rule, whose error is what the integrand holds beyond the frequency 2 pi/step."""
+    """The trapezoid rule; its error is the part of the integrand at frequencies beyond 2 pi/step."""
     half = int(np.ceil(REACH * frequency / (2 * np.pi)))
     u = np.linspace(-REACH, REACH, 2 * half + 1)
     return u, np.full(len(u), REACH / half)  # a difference of nodes would lose digits

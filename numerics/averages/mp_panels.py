@@ -1,9 +1,10 @@
 r"""Gaussian averages of one and two variables to any number of digits, by quadrature in mpmath.
 
 Two variables: the plane is cut into rectangles at the kinks of both, so that the functions are needed on two lines only, and the
-density on the grid. Where it is too narrow for that, with :math:`z_1=au,\ z_2=bu+sv`, a nested integral over standard normal u and
-v. Panels double with the distance from what is narrow: kinks, their smoothed images, and the origin, around which activations
-vary. On such panels a Gauss-Legendre rule gains a fixed number of digits with each node, whatever the scales.
+density on the grid. Where the density is too narrow for that, the average is a nested integral over standard normal u and v, with
+:math:`z_1=au,\ z_2=bu+sv`. Panels double with the distance from narrow features: kinks, their smoothed images, and the origin,
+around which activations vary. On such panels a Gauss-Legendre rule gains a fixed number of digits with each node, whatever the
+scales.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ def _agreed(values: Iterator[Any], digits: int) -> Estimate | None:
         if before is not None:
             error, smallest = abs(value - before), mpf(10) ** (-2 * digits)
             if error <= max(mpf(10) ** -digits * abs(value), smallest):
-                # Where nothing was seen, the value is as small as that, and need not be zero.
+                # Of a value below 10^(-2 digits) only its smallness is known, not that it is zero.
                 return Estimate(+value, error + abs(value) * mpf(10) ** (1 - digits) if value else smallest)
         before = value
     return None
@@ -74,11 +75,11 @@ def _on_panels(known: Integrand, entries: Sequence[Any], nodes: int) -> Any:
 
 def _reach(known: Integrand, variances: Sequence[Any]) -> Any:
     """Standard deviations beyond which density times function is negligible beside its maximum."""
-    # d variables that grow alike and are parallel are as bad as it gets: |f|^d under the density of one.
+    # The largest products are those of d parallel variables: |f|^d under the density of one variable.
     d, least, negligible = len(variances), mpmath.sqrt(2 * mp.dps * mpmath.log(10)), mp.dps * mpmath.log(10)
     reach = mpf(0)
     for variance, label in zip(variances, known.labels, strict=True):
-        # A function that vanishes up to a kink says nothing before it.
+        # A function may vanish up to a kink and grow beyond it: the search goes past the kinks.
         kinks = (abs(k) / mpmath.sqrt(variance) for k in _kinks(known) if variance != 0)
         seen = max([least, *(k for k in kinks if k < 4 * least)])
         for _, (f,) in _terms(known, (label,)):
@@ -96,7 +97,7 @@ def _reach(known: Integrand, variances: Sequence[Any]) -> Any:
 
 
 def _grid(known: Integrand, K_aa: Any, K_ab: Any, K_bb: Any, rule: Rule) -> Any:
-    """On rectangles in the plane of z_1 and z_2; None where the density is too narrow."""
+    """The average over rectangles in the plane of z_1 and z_2; None where the density is too narrow."""
     det = K_aa * K_bb - K_ab**2
     if det <= 0:
         return None
@@ -201,7 +202,7 @@ def _one(known: Integrand, variance: Any, rule: Rule) -> Any:
 
 def _two(known: Integrand, K_aa: Any, K_ab: Any, K_bb: Any, rule: Rule) -> Any:
     labels = known.labels
-    if K_aa == 0:  # the first variable is fixed: then it is the one that the other does not depend on
+    if K_aa == 0:  # the first variable is fixed: the other one becomes the outer variable
         K_aa, K_bb, labels = K_bb, K_aa, labels[::-1]
     terms, centres, a = _terms(known, labels), [mpf(0), *_kinks(known)], mpmath.sqrt(K_aa)
     if a == 0:
@@ -220,7 +221,7 @@ def _two(known: Integrand, K_aa: Any, K_ab: Any, K_bb: Any, rule: Rule) -> Any:
         return mpmath.fsum(c * f(a * u) * inner(g, b * u) for c, (f, g) in terms)
 
     steps, scales = [k / a for k in centres], [1 / a] * len(centres)
-    if b != 0:  # what the second variable does, smoothed by its noise
+    if b != 0:  # the inner average varies around u = k/b, over the width s/b
         width = max(s, mpf(1)) if len(centres) == 1 or s == 0 else s
         steps, scales = steps + [k / b for k in centres], scales + [width / abs(b)] * len(centres)
     return _integral(whole, steps, scales, rule)

@@ -31,13 +31,13 @@ Site = tuple[int, ...]
 
 #: Nodes of a panel, and panels between -REACH and REACH besides those at kinks.
 NODES, UNIFORM, REACH = 16, 6, 9.0
-#: Panel edges around a smoothed kink, in units of its width; outside it is smooth to 1e-12.
+#: Panel edges around a smoothed kink, in units of its width; outside of them the function is smooth to 1e-12.
 LAYER = np.array([-7.0, -2.5, 0.0, 2.5, 7.0])
 #: Panel edges beside a kink where exponentials decay, in units of their decay.
 DECAY = np.array([-40.0, -16.0, -5.0, 5.0, 16.0, 40.0])
 #: Pairs that are worked on at a time, by the rule and by tables.
 BLOCK, TABLED = 500, 20_000
-#: Ends of tables are multiples of this; the most pairs that a table may cost, and what it may leave out.
+#: Ends of tables are multiples of this; the most pairs that a table may cost, and the most that it may leave out.
 GRAIN, BUDGET, ALLOWED = 0.5, 30_000, 3e-13
 #: How well a table agrees with the rule.
 CLOSE = 2e-14
@@ -45,15 +45,15 @@ CLOSE = 2e-14
 
 @dataclass(frozen=True)
 class ExponentialPiece:
-    """What a function is between two points: the sum of coefficient z^j e^(cz)."""
+    """A function between two points: the sum of coefficient z^j e^(cz)."""
 
     low: float
     high: float
     terms: tuple[tuple[float, int, float], ...]  #: coefficient, j, c
 
     def __call__(self, x: Array) -> Array:
-        """The values, without regard to the ends."""
-        # An exponential that decays inside of its piece may overflow outside, where nobody looks.
+        """The values of the sum, at points outside of the piece too."""
+        # An exponential that decays inside of its piece may overflow outside, where no value is used.
         return np.asarray(
             sum((k * x**j * np.exp(np.minimum(c * x, 700.0)) for k, j, c in self.terms), np.zeros_like(x))
         )
@@ -104,7 +104,7 @@ def averages(
     rho: Array,
     sine: Array | None = None,
 ) -> list[Array] | None:
-    r"""The averages at correlations of modulus near one; None for other functions than those above.
+    r"""The averages at correlations of modulus near one; None for functions that are no sums of z^j e^(cz) between kinks.
 
     Shapes
         a, b, rho: (N,), positive deviations and correlations -> one (N,) for each of ``orders``. ``sine`` is the root of
@@ -122,6 +122,7 @@ def averages(
     for start in range(0, len(a), BLOCK):
         part = slice(start, start + BLOCK)
         u, weight = _nodes(kinks, rate, a[part], b[part], rho[part], sine[part])
+        # The inner average M at m = b rho u and w = b sqrt(1 - rho^2), then the outer integral over u.
         width = b[part] * sine[part]
         mean = (b[part] * rho[part])[:, None] * u
         first = {f: _values(known[f], a[part, None] * u) for f in {f for f, _ in orders}}
@@ -187,7 +188,7 @@ def _table(
     found = fit(nodes, Range(low, high), cosines, budget=BUDGET, tail=1e-16, small=0.0)
     if found is None or found.bound > ALLOWED:
         return None
-    # Compared with the rule itself on a grid between the nodes.
+    # The table is compared with the rule itself on a grid between its nodes.
     s, x = np.exp(np.linspace(low, high, 7)), np.linspace(0, np.pi / 3, 13)[1:]
     i, j, k = (n.ravel() for n in np.indices((len(s), len(s), len(x))))
     angle = x if sign > 0 else np.pi - x
@@ -201,8 +202,9 @@ def _nodes(kinks: Array, rate: float, a: Array, b: Array, rho: Array, sine: Arra
     """Nodes and weights of the outer integral, a row for each pair."""
     scale = (b * rho)[:, None]
     width = (sine / np.abs(rho))[:, None]
+    # M varies around u = k/(b rho), the kinks of g, over the width w/(b |rho|); f breaks at u = k/a.
     smoothed = [k / scale + width * LAYER for k in kinks]
-    if rate > 0:
+    if rate > 0:  # exponentials decay from the kinks of f
         smoothed += [k / a[:, None] + DECAY / (rate * (a + b))[:, None] for k in kinks]
     uniform = np.broadcast_to(np.linspace(-REACH, REACH, UNIFORM + 1), (len(a), UNIFORM + 1))
     edges = np.sort(np.clip(np.hstack([uniform, kinks / a[:, None], *smoothed]), -REACH, REACH), axis=1)
@@ -228,7 +230,7 @@ def _means(known: dict[Site, Any], sites: set[Site], m: Array, w: Array) -> dict
                 wanted[p.low, p.high, c] = max(j, wanted.get((p.low, p.high, c), 0))
     cumulative: dict[tuple[float, float], Any] = {}  # neighbours share their ends
     for (low, high, c), highest in wanted.items():
-        shifted = m + c * w**2  # e^(cz) moves the Gaussian
+        shifted = m + c * w**2  # e^(cz) moves the mean of the Gaussian, and multiplies by <e^(cz)>
         moments = _moments(_end(cumulative, low, c, shifted, w), _end(cumulative, high, c, shifted, w), highest)
         factor = np.exp(np.minimum(c * m + (c * w) ** 2 / 2, 700.0)) if c else 1.0
         for site in sites:
@@ -253,9 +255,10 @@ def _end(known: dict[tuple[float, float], Any], end: float, c: float, m: Array, 
 def _moments(low: Any, high: Any, highest: int) -> list[Any]:
     r"""The integrals of x^j times the density: I_0 = Phi(B) - Phi(A), I_1 = phi(A) - phi(B), by parts the others."""
     (A, tail_A, at_A), (B, tail_B, at_B) = low, high
-    # On one side of zero the difference of tails keeps its digits.
+    # I_0 by tails, each beyond its end on the side turned away from zero. Where both ends lie on one side of zero, I_0 is the
+    # difference of their tails, which keeps its digits; else it is 1 minus both.
     both_right, both_left = np.greater(A, 0), np.less(B, 0)
-    # A tail belongs to the side of its end that is turned away from zero.
+
     mass = np.where(both_right, tail_A - tail_B, np.where(both_left, tail_B - tail_A, 1 - tail_A - tail_B))
 
     def ends(power: int) -> tuple[Any, Any]:

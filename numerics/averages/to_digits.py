@@ -52,7 +52,7 @@ def _settled(function: Callable[..., Any], K: Any, closed: sp.Expr, digits: int)
     """The value with more and more spare digits, until two agree: terms may cancel, or diverge with the precision."""
     before: Any = None
     vanishing = True
-    # 2 - erfc(x) is as small as exp(-x^2) says, which is not zero.
+    # A tail 2 - erfc(x) is as small as exp(-x^2), and not zero: it is given more spare digits.
     tails = closed.has(sp.erfc)
     for spare in (SPARE * factor for factor in ((1, 2, 4, 8, 32, 128) if tails else (1, 2, 4, 8))):
         with mp.workdps(digits + spare):

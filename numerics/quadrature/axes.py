@@ -43,7 +43,7 @@ class Axis:
         return fine, coarse
 
     def sizes(self, f: Array, q: int) -> tuple[Array, Array, Array]:
-        """Averages of |He_q| f for f >= 0: all of it, the same with the sensitivity to rounding of z, what lies outside."""
+        """For f >= 0 the average of |He_q| f, the same weighted with the sensitivity to rounding of z, and the part outside."""
         # Rounding of L is a factor 1 + epsilon of u: by parts, epsilon E[u df/du] = epsilon E[(u^2 - 1) f].
         u = self.u[:, :-4]
         weight = self._density * np.abs(eval_hermitenorm(q, u)) if q else self._density
@@ -54,9 +54,9 @@ class Axis:
         return size, rounding, self.outside(f, q)
 
     def outside(self, f: Array, q: int) -> Array:
-        """What lies beyond the ends."""
-        # A Gaussian tail is less than its density over T; twice that, for integrands that grow, and from two places on
-        # either side, for those that oscillate.
+        """A bound on the average of |He_q| f beyond the ends."""
+        # Beyond T a Gaussian weighs less than density(T)/T, here twice, for integrands that grow; f is summed over two nodes
+        # on either side, for integrands that oscillate.
         end = 2 / self.T * float(density(np.array(self.T))) * abs(float(eval_hermitenorm(q, self.T)))
         return np.asarray(end * f[:, -4:].sum(axis=1))
 
@@ -91,8 +91,8 @@ def _beyond(T: float) -> Array:
 @lru_cache(maxsize=128)
 def gauss(n: int) -> tuple[Array, Array]:
     """Gauss-Legendre nodes on [-1, 1]; weights, and weights that differ by the last two Legendre coefficients."""
-    # The rule is exact to degree 2n - 1. What it finds of the degrees n - 2 and n - 1 is about the square root of what it
-    # misses, like the difference to a rule with half of the nodes, but costs none.
+    # The rule is exact to degree 2n - 1. The part of the integrand of degrees n - 2 and n - 1 is about the square root of the
+    # part beyond 2n - 1, which the rule misses. It estimates the error as a rule with half of the nodes would, without one.
     x, w = roots_legendre(n)[:2]
     last = sum((2 * k + 1) / 2 * eval_legendre(k, x) for k in (n - 2, n - 1))
     return x, np.array([w, w * (1 + last)])

@@ -25,7 +25,7 @@ from .grids import BLOCK, CHEBYSHEV, LOOSE, Grid, Ints, Term, density, spacing, 
 
 #: Half widths of the rules for the factors and for the noise of a site.
 _REACH, _NOISE = 7.5, 8.5
-#: Most points of a grid of factors: beyond, the sites are so close to dependent that nested grids are cheaper.
+#: Most points of a grid of factors: sites that need more are so close to dependent that nested grids are cheaper.
 _MOST = 100_000
 #: Accuracy exp(-E) aimed at by the grid that measures E|product|, and by the first one of the others, [kinked].
 _COARSE, _FIRST = 9.0, (19.5, 16.0)
@@ -33,7 +33,7 @@ _COARSE, _FIRST = 9.0, (19.5, 16.0)
 _REFINEMENTS = 6
 #: Covariances decomposed together.
 _BATCH = 500
-#: A site counts as a multiple of another one when it differs from it by this much of itself.
+#: A site counts as a multiple of another one when the two differ by at most this share of the site.
 _PARALLEL = 1e-13
 
 Flags = NDArray[np.bool_]
@@ -51,7 +51,7 @@ def factored(
     max_points: int,
     finest: float = 1.0,
 ) -> tuple[Array, Array, Flags]:
-    """Averages over z = L u and their errors, (terms, N), and where the errors are as small as asked for, (N,).
+    """Averages over z = L u and their errors, (terms, N), and the covariances whose errors are as small as asked for, (N,).
 
     Sites complete on the axes ``last`` of L, (N, d, rank), as in ``Grid``. floor: rounding relative to E|product|, (N,);
     finest: the scale of sigma, that of tanh being 1.
@@ -70,7 +70,8 @@ def factored(
         if not len(pending):
             break
         new = model.averages(pending, E)
-        # Twice the change: the error falls much faster, but a sum may have come close to the truth by chance.
+        # The error falls much faster than the change between two levels. It is taken for twice the change, and for no less than
+        # a tenth of the largest change among the terms, as a sum may have come close to the truth by chance.
         change = np.abs(new - values[:, pending])
         worst = np.divide(change, size[:, pending], out=np.zeros_like(change), where=size[:, pending] > 0).max(axis=0)
         errors[:, pending] = 2 * np.maximum(change, worst / 10 * size[:, pending]) + rounding[:, pending]
@@ -88,8 +89,8 @@ def decomposed(R: Array) -> tuple[Array, Array]:
     """D (N, d) and U (N, d, d-1) of correlations R (N, d, d), d = 3, 4, of full rank; the columns of U decrease.
 
     The number of grid points needed goes like the volume sqrt(det(1 + U^T D^-1 U)) = sqrt(det R/det D) times a constant
-    to the power r (see ``_Model.spacings``): among the decompositions the one that needs least is taken. D is nan where
-    there is none, which happens by rounding only.
+    to the power r (see ``_Model.spacings``): among the decompositions the one with the fewest points is taken. D is nan where
+    no decomposition exists, which happens by rounding only.
     """
     if len(R) > _BATCH:
         parts = [decomposed(R[k : k + _BATCH]) for k in range(0, len(R), _BATCH)]
@@ -112,7 +113,7 @@ def decomposed(R: Array) -> tuple[Array, Array]:
 
 
 def _peeled(S: Array, h: Array) -> tuple[Array, Array]:
-    """First column u of U when (U U^T)_00 = h, and what is left for the other columns: S - u u^T without site 0."""
+    """First column u of U when (U U^T)_00 = h, and the matrix for the other columns: S - u u^T without site 0."""
     u = S[..., 0] / np.sqrt(h)[..., None]
     u[..., 0] = np.sqrt(h)
     rest = u[..., 1:]
@@ -120,7 +121,7 @@ def _peeled(S: Array, h: Array) -> tuple[Array, Array]:
 
 
 def _joined(first: Array, others: Array) -> Array:
-    """Columns of U: the first one, and others that leave site 0 alone."""
+    """U from its first column, and from other columns that are zero at site 0."""
     return np.concatenate([first[..., None], np.insert(others, 0, 0, axis=-2)], axis=-1)
 
 
@@ -154,7 +155,7 @@ def _two(R: Array) -> Array:
 
 def _first_of_two(R: Array) -> Array:
     """Two factors for four sites, (N, n, 4, 2): a family in h = (U U^T)_00, not all of which leave D positive."""
-    # Without its first column 0, U U^T has rank one on the other three sites, and that is their one factor.
+    # Without the first column, U U^T has rank one on the other three sites: it is that of one factor for them.
     low = (R[:, 0, 1:] ** 2).max(axis=1)[:, None]
     u, S = _peeled(R[:, None], low + (1 - low) * (np.arange(128) + 0.5) / 128)
     return _joined(u, _one(S))
@@ -177,7 +178,7 @@ class _Sites:
 
     grid: Grid  # in the noise
     stretch: Array  # (N, sites)
-    rows: tuple[int, ...]  # the grid's sums: of every key, and perhaps of its tail
+    rows: tuple[int, ...]  # the numbers of the grid's sums: one of every key, and perhaps one of its tail
     keys: int  # number of different products of orders
     which: tuple[int, ...]  # the key of each term
 
@@ -214,7 +215,7 @@ class _Model:
     """Groups of parallel sites, independent given the factors f: y = U f + noise, variance of y = 1."""
 
     groups: tuple[_Sites, ...]
-    measures: tuple[_Sites, ...]  # the same with their tails
+    measures: tuple[_Sites, ...]  # the same groups with the tails of their noise
     constant: Array  # (terms, 1): the factors of sites without variance
     D: Array  # (N, groups); nan: not decomposed
     U: Array  # (N, groups, factors)
@@ -247,25 +248,26 @@ class _Model:
         return np.asarray(self.constant * self._integrals(groups, n, E)[0])
 
     def magnitudes(self, n: Ints) -> tuple[Array, Array]:
-        """E|product| and how much of it lies outside of the grids, (terms, n)."""
+        """E|product|, and its part outside of the grids, (terms, n)."""
         nodes = 35
         groups = [
             replace(g, grid=replace(g.grid, magnitude=True, half_width=_NOISE, counts=(nodes,))) for g in self.measures
         ]
-        # A Gaussian tail is its density over its place; twice that, for integrands that grow.
+        # The noise beyond its last node T weighs less than density(T)/T, here twice, for integrands that grow; in units of the
+        # weight of that node, density(T) times the spacing. The factors beyond their ball are the shell.
         inside, shell, both = self._integrals(groups, n, _COARSE, 2 / (_NOISE * 2 * _NOISE / (nodes - 1)))
         tail = both - inside + shell
         return np.abs(self.constant) * inside, np.abs(self.constant) * tail
 
     def _integrals(self, groups: Sequence[_Sites], n: Ints, E: float, end: float = 0.0) -> Array:
-        """Over the factors, (1, terms, n); with ``end``, also over their outer shell, and with the tails of the noise."""
+        """Averages over the factors, (1, terms, n); with ``end`` two more: over their shell, and with the tails of the noise."""
         out = np.zeros((3 if end else 1, len(self.constant), len(n)))
         kinds, kind = np.unique(self.counts(E)[n], axis=0, return_inverse=True)
         for k, counts in enumerate(kinds.tolist()):
             some = np.flatnonzero(kind.ravel() == k)
             f, w = _ball(counts)
             weights = [w]
-            if end:
+            if end:  # points of the shell have no weight inside, and those of the ball none outside
                 edge, outside = _shell(counts)
                 weights = [np.append(w, 0 * outside), np.append(0 * w, outside)]
                 f = np.append(f, edge, axis=1)
@@ -283,7 +285,7 @@ class _Model:
     def _table(self, g: _Sites, i: int, n: Ints, f: Array, E: float) -> Array:
         """The functions of group i at the factors f, (keys, n, P); then their tails, if the grid has them."""
         U, noise = self.U[n, i], np.sqrt(self.D[n, i])
-        # A smoothed kink has the scale of the noise, a smooth sigma one of its own.
+        # G varies on the scale of the noise that smooths a kink, and no faster than a smooth sigma does by itself.
         step = 24 * noise if g.grid.kinks else 14 * np.maximum(noise, g.grid.finest / np.abs(g.stretch[n]).max(axis=1))
         reach = 1.001 * _REACH * np.linalg.norm(U, axis=1) + 1e-300
         return g.smoothed(n, U @ f, reach, step / E)
@@ -318,7 +320,8 @@ def _ball(counts: Sequence[int]) -> tuple[Array, Array]:
 
 def _shell(counts: Sequence[int]) -> tuple[Array, Array]:
     """Points (factors, P) close to the surface of the ball, and weights that bound the integral outside of it."""
-    # Outside lies the chance of a radius so large; twice the mean over many directions, for integrands that grow.
+    # The integral outside is about the mean of the integrand over many directions at the surface, times the probability of a
+    # larger radius; twice that, for integrands that grow.
     active = sum(c > 1 for c in counts)
     if not active:
         return np.zeros((len(counts), 0)), np.zeros(0)
@@ -347,7 +350,7 @@ def _model(
     tree, index = tree_of_sums([((), sites) for sites in still], (-1,) * len(last))
     constant = Grid(sigma, kinks, np.zeros((1, len(last), 0)), (-1,) * len(last), tree).averages()[index]
     members = [[i for i, at in enumerate(last) if at == axis] for axis in range(rank)]
-    # The first site of a group sets the direction, and the others are multiples of it, up to rounding.
+    # The sites of a group are parallel: the first one sets the direction, and the others are multiples of it, up to rounding.
     first = L[:, [m[0] for m in members]]
     direction = first / np.linalg.norm(first, axis=2, keepdims=True)
     stretch = [np.einsum("nsk,nk->ns", L[:, m], direction[:, axis]) for axis, m in enumerate(members)]
@@ -380,6 +383,6 @@ def _sites(
     wanted = [((weight,), key) for weight in ((0, ~0) if ends else (0,)) for key in keys]
     last = (0,) * c.shape[1]
     tree, index = tree_of_sums(wanted, last)
-    rows = tuple(tree[0][i][2] for i in index)  # nothing multiplies the sums of the only axis
+    rows = tuple(tree[0][i][2] for i in index)  # the sums of the only axis are multiplied by no other
     grid = Grid(sigma, kinks, (c * noise[:, None])[:, :, None], last, tree, finest=finest)
     return _Sites(grid, c, rows, len(keys), tuple(keys.index(o) for o in orders))

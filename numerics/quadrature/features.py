@@ -2,8 +2,8 @@ r"""Where an activation has structure: its finest scale, and panels on which it 
 
 Its text is copied into generated programs, so it imports NumPy, SciPy and the standard library.
 
-Two grids that both step over a narrow feature agree with each other, and no comparison of their sums will tell. But all
-averages of a call see the same sigma, a function of one variable: it is looked at once, finely and in z, not in u.
+Two grids that both step over a narrow feature agree with each other, and a comparison of their sums does not show it. But
+all averages of a call see the same sigma, a function of one variable: sigma is sampled once, finely and in z, not in u.
 """
 
 from __future__ import annotations
@@ -20,15 +20,16 @@ Array = NDArray[np.float64]
 #: sigma(z, kmax) -> (sigma(z), sigma'(z), ..., sigma^(kmax)(z)), each shaped like z, derivatives between the kinks.
 Sigma = Callable[[Array, int], Sequence[Array]]
 
-#: Chebyshev nodes of a panel; what the coefficients from _KEPT on may be, relative to sigma nearby; and what a long
-#: panel may miss of the shorter ones in it.
+#: Chebyshev nodes of a panel; the largest that coefficients from _KEPT on may be, relative to sigma nearby; and the most
+#: that a long panel may miss of the shorter ones in it.
 _NODES, _KEPT, _RESOLVED, _MISSED = 24, 17, 1e-12, 1e-14
-#: Panels are as short as 1 up to here, and beyond in proportion to |z|; sigma is compared with itself up to _SEEN.
+#: Panels have length 1 up to |z| = _NEAR, and grow in proportion to |z| beyond; coefficients are compared with the largest
+#: sigma up to |z|, at least up to _SEEN.
 _NEAR, _SEEN = 32.0, 8.0
-#: Most panels, and the shortest, in units of max(1, |z|/_NEAR): there a kink that nobody announced ends the bisection.
+#: Most panels, and the shortest, in units of max(1, |z|/_NEAR): at a kink missing from ``kinks`` the bisection ends there.
 _MOST_PANELS, _SHORTEST = 1 << 13, 2.0**-10
 
-#: Where a panel ends: no place where a kink is likely, because between its ends it would be noticed.
+#: Panels end at an odd place: a kink at a round number, missing from ``kinks``, lies inside of a panel and is noticed.
 _OFF = 0.2929
 
 _COSINES = -np.cos(np.pi * (np.arange(_NODES) + 0.5) / _NODES)
@@ -58,8 +59,8 @@ class Features:
 
     @cached_property
     def _panels(self) -> tuple[Array, Array, Array, float, bool]:
-        """Short panels [a, b] in increasing order, how large sigma is near them, (1 + top, panels); the shortest
-        that it asks for; whether all resolve it.
+        """Short panels [a, b] in increasing order; how large sigma is near them, (1 + top, panels); half of the shortest
+        panel that had to be cut, at most 1; and whether all panels resolve sigma.
         """
         R = self.reach
         far = _NEAR * 2 ** (np.arange(1 + 32 * max(0, int(np.ceil(np.log2(max(R, _NEAR) / _NEAR))))) / 32)
@@ -94,12 +95,12 @@ class Features:
 
     @property
     def finest(self) -> float:
-        """The shortest panel that sigma asks for, at most 1, which is what tanh needs."""
+        """The length of the shortest panel that resolves sigma, at most 1, which resolves tanh."""
         return self._panels[3]
 
     @property
     def resolved(self) -> bool:
-        """Whether it is smooth on all of them, as far as nodes can tell."""
+        """Whether sigma is smooth on all panels, as far as their nodes show."""
         return self._panels[4]
 
     @property
@@ -109,7 +110,7 @@ class Features:
 
     @cached_property
     def edges(self) -> Array:
-        """Where sigma changes: between these points, the kinks among them, polynomials of degree 23 follow it."""
+        """The points, kinks among them, between which polynomials of degree 23 follow sigma."""
         a, b, size, _, _ = self._panels
         idle, first = 0, 0
         while idle < 2 and len(a) > 1:
@@ -126,7 +127,7 @@ class Features:
             x = (z - middle[:, None]) / half[:, None]
             predicted = (chebvander(x, _NODES - 1) @ c.transpose(1, 2, 0)).transpose(2, 0, 1)
             miss = np.abs(predicted - g).max(axis=2)
-            # A tail counts even where it is small: another factor may be large there.
+            # The tail of a factor counts even where it is small: another factor may be large there.
             local = np.maximum(np.abs(g).max(axis=2), 1e-5 * np.maximum(size[:, left], size[:, left + 1]))
             good = left[(miss <= _MISSED * local).all(axis=0)]
             size[:, good] = np.maximum(size[:, good], size[:, good + 1])

@@ -32,9 +32,9 @@ Term = tuple[tuple[tuple[int, ...], ...], tuple[int, ...]]
 #: Weight of an axis: q >= 0 is the Hermite polynomial He_q, and ~q = -1 - q is He_q at the two end nodes alone.
 #: One sum of the tree: (weight of the axis, ((site, orders), ...) complete on it, which sum of the next axis).
 Sum = tuple[int, tuple[tuple[int, tuple[int, ...]], ...], int]
-#: [0]: the sites at z = 0; [1 + axis]: the sums of that axis.
+#: The sums by axis: [0] those of the sites at z = 0, [1 + axis] those of an axis.
 Tree = tuple[tuple[Sum, ...], ...]
-#: What a sum over all axes averages: (weights of the axes, orders at the sites).
+#: The integrand of a sum over all axes: (weights of the axes, orders at the sites).
 Product = tuple[tuple[int, ...], tuple[tuple[int, ...], ...]]
 
 EPS = float(np.finfo(np.float64).eps)
@@ -42,7 +42,7 @@ EPS = float(np.finfo(np.float64).eps)
 BLOCK = 1 << 15
 #: Accuracy asked for at three and four independent sites, relative to E|product|, [kinked][rank].
 LOOSE = ({3: 1e-8, 4: 1e-8}, {3: 1e-7, 4: 1e-6})
-#: Panel edges around a smoothed kink, in units of its width; outside it is straight to 1e-12.
+#: Panel edges around a smoothed kink, in units of its width; outside of them the function is straight to 1e-12.
 _LAYER = np.array([-7.0, -2.5, 2.5, 7.0])
 #: A smoothed kink narrower than this gets such panels; wider ones are resolved by shorter uniform panels.
 _NARROW = 0.35
@@ -102,7 +102,7 @@ class Grid:
     uniform: tuple[int, ...] = ()  # panels of equal length on each axis, cut further by the kinks
     graded: frozenset[tuple[int, int]] = frozenset()  # (site, axis) with narrow panels around a smoothed kink
     finest: float = 1.0  # scale of sigma; that of tanh is 1
-    magnitude: bool = False  # sum |product| instead
+    magnitude: bool = False  # whether |product| is summed instead of the product
     table: Callable[[Array, Ints], Array] | None = None  # the innermost sums, given the mean of their one site
 
     @property
@@ -119,9 +119,9 @@ class Grid:
         breaks = [np.broadcast_to(np.linspace(-T, T, self.uniform[axis] + 1), (len(n), self.uniform[axis] + 1))]
         for site, m in mean.items():
             slope = self.L[n, site, axis]
-            if self.last[site] == axis:
+            if self.last[site] == axis:  # given the outer nodes, the kinks themselves
                 breaks += [((k - m) / slope)[:, None] for k in self.kinks]
-            elif (site, axis) in self.graded:
+            elif (site, axis) in self.graded:  # kinks smoothed by the axes that follow
                 width = np.linalg.norm(self.L[n, site, axis + 1 :], axis=1) / np.abs(slope)
                 breaks += [((k - m) / slope)[:, None] + width[:, None] * _LAYER for k in self.kinks]
         edges = np.sort(np.clip(np.concatenate(breaks, axis=1), -T, T), axis=1)
@@ -141,8 +141,8 @@ class Grid:
 
     def tabulated(self, step: Array) -> Grid:
         """The same grid with its innermost sums interpolated, in panels of these lengths (N,), if that saves work."""
-        # With one site s complete on the last axis, the sum over that axis depends on the outer point through the mean
-        # of z_s alone: a smooth function of one variable, needed at very many points.
+        # With one site s complete on the last axis, the sum over that axis depends on the outer point only through the mean
+        # of z_s: it is a smooth function of one variable, evaluated at very many points.
         site = self.last.index(self.rank - 1)
         reach = 1.001 * self.half_width * np.abs(self.L[:, site, :-1]).sum(axis=1) + 1e-300
         panels = math.ceil((2 * reach / step).max())
@@ -164,7 +164,7 @@ class Grid:
         if self.table and axis == self.rank - 1:
             return self.table(mean[self.last.index(axis)], n)
         size = max(1, BLOCK // math.prod(self.counts[axis : -1 if self.table else None]))
-        if len(n) > size:
+        if len(n) > size:  # block by block, to stay in the cache
             blocks = [slice(k, k + size) for k in range(0, len(n), size)]
             return np.concatenate(
                 [self.sum_over(axis, {s: m[b] for s, m in mean.items()}, n[b]) for b in blocks], axis=1
@@ -173,6 +173,7 @@ class Grid:
         z = {s: m[:, None] + self.L[n, s, axis][:, None] * u for s, m in mean.items()}
         shape = (len(n), u.shape[1])
         sums = self.tree[1 + axis]
+        # sum_u w(u) [factors of the sites complete here] [inner sum, given the means that z has now]
         factors = self._factors(sums, {s: x for s, x in z.items() if self.last[s] == axis})
         inner: Array = np.ones(0)
         if axis + 1 < self.rank:
@@ -263,7 +264,7 @@ def refine(
         # Resolution grows geometrically and the error falls exponentially with it, so each step gains more digits than
         # the one before: error < change * (change / previous change). Safety 3; the first change counts in full.
         worst = np.divide(change, size, out=np.zeros_like(size), where=size > 0).max(axis=0, initial=0.0)
-        # Tables gain five bits at each step, whatever the grid does.
+        # However fast the grid converges, interpolation in tables gains five bits at each level.
         faster = (level > 1) & (before[pending] > 3 * worst)
         gain = np.divide(3 * worst, before[pending], out=np.ones_like(worst), where=faster)
         gain = np.maximum(gain, 2.0**-5)
@@ -284,7 +285,7 @@ def _averages(base: Grid, rows: Array, n: Ints, step: float) -> Array:
         grid = replace(base, L=base.L[n[some]], half_width=T, counts=tuple(map(int, counts)), order=int(order))
         graded = frozenset(divmod(i, r) for i, flag in enumerate(flags) if flag)
         grid = replace(grid, uniform=tuple(map(int, uniform)), graded=graded)
-        # Smooth sigma has its own scale, a smoothed kink the scale of the last axis.
+        # The innermost sum varies on the scale of a smooth sigma, or of the last axis, which smooths kinks.
         width = np.abs(grid.L[:, base.last.index(r - 1), -1]) if base.kinks else np.full(len(some), base.finest)
         grid = grid.tabulated(step * width)
         out[:, some] = grid.averages()
@@ -304,8 +305,8 @@ def spacing(slope: Array, E: float) -> Array:
     """Spacing of a trapezoid rule for tanh(slope u), with a relative error of exp(-E)."""
     # On an axis with slope s the nearest singularity of tanh(s u) is d = (pi/2)/s away. With spacing h the trapezoid
     # rule errs by exp(-2 pi y/h + y^2/2), where the contour may be moved by any y <= d: y = min(d, 2 pi/h). For an error
-    # exp(-E) that asks for the h below. (Gauss-Hermite, though exact for polynomials, gains only exp(-d sqrt(2 n)): at
-    # s = 1 it needs 120 nodes for 1e-8 instead of 30.) Another sigma is worth another E: hence the levels of refinement.
+    # exp(-E) this gives the h below. (Gauss-Hermite, though exact for polynomials, gains only exp(-d sqrt(2 n)): at
+    # s = 1 it needs 120 nodes for 1e-8 instead of 30.) For another sigma E is another number: hence the levels of refinement.
     d = math.pi / 2 / slope
     h = np.where(d < math.sqrt(2 * E), 2 * math.pi * d / (E + d**2 / 2), math.pi * math.sqrt(2 / E))
     return np.asarray(h)
@@ -344,7 +345,7 @@ def _panel_plan(base: Grid, T: Array, level: int, n: Ints, max_points: int) -> t
 
 
 def _extent(base: Grid, wanted: Sequence[Product]) -> tuple[Array, Array, Array]:
-    """Half width beyond which the integrands are negligible, (N,); E|product| and what lies outside, (wanted, N)."""
+    """Half width beyond which the integrands are negligible, (N,); E|product| and its part outside, (wanted, N)."""
     # sigma = exp shifts the mass of the integrand to u ~ sqrt(K) orders: widen until the sums over the two end nodes of
     # each axis are negligible in the sum of |product|, on a coarse grid.
     N, rank, sites = len(base.L), base.rank, [orders for _, orders in wanted]
@@ -358,7 +359,7 @@ def _extent(base: Grid, wanted: Sequence[Product]) -> tuple[Array, Array, Array]
         grid = replace(base, L=base.L[pending], tree=tree, magnitude=True, half_width=half_width, counts=counts)
         sums = grid.averages()[index].reshape(1 + rank, len(wanted), len(pending))
         T[pending], magnitude[:, pending] = half_width, sums[0]
-        # A Gaussian tail is its density over T; twice that, for integrands that grow.
+        # Beyond T a Gaussian weighs less than density(T)/T, here twice, for integrands that grow.
         tail[:, pending] = sums[1:].sum(axis=0) * 2 / (half_width * spacing)
         pending = pending[(sums[1:] > limit * sums[0]).any(axis=(0, 1))]
         half_width *= 1.12

@@ -28,7 +28,7 @@ Flags = NDArray[np.bool_]
 #: An average to be done: the Hermite polynomials and the products on axis 0 and 1.
 Request = tuple[tuple[int, int], tuple[Key, Key]]
 
-#: Points evaluated together: arrays that the allocator takes from what it holds.
+#: Points evaluated together: arrays small enough that the allocator gives the same memory again.
 _TOGETHER = 14_000
 #: First and last half width of an axis, in standard deviations.
 _WIDTH, _WIDEST = 8.0, 60.0
@@ -37,7 +37,7 @@ _FIRST_E, _FIRST_NODES = 38.0, 22
 _MOST_LEVELS = 9
 #: Equidistant nodes are no further apart than this share of the shortest panel that sigma asks for.
 _SHARE = 0.6
-#: So many equidistant nodes are never more than what panels need.
+#: Panels never need fewer nodes than this: so many equidistant nodes are taken without a comparison.
 _CHEAP = 120
 #: Gaussian panels without features; in units of the standard deviation and of a smoothing.
 _PLAIN, _SMOOTHED = 5.4, 4.5
@@ -72,7 +72,7 @@ class Plane:
 
     @cached_property
     def alive(self) -> Flags:
-        """Which requests are products of derivatives that are not zero everywhere."""
+        """Whether each request is a product of derivatives none of which is zero everywhere."""
         dead = self.features.dead
         return np.array(
             [not any(dead[k] for key in keys for _, o in key for k in o) for _, keys in self.requests], dtype=bool
@@ -104,16 +104,18 @@ class Plane:
         """Code of the breaks on this axis, and how many panels they make."""
         L, edges = self.L[n], self.features.edges
         if axis == self.rank - 1:
-            # Given the outer point, the edges within the Gaussian: as many as fit into such a window anywhere.
+            # Inner axis: given the outer point, z runs over a window of length 2 T |L|, which holds some of the edges; there are
+            # as many panels as the fullest window of this length needs.
             window = np.array([2 * T * np.abs(L[:, s, axis]) for s in self.sites(axis)])
             octave = np.ceil(np.log2(np.maximum(window, 1e-300)))
             most = _lookup(octave, self._most).max(axis=0)
             return most, len(window) * most + np.ceil(2 * T / _PLAIN)
+        # Outer axis: the sites of the inner axis enter it smoothed by their noise, of width noise/slope in u.
         noise = np.array([np.abs(L[:, s, 1]) for s in self.sites(1)])
         slope = np.array([np.abs(L[:, s, 0]) for s in self.sites(1)])
         w = np.divide(noise, slope, out=np.full_like(noise, np.inf), where=slope > 0)
         uniform = np.ceil(2 * T / np.minimum(_PLAIN, _SMOOTHED * np.where(w >= _WIDE, w, np.inf).min(axis=0)))
-        # Gaps in powers of two: 0 for noise that does not smooth, inf for noise that needs no edges.
+        # Gaps between edges in powers of two: code 0 for noise that does not smooth, code 200 for noise that needs no edges.
         gaps = np.where(noise > _SMOOTHS * self.features.finest, np.ceil(np.log2(np.maximum(noise, 1e-300))) + 64, 0)
         gaps = np.where(w >= _WIDE, 200, np.clip(gaps, 0, 199))
         panels = uniform + len(self.sites(0)) * len(edges)
@@ -151,17 +153,17 @@ class Plane:
 
     def axis(self, axis: int, T: float, code: float, nodes: int, mean: dict[int, Array], n: Ints) -> Axis:
         """The rules of an axis for P outer points with these means in the covariances n."""
-        if code > 0:
+        if code > 0:  # smooth sigma: the trapezoid rule
             return equidistant(T, int(code))
         kind, breaks = int(-1 - code), list[Array]()
-        if axis == self.rank - 1:
+        if axis == self.rank - 1:  # the next edges of sigma, given the outer point
             uniform = math.ceil(2 * T / _PLAIN)
             for s in self.sites(axis) if kind else []:
                 m, slope, edges = mean[s], self.L[n, s, axis], self.features.edges
                 start = np.searchsorted(edges, m - T * np.abs(slope)).clip(max=max(0, len(edges) - kind))
                 near = edges[np.minimum(start[:, None] + np.arange(kind), len(edges) - 1)]
                 breaks.append((near - m[:, None]) / slope[:, None])
-        else:
+        else:  # the edges of sigma, and those of sigma smoothed by the inner axis
             gaps = list[int]()
             for _ in self.sites(1):
                 kind, gap = divmod(kind, 256)
@@ -177,7 +179,7 @@ class Plane:
     # ------------------------------------------------------------------------------------------------------- the sums
 
     def averages(self, n: Ints, row: Sequence[float], nodes: int, sizes: bool) -> Array:
-        """Of covariances with the same plan: (5, requests, n), see ``_combined``; without ``sizes`` the first two."""
+        """The sums of covariances with the same plan, (5, requests, n), see ``_combined``; without ``sizes`` the first two."""
         T, *codes = row
         zero = {s: np.zeros(len(n)) for s, at in enumerate(self.last) if at >= 0}
         outer = self.axis(0, T, codes[0], nodes, zero, n)
@@ -241,8 +243,9 @@ class Plane:
 
 
 def _combined(rule: Axis, q: int, f: Array, below: list[Array]) -> list[Array]:
-    """The average; how much it changes with coarser axes; E|product|, the same for rounding, what lies outside."""
+    """Five numbers: the average, its change with coarser axes, E|product|, its sensitivity to rounding, its part outside."""
     value, coarser = rule.pair(f * below[0], q)
+    # The change of the outer rule, and that of the inner rules carried through the outer one.
     change = np.abs(coarser - value) + np.abs(rule.pair(f * (below[0] - below[1]), q)[0])
     if len(below) == 2:
         return [value, change]
@@ -259,7 +262,7 @@ def _lookup(keys: Array, value: Callable[[float], int]) -> Array:
 
 
 def panel_nodes(level: int, rank: int) -> int:
-    """Nodes of a panel; on a single axis more cost nothing."""
+    """Nodes of a panel; more on a single axis, where they cost little."""
     return math.ceil(_FIRST_NODES * math.sqrt(2) ** (level + 2 - rank))
 
 
@@ -301,8 +304,8 @@ def averaged(
         rows[starved, 1:] = _starved(max_points, plane.rank)
         sums = _on_grids(plane, rows, level, pending)
         if not level:
-            # sigma = exp shifts the mass of the integrand to u ~ sqrt(K) orders: widen until the ends are negligible.
-            # Nothing at all, of a product that is not zero everywhere, has underflowed here and may be alive further out.
+            # sigma = exp shifts the mass of the integrand to u ~ sqrt(K) orders: widen until the ends are negligible. A sum of
+            # exactly zero, of a product that is not zero everywhere, has underflowed: it widens too, by larger steps.
             alive = plane.alive[:, None]
             wide = _too_narrow(sums, beyond, alive) & ~starved
             while wide.any() and T.max() < _WIDEST:
@@ -319,9 +322,10 @@ def averaged(
             scale = size
             rounding = floor * np.maximum(size, z_rounding) + tail + math.erfc(_WIDTH / math.sqrt(2)) * size + 1e-300
         size = scale[:, pending]
-        # Both rules converge exponentially in their nodes while sigma is resolved: half of them have the square root of
-        # the relative error. A change may be small by chance: no less than a tenth of the worst among the terms
-        # counts, ten times, and with the power 1.7 instead of 2; and without the power where it does not fall so fast.
+        # Both rules converge exponentially in their nodes while sigma is resolved, so that the coarse rule, with half of the
+        # nodes, has the square root of the relative error: error = x^2 for a relative change x. As a change may be small by
+        # chance, x is at least a tenth of the largest among the terms, and the error (10 x)^1.7, at most x. Where the change
+        # does not fall so fast from level to level, the error is 10 x.
         x = np.divide(change, size, out=np.zeros_like(size), where=size > 0)
         x = np.maximum(x, x.max(axis=0, initial=0.0) / 10)
         jump = np.abs(value - values[:, pending]) * (level > 0)
@@ -342,7 +346,7 @@ def _too_narrow(sums: Array, beyond: float, alive: Flags) -> Flags:
 
 
 def _requests(terms: Sequence[Term], last: tuple[int, ...], L: Array) -> tuple[Ints, list[Request], Array]:
-    """The averages that the terms need: which term, what, and the coefficient, (requests, N)."""
+    """The averages that the terms need: the number of the term, the request, and its coefficient, (requests, N)."""
     owner, requests, C = list[int](), list[Request](), list[Array]()
     for t, (orders, by) in enumerate(terms):
         keys = [

@@ -21,7 +21,7 @@ __all__ = ["Sigma", "Term", "gaussian_averages"]
 _SINGULAR = 16 * EPS
 #: Independent sites from which on factor analysis pays.
 _BY_FACTORS = 3
-#: Share of the largest |product| that may hide where three and four sites are not looked at.
+#: Share of the largest |product| that may hide between the nodes at three and four sites.
 _UNSEEN = 1e-14
 #: Covariances whose largest products are looked for together.
 _TOGETHER_AT_MOST = 100
@@ -51,11 +51,11 @@ def gaussian_averages(
     Valid
         Any positive semi-definite covariance; correlations within 2e-15 of +-1 count as +-1. Between its ``kinks``
         sigma is smooth. Its features are seen if their width (the standard deviation of a bump) is above 0.05 and above
-        |z|/600; between panels of that size it may do what it likes, unseen and unreported.
+        |z|/600; narrower features are neither seen nor reported.
         One and two independent sites reach ``rtol`` of E|product|, and of the value unless that cancels; three and four
         reach 1e-8 of E|product| (1e-7 and 1e-6 with kinks); or they stop at ``max_points`` per covariance: waves with
-        hundreds of periods in both sites. ``errors`` says where they stopped, and takes the covariance for exact to its
-        last digit; its measured failure rate is in docs/accuracy.md.
+        hundreds of periods in both sites. ``errors`` says where they stopped, and counts the covariance as exact to its
+        last digit; their measured failure rate is in docs/accuracy.md.
         Derivatives need d <= 2. At singular pairs all of them belong to site 0: (n, 0) differentiates along the line,
         (., n > 0) gives 0, and so does any derivative when site 0 has no variance.
     Errors
@@ -82,7 +82,7 @@ def gaussian_averages(
                     sigma, cuts, L[n][:, :, :rank], sites, terms, 48 * EPS, rtol, atol, max_points
                 )
                 continue
-            # Steps see the rounding of a correlation through its arc cosine, hence 1/pivot.
+            # Averages of steps depend on the arc cosine of a correlation, which amplifies its rounding by 1/pivot.
             floor = EPS * (16 + (2 / smallest[n] if kinks else np.zeros(len(n))))
             largest = _largest_products(sigma, np.sqrt(np.einsum("nii->ni", K[n])), terms)
             top = max((k for orders, _ in terms for site in orders for k in site), default=0)
@@ -102,7 +102,7 @@ def gaussian_averages(
 
 
 def _largest_products(sigma: Sigma, std: Array, terms: Sequence[Term]) -> Array:
-    """The largest |product| that matters, (terms, N): within eight standard deviations, or beyond, but rare by as much."""
+    """The largest |product|, (terms, N): beyond eight standard deviations times the density, relative to that at eight."""
     if len(std) > _TOGETHER_AT_MOST:
         parts = [std[k : k + _TOGETHER_AT_MOST] for k in range(0, len(std), _TOGETHER_AT_MOST)]
         return np.concatenate([_largest_products(sigma, part, terms) for part in parts], axis=1)
@@ -136,7 +136,8 @@ def _checked(covariance: Array, terms: Sequence[Term]) -> Array:
     if not np.isfinite(K).all():
         raise ValueError(f"covariance[{int(np.argwhere(~np.isfinite(K))[0, 0])}] is not finite")
     K = (K + K.swapaxes(1, 2)) / 2
-    # Correlations, because a negative eigenvalue among variances of 1e-12 would pass for rounding of one of 1e6.
+    # Eigenvalues of correlations: among variances of 1e-12 a negative eigenvalue of the covariance would pass for the rounding
+    # of a variance of 1e6.
     variance = np.einsum("nii->ni", K)
     large = _NEGATIVE * np.abs(variance).max(axis=1, initial=0)[:, None]
     still = variance <= 0
@@ -157,7 +158,7 @@ def _checked(covariance: Array, terms: Sequence[Term]) -> Array:
 
 
 def _checking(sigma: Sigma) -> Sigma:
-    """The activation, refused by name of what is wrong when it returns something else than it should."""
+    """The activation with its answers checked: an error names the number, shape or type that is wrong."""
 
     def checked(z: Array, kmax: int) -> Sequence[Array]:
         found = sigma(z, kmax)
@@ -180,8 +181,8 @@ def _cholesky(K: Array, free: bool = False) -> tuple[Array, Ints, Array]:
     """K = L L^T by pivots on the correlations: L (N, d, d), the axis each site completes on, smallest pivot.
 
     The pivot is the site with the largest *relative* conditional variance, so that sites of variance 1e-12 and 1e3 may
-    meet; ties go to the first site, or, if ``free``, to that of largest variance, to have what is fine on the outer axis,
-    where it is gone over once. Axis -1 means z = 0.
+    meet; ties go to the first site, or, if ``free``, to that of largest variance: it has the finest structure in u, and on
+    the outer axis its nodes are visited once. Axis -1 means z = 0.
     """
     N, d, _ = K.shape
     scale = np.sqrt(np.maximum(np.einsum("nii->ni", K), 0))
@@ -202,13 +203,13 @@ def _cholesky(K: Array, free: bool = False) -> tuple[Array, Ints, Array]:
         root = np.sqrt(np.where(done.all(axis=1), 1, variance[rows, pivot]))
         smallest = np.minimum(smallest, root)
         column = np.where(done, 0, R[rows, pivot] / root[:, None])
-        # Sites parallel to the pivot are so to the last digit.
+        # Sites that are parallel to the pivot up to rounding become parallel to the last digit.
         parallel = (apart[rows, pivot] <= _SINGULAR) & ~done & (scale > 0)
         column = np.where(parallel, np.copysign(root[:, None], along[rows, pivot]), column)
         L[:, :, axis] = column * scale
         R = R - column[:, :, None] * column[:, None, :]
         if not axis:
-            # 1 - R^2 has lost digits where R is close to 1 or -1.
+            # 1 - R^2 has lost digits where R is close to 1 or -1: a value with all digits takes its place.
             np.einsum("nii->ni", R)[:] = np.where(scale > 0, apart[rows, pivot], 0)
         R = np.where(parallel[:, :, None] | parallel[:, None, :], 0, R)
         R[rows, pivot] = R[rows, :, pivot] = 0

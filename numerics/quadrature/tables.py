@@ -102,7 +102,7 @@ def _singular_pairs(
     at = np.nonzero(~regular(K))
     index = np.stack(at, axis=1)
     covariance = K[index[:, :, None], index[:, None, :]]
-    # parallel to the last digit, so that the quadrature sees what ``regular`` saw
+    # These pairs become parallel to the last digit, so that the quadrature finds them singular as ``regular`` did.
     parallel = np.sqrt(covariance[:, 0, 0] * covariance[:, 1, 1])
     covariance[:, 0, 1] = covariance[:, 1, 0] = np.copysign(parallel, covariance[:, 0, 1])
     found, errors = gaussian_averages(sigma, covariance, list(group.values()), kinks=kinks)
@@ -184,12 +184,12 @@ def _arrangement_numbers(
 def where_regular(
     formulas: Callable[..., Mapping[str, Array]], K: Array, singular: Mapping[str, Array]
 ) -> tuple[dict[str, Array], float]:
-    """Closed forms of two sites where they are regular, or have the limit that the tables by quadrature say; and rounding.
+    """Closed forms of two sites, at regular pairs and where their limit is the value of the tables by quadrature; and rounding.
 
     The closed forms of kinked activations are functions of the correlation with branch points at parallel samples, and
-    of quotients by the variances. Near parallel samples their derivatives are large, and cancel in the tensors: what
-    stays is the rounding of the single terms. The limit at parallel samples is taken beyond the edge, where roots and arcs
-    are clipped to it: the quadrature has fewer digits, and the angle between others is seen beside the diagonal.
+    of quotients by the variances. Near parallel samples their derivatives are large, and cancel in the tensors: the
+    rounding of the single terms remains. At parallel samples the limit is taken just beyond correlation 1, where roots and
+    arcs are clipped: it has more digits than quadrature, and no trace of the angle.
     """
     good = regular(K)
     variance = np.diagonal(K)
