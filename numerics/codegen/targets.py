@@ -43,7 +43,9 @@ class Target:
     runs_with: str
     template: str
     text: Text
-    averaging: Callable[[Activation, Sequence[AverageTable], bool, int], Context]  #: what the template wants for the averages
+    averaging: Callable[
+        [Activation, Sequence[AverageTable], bool, int], Context
+    ]  #: what the template wants for the averages
     most_sites: int  #: how many samples quadrature can couple
     special: tuple[str, ...]  #: names to be imported where the text uses them
     library: str = ""  #: the template of what differs between libraries with one text
