@@ -22,7 +22,7 @@ AXES = "abcdefgh"
 
 @dataclass(frozen=True)
 class AverageTable:
-    """A Gaussian average as a table over samples: its name, what the quadrature needs, and its closed form if there is one."""
+    """A Gaussian average as a table over samples: its name, its orders for the quadrature, and its closed form if there is one."""
 
     name: str
     orders: tuple[tuple[int, ...], ...]
@@ -89,7 +89,7 @@ class ClosedForms:
 
     name: str
     sites: int
-    operators: bool  #: whether derivatives act on the averages, where that is told apart
+    operators: bool  #: whether derivatives act on the averages, if these are a group of their own
     arguments: tuple[str, ...]
     gathers: tuple[str, ...]
     lines: tuple[str, ...]
@@ -105,7 +105,7 @@ def closed_groups(found: Iterable[AverageTable], text: Text, *, by_correlation: 
     """Closed forms, grouped by the number of sites.
 
     With ``by_correlation`` those of two sites are functions of deviations, covariance and correlation, and those with
-    derivatives are a group of their own, because at parallel samples only the others have a limit.
+    derivatives are a group of their own, because at parallel samples only those without derivatives have a limit.
     """
     closed = [t for t in found if t.closed is not None]
     keys = {t: (t.sites, by_correlation and t.sites == 2 and any(t.derivatives)) for t in closed}

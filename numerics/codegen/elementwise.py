@@ -1,8 +1,8 @@
 r"""Expressions over a tile of a matrix as NumPy calls that write into buffers, so that nothing is allocated on the way.
 
 A tile of a kernel matrix is a function of vectors along its rows, of vectors along its columns, and of whole matrices. Each
-operation of the expression becomes one ufunc call; what depends on rows or columns alone stays a vector, and a matrix that is not
-needed any more lends its memory to the next result.
+operation of the expression becomes one ufunc call; a value that depends on rows or columns alone stays a vector, and a matrix after
+its last use lends its memory to the next result.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from .loading import Module, loaded
 
 Array = NDArray[np.float64]
 
-#: What a value depends on: nothing, rows, columns, both. Their union is a bitwise or.
+#: The kind of a value: it depends on nothing, rows, columns, or both. The kind of a result is the bitwise or.
 SCALAR, ROW, COLUMN, FULL = 0, 1, 2, 3
 
-#: Functions with a ufunc. Arcs are taken of correlations, which rounding pushes over the edge.
+#: Functions with a ufunc. The arguments of arcs are correlations, which rounding may push beyond 1.
 UFUNCS = {
     sp.sin: "np.sin", sp.cos: "np.cos", sp.exp: "np.exp", sp.sinh: "np.sinh", sp.cosh: "np.cosh", sp.tanh: "np.tanh",
     sp.atan: "np.arctan", sp.log: "np.log", sp.Abs: "np.abs", sp.erf: "special.erf",
@@ -35,18 +35,18 @@ ARCS = (sp.asin, sp.acos)
 
 
 class Correlation(sp.Function):
-    """A quotient that is a correlation: between -1 and 1, and equal to them where rounding cannot tell it apart."""
+    """A quotient that is a correlation: between -1 and 1, and equal to one of them up to rounding."""
 
     is_real = True
 
 
-#: A correlation above this is one: products of a few dozen numbers are not known better.
+#: A correlation above this is one: sums of a few dozen products have no more digits.
 PARALLEL = 1 - 4e-15
 
 
 @dataclass(frozen=True)
 class Call:
-    """``target = function(*arguments)``; ``kind`` says what the result depends on."""
+    """``target = function(*arguments)``, with the kind of the result."""
 
     target: str
     function: str
@@ -64,7 +64,7 @@ class UfuncCalls:
     _numbers: Any = field(default_factory=count)
 
     def value(self, expr: sp.Expr) -> tuple[str, int]:
-        """The name that holds an expression, and what it depends on."""
+        """The name that holds an expression, and its kind."""
         if expr not in self._known:
             self._known[expr] = self._made(expr)
         return self._known[expr]
@@ -100,7 +100,7 @@ class UfuncCalls:
         return self._known[key]
 
     def _folded(self, expr: sp.Expr) -> tuple[str, int]:
-        """A sum or product: first what is cheap, numbers and vectors; then one matrix after the other."""
+        """A sum or product: first numbers and vectors, which are cheap; then one matrix after the other."""
         add = isinstance(expr, sp.Add)
         plus: list[sp.Expr] = []
         minus: list[sp.Expr] = []
@@ -110,7 +110,7 @@ class UfuncCalls:
         do, undo = ("np.add", "np.subtract") if add else ("np.multiply", "np.divide")
         neutral = ("0.0" if add else "1.0", SCALAR)
         found: dict[int, tuple[str, int]] = {}
-        last: list[tuple[str, int]] = []  # matrices to be undone from what comes before them
+        last: list[tuple[str, int]] = []  # matrices to be subtracted, or divided by, at the end
         for kind in (SCALAR, ROW, COLUMN, FULL):
             values = [v for v in map(self.value, plus) if v[1] == kind]
             others = [v for v in map(self.value, minus) if v[1] == kind]
@@ -165,7 +165,7 @@ def _without_sign(product: sp.Expr) -> tuple[sp.Expr, ...]:
 
 
 def _is_squared_sine(base: sp.Expr) -> bool:
-    """Whether this is 1 - x^2 of a correlation x, which is clipped and leaves nothing negative."""
+    """Whether this is 1 - x^2 of a correlation x, which is clipped, so that it is not negative."""
     found = base.atoms(Correlation)
     return len(found) == 1 and sp.expand(base + next(iter(found)) ** 2) == 1
 
@@ -215,7 +215,7 @@ def compile_tile(
 
 
 def _whole(program: UfuncCalls, value: tuple[str, int]) -> str:
-    """A result that fills the tile; what depends on rows or columns alone is spread over it."""
+    """A result that fills the tile; a value of rows or columns alone is spread over it."""
     name, kind = value
     if kind == FULL:
         return name
@@ -241,7 +241,7 @@ def _placed(calls: Sequence[Call], results: Sequence[str], given: Sequence[str])
         if not free:
             free.append(f"b{next(fresh)}")
             used += 1
-        # memory that was read just now is still in the cache
+        # the memory read last is still in the cache
         target = dying[0] if dying else free[-1]
         free.remove(target)
         place[call.target] = target
@@ -250,7 +250,7 @@ def _placed(calls: Sequence[Call], results: Sequence[str], given: Sequence[str])
 
 
 def correlation(x: Array, out: Array | None = None) -> Array:
-    """A correlation, which lies between -1 and 1; what rounding cannot tell from their ends is at the ends."""
+    """A correlation, clipped to [-1, 1]; values that differ from an end by rounding are put there."""
     out = x.copy() if out is None else out
     if out is not x:
         np.copyto(out, x)

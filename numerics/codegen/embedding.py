@@ -13,7 +13,7 @@ from types import ModuleType
 
 @dataclass(frozen=True)
 class Embedded:
-    """The imports of all modules, and their text without docstrings and imports, each after those that it uses."""
+    """The imports of all modules, and the text of each without its docstring and imports, after the modules that it uses."""
 
     imports: tuple[str, ...]
     text: str

@@ -20,7 +20,7 @@ Place = tuple[str, tuple[str, ...]]
 
 @dataclass(frozen=True)
 class Function:
-    """What the template needs to write one function."""
+    """The parts from which the template writes one function."""
 
     name: str
     rank: int

@@ -1,4 +1,4 @@
-"""Generated text as modules: the one place that runs it, and that lets it go when its last user is gone."""
+"""Generated text as modules: the one place where text is run, and where a module is forgotten with its last user."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import weakref
 from dataclasses import dataclass, field
 from typing import Any
 
-#: What the names of generated modules begin with.
+#: The names of generated modules begin with this.
 PREFIX = "widthwise_generated_"
 _NUMBERS = itertools.count(1)
 
@@ -32,7 +32,7 @@ def loaded(source: str) -> Module:
     """Run a text as a module.
 
     Dataclasses, tracebacks and compilers look a module up by its name, and its lines by the name of its file. Both entries are
-    taken back with the last reference to the result; functions of the text that somebody still holds go on working.
+    removed with the last reference to the result; functions of the text that are still referred to go on working.
     """
     module = types.ModuleType(f"{PREFIX}{next(_NUMBERS)}")
     filename = f"<{module.__name__}>"

@@ -1,8 +1,8 @@
 r"""From derivations to source that stands on its own, for NumPy, JAX or PyTorch.
 
 The text of a module is written from the derived equations: one function for the activation and its derivatives, one for the
-Gaussian averages that occur, one for each quantity, and ``step``, which maps the tensors of a layer to those of the next. What
-``predict`` runs is this text, for NumPy. The libraries are rows of ``targets``.
+Gaussian averages that occur, one for each quantity, and ``step``, which maps the tensors of a layer to those of the next.
+``predict`` runs this text, for NumPy. The libraries are rows of ``targets``.
 """
 
 from __future__ import annotations

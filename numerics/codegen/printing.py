@@ -1,4 +1,4 @@
-"""SymPy expressions as text: NumPy, and what jax.numpy and torch have in common."""
+"""SymPy expressions as text: for NumPy, and for jax.numpy and torch in the names that both have."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ...theory.language.errors import NotAvailable
 
 
 class NumPyText(SciPyPrinter):
-    """NumPy source with the prefix ``np``; roots and arcs clip what rounding pushed out of their domain.
+    """NumPy source with the prefix ``np``; arguments that rounding pushed out of the domain of roots and arcs are clipped.
 
     In the closed forms of Gaussian averages arguments of roots are determinants of covariances and arguments of arcs are
     correlations: they lie in the domain, and equal or parallel inputs put them exactly on its edge.
@@ -130,7 +130,7 @@ def differentiable_text(expr: sp.Expr) -> str:
 
 
 def staged(expressions: Sequence[sp.Expr], text: Text, prefix: str = "x") -> list[tuple[list[str], str]]:
-    """For each expression the lines that it needs beyond those of the ones before it, and its text."""
+    """For each expression the lines that it needs and earlier expressions do not, and its text."""
     shared, reduced = sp.cse(list(map(stable, expressions)), symbols=sp.numbered_symbols(prefix), order="none")
     values = dict(shared)
     done: set[sp.Symbol] = set()

@@ -48,7 +48,7 @@ class Target:
     ]  #: what the template wants for the averages
     most_sites: int  #: how many samples quadrature can couple
     special: tuple[str, ...]  #: names to be imported where the text uses them
-    library: str = ""  #: the template of what differs between libraries with one text
+    library: str = ""  #: the template of the functions in which libraries with one text differ
     needs: str = ""  #: the package behind the optional extra of the same name as the target
 
     @property

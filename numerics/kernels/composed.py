@@ -1,12 +1,12 @@
 r"""The composed map of all layers as one interpolant in two norms and an angle, at a cost that does not grow with depth.
 
-What is interpolated are the kernels relative to their natural scale, :math:`K_{ab}/\sqrt{K_{aa}K_{bb}}` and likewise for Theta,
-which Cauchy and Schwarz keep between -1 and 1 whatever the norms. The degrees are raised until the tails of the series vanish;
-what is left out is summed, and the interpolant is compared with the recursions themselves at pairs of the data and at random
-points of the whole range. Where a comparison fails there is no interpolant, and the caller does without.
+The interpolant represents kernels relative to their natural scale, :math:`K_{ab}/\sqrt{K_{aa}K_{bb}}` and likewise for Theta: by
+Cauchy and Schwarz these quotients lie between -1 and 1 whatever the norms. The degrees are raised until the tails of the series
+vanish; the coefficients left out are summed into a bound, and the interpolant is compared with the recursions themselves at pairs
+of the data and at random points of the whole range. Where a comparison fails there is no interpolant, and pairs go through layers.
 
-Kinks make the kernel of nearly parallel inputs a smooth function of the angle, not of the cosine; and where norms differ too, of
-neither. Then the range ends before, and the caller looks after the few pairs beyond it.
+With kinked activations the kernel of nearly parallel inputs is a smooth function of the angle, not of the cosine; and of neither
+if their norms differ. The range of the interpolant then ends before, and the few pairs beyond it go through the layers.
 """
 
 from __future__ import annotations
@@ -26,11 +26,12 @@ Pairs = tuple[Array, Array, Array]
 
 #: The accuracy of a kernel: relative to itself if it is larger than SMALL_VALUE times its natural scale, else to that.
 ACCURACY, SMALL_VALUE = 1e-12, 0.1
-#: Random points at which the interpolant is compared with the map in bulk, and that with quadrature.
+#: Random points, and their norms, at which the interpolant is compared with the map in bulk; points at which the map in bulk is
+#: compared with quadrature.
 RANDOM, NORMS, QUADRATURE = 500, 12, 16
 #: Angles at which the range may end, counted from parallel and from antiparallel.
 NEAR = (0.1, 0.2, 0.4)
-#: The range of nearly all cosines is tried if it is so much smaller than that of all.
+#: The range of nearly all cosines is tried if its length is below this share of the range of all.
 COMMON = 0.9
 #: Ranges are rounded outward to multiples of this, so that matrices of similar data share an interpolant; so many are kept.
 STEP, KEPT = 1 / 16, 32
@@ -65,14 +66,14 @@ def _fitted(exact: PairMap, norms: Range, cosines: Range, most: int, budget: int
 
 
 def _outward(norms: Range) -> Range:
-    """A range of log s that more data share; equal norms remain equal."""
+    """The range of log s with its ends rounded outward, so that more data share it; equal norms remain equal."""
     if norms.high - norms.low <= EQUAL:
         return norms
     return Range(float(np.floor(norms.low / STEP) * STEP), float(np.ceil(norms.high / STEP) * STEP))
 
 
 def _beyond_angles(whole: Range) -> Range:
-    """A range of cosines, given that of angles, that more data share; near its ends, where it matters, it is left as it is."""
+    """The cosines of a range of angles whose ends are rounded outward, so that more data share it; not near 0 and pi."""
     low, high = np.floor(whole.low / STEP) * STEP, np.ceil(whole.high / STEP) * STEP
     low, high = (low if low >= NEAR[0] else whole.low), (high if high <= np.pi - NEAR[0] else whole.high)
     return Range(float(np.cos(high)), float(np.cos(low)))
@@ -128,7 +129,7 @@ def _agrees_inside(exact: PairMap, found: Interpolant) -> bool:
         return False
     if exact.closed:
         return True
-    # The map in bulk was compared with adaptive quadrature at pairs of the data, here it is at a few points of the range.
+    # ``tiles`` compares the map in bulk with adaptive quadrature at pairs of the data; here at a few points of the range.
     some = box[0][:QUADRATURE], box[1][:QUADRATURE], box[2][:QUADRATURE]
     return agrees(exact, some, exact.bulk(*some), relative=False)
 

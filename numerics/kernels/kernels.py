@@ -1,8 +1,8 @@
 r"""Kernel matrices of infinitely wide networks for thousands of inputs.
 
 The map of a pair of inputs through all layers depends on two norms and an angle (``pairs``). For a matrix of any size one
-interpolant of the composed map serves all pairs (``composed``), at a cost that does not grow with depth. Where there is none,
-every tile goes through the layers itself (``tiles``), with closed forms or else with averages in bulk (``hermite``, ``parallel``).
+interpolant of the composed map serves all pairs (``composed``), at a cost that does not grow with depth. Without an interpolant
+every tile goes through the layers (``tiles``), with closed forms or else with averages in bulk (``hermite``, ``parallel``).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .tiles import InputSide, evaluated
 
 Array = NDArray[np.float64]
 
-#: What ``get`` may name.
+#: The kernels that ``get`` may name.
 QUANTITIES = ("K", "Theta")
 
 

@@ -1,7 +1,7 @@
 r"""The map of a pair of inputs through all layers at infinite width: the derived recursions of K and Theta, for pairs in bulk.
 
 A pair is three numbers, :math:`|x_a|^2/n_0`, :math:`|x_b|^2/n_0` and the cosine of the angle between the inputs. Where averages
-have no closed form there are two maps: one by adaptive quadrature, and one in bulk that is compared with it.
+have no closed form there are two maps: one by adaptive quadrature, and a faster one in bulk, compared with the first.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ ACCURACY = 1e-13
 
 #: Pairs that are worth a table.
 TABLED = 20_000
-#: What a pair costs elsewhere, in multiplications of a Hermite series.
+#: The cost of a pair by other rules, in multiplications of a Hermite series.
 WORTH = {"parallel": 3e4, "quadrature": 1e6}
 
 
@@ -68,7 +68,7 @@ class PairMap:
     features: int
     parameters: tuple[dict[str, float], ...]  #: of the layers 1 ... L
     steps: tuple[LayerStep, ...]  #: from the layers 1 ... L-1
-    squares: Array  #: (L, L), how much of the fields of each layer a layer holds: R^2 of ``theory.layers.skip``
+    squares: Array  #: (L, L), the weights of the fields of lower layers in a layer: R^2 of ``theory.layers.skip``
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A pickle holds the network, and derives the map again."""
@@ -154,6 +154,7 @@ class LayerStep:
     def alone(self, state: dict[str, Array], given: dict[str, float]) -> dict[str, Array]:
         """The next layer of single inputs."""
         loud = bool((state["K"] > 0).all())
+        # Three ways: averages in bulk <f^2>, closed forms as a tile, or the generated recursion, which integrates.
         if self.in_bulk and loud and all(f == g for f, g in self.orders):
             sites = [f for f, _ in self.orders]
             averages = hermite.squares(self.sigma, self.kinks, sites, np.sqrt(state["K"]))
@@ -170,7 +171,7 @@ class LayerStep:
 
     def pairs(self, a: Array, b: Array, values: list[Array], given: dict[str, float]) -> list[Array]:
         """The next layer of pairs with the standard deviations a and b."""
-        loud = bool((a > 0).all() and (b > 0).all())  # at z = 0 a kink has the slope of its case
+        loud = bool((a > 0).all() and (b > 0).all())  # else inputs at z = 0, where a kink has the slope of its own case
         if self.tile is not None and loud:
             work = [np.empty((len(a), 1)) for _ in range(self.tile.buffers)]
             columns = [np.array(v, dtype=float)[:, None] for v in values]
@@ -180,7 +181,7 @@ class LayerStep:
         return self._next(averages, values, given)
 
     def _next(self, averages: Sequence[Array], values: Sequence[Array], given: dict[str, float]) -> list[Array]:
-        """The law of the next layer."""
+        """The next layer from its averages, by the derived law."""
         everything = dict(zip(self.names, values, strict=True)) | given
         found = self.law(*averages, *(everything[name] for name in (*self.names, *HYPERPARAMETERS)))
         return [np.broadcast_to(v, np.shape(values[0])) for v in found]
@@ -190,6 +191,7 @@ class LayerStep:
         rho = np.clip(K / (a * b), -1.0, 1.0)
         by_pieces = all(parallel.pieces(self.activation, site) for pair in self.orders for site in pair)
         worth = WORTH["parallel" if by_pieces else "quadrature"]
+        # Mehler's series; then the pairs that it leaves open, which are nearly parallel.
         averages, known = hermite.averages(self.sigma, self.kinks, self.orders, a, b, rho, worth)
         if not known.all():
             rest = ~known
@@ -228,7 +230,7 @@ def pair_map(net: MLP, features: int, names: tuple[str, ...]) -> PairMap:
             f"activation={jumping.name!r} jumps at z={', '.join(map(str, jumping.jumps))}: <sigma'^2>, and with it the tangent "
             "kernel, is infinite; allowed: get='K'"
         )
-    net.all_widths(features)  # complains of features that differ from those of the network
+    net.all_widths(features)  # an error if the network has other features
     given = {p: net.per_layer(p) for p in HYPERPARAMETERS}
     parameters = tuple({p: v[i] for p, v in given.items()} for i in range(net.depth or 1))
     steps = tuple(_step(a, names) for a in net.layer_activations)

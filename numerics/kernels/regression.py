@@ -1,4 +1,4 @@
-r"""The kernels as scikit-learn kernels, for Gaussian processes and whatever else takes one."""
+r"""The kernels as scikit-learn kernels, for Gaussian processes and other estimators that take a kernel."""
 
 from __future__ import annotations
 

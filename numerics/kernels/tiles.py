@@ -1,6 +1,6 @@
 r"""The engine of kernel matrices: sides of inputs, a plan that serves all pairs, and its evaluation tile by tile.
 
-The plan holds the recursions and, where it is worth its while, the interpolant of their composition (``composed``). It is made once
+The plan holds the recursions and, for large matrices, the interpolant of their composition (``composed``). It is made once
 for all pairs, and is a value: blocks of one matrix may be evaluated in other threads or processes.
 """
 
@@ -23,15 +23,15 @@ from .pairs import PairMap, Trajectory
 Array = NDArray[np.float64]
 Tile = tuple[slice, slice]
 
-#: Large enough for threads to work beside each other, small enough for the cache; no power of two, which would share cache lines.
+#: A tile is large enough for threads to work in parallel and small enough for the cache; powers of two would share cache lines.
 TILE = (100, 1000)
-#: Where averages are summed pair by pair, tiles share series of single inputs, and large ones are better.
+#: Tiles whose averages are summed pair by pair: all pairs of a tile share the series of single inputs, so that it is larger.
 LARGE = (500, 1000)
 #: Fewer pairs than this are not worth an interpolant where averages have closed forms, and where they have none.
 WORTH_IT = {True: 50_000, False: 10_000}
-#: Maps from layer to layer from which on it pays where averages have a closed form (measured for relu, erf and gelu).
+#: With closed forms, an interpolant pays from this number of maps between layers on (measured for relu, erf and gelu).
 FEWEST_CLOSED = 5
-#: Fewer pairs than this are not worth more than quadrature.
+#: Fewer pairs than this are left to quadrature.
 FEW = 100
 #: Cosines above this may be those of equal inputs.
 NEARLY = 1 - 1e-12
@@ -43,7 +43,7 @@ DRAWN = 64
 
 @dataclass(frozen=True, eq=False)
 class InputSide:
-    """The inputs along one side of the matrix: unit vectors, |x|^2/n_0, and what becomes of each input alone."""
+    """The inputs along one side of the matrix: unit vectors, |x|^2/n_0, and the recursions of each input alone."""
 
     inputs: Array
     units: Array
@@ -64,7 +64,7 @@ class InputSide:
 
     @property
     def silent(self) -> NDArray[np.bool_]:
-        """Which inputs vanish, or have preactivations that vanish in some layer: no plan is made for them."""
+        """Whether each input, or its preactivation in some layer, vanishes: such inputs are not part of a plan."""
         return np.any([d == 0 for d in self.alone.deviations] + [self.squares == 0], axis=0)
 
     def part(self, which: Any) -> InputSide:
@@ -74,7 +74,7 @@ class InputSide:
 
 
 def _alone(exact: PairMap, squares: Array) -> Trajectory:
-    """The trajectories of single inputs, for many of them in bulk, which is compared with quadrature."""
+    """The trajectories of single inputs: of many inputs in bulk, if a few of these agree with quadrature."""
     if not exact.closed and len(squares) > FEW and squares.all():
         found = exact.bulk.trajectory(squares)
         some = np.quantile(squares, np.linspace(0, 1, CHECKED[False]), method="nearest")
@@ -89,7 +89,7 @@ class EvaluationPlan:
     """How all pairs of two sides are evaluated: by the interpolant, and layer by layer where there is none or beyond its range."""
 
     exact: PairMap  #: the recursions; without closed forms by adaptive quadrature
-    layers: PairMap  #: the same, as they are gone through
+    layers: PairMap  #: the map for pairs without interpolant: in bulk, if it agrees with the exact one
     composed: Interpolant | None
 
     @staticmethod
@@ -113,7 +113,7 @@ class EvaluationPlan:
         return within is not None and (cosines.low < within.low or cosines.high > within.high)
 
     def sides(self, left: InputSide, right: InputSide) -> tuple[Sides, Sides] | None:
-        """What the interpolant needs of two sides."""
+        """The factors of the interpolant for two sides; None without an interpolant."""
         if self.composed is None:
             return None
         columns = self.composed.columns(right.squares, scales(right.alone.last))
@@ -144,7 +144,7 @@ def evaluated(
     def prepare(t: Tile, tick: Tick) -> tuple[float, float]:
         block = _cosines(left, right, t)
         found = _range(block, left, right, t)
-        matrices[0][t] = block  # they wait where the kernel will be
+        matrices[0][t] = block  # the cosines wait in the memory of the kernel
         return found
 
     with single_blas:
@@ -172,7 +172,7 @@ def evaluated(
 def _with_silent(
     exact: PairMap, left: InputSide, right: InputSide, workers: int | None, plan: EvaluationPlan | None
 ) -> list[Array]:
-    """Rows and columns of inputs whose preactivations vanish, pair by pair: a kink has the slope of its case there."""
+    """Rows and columns of inputs whose preactivations vanish, pair by pair: at z = 0 a kink has the slope of its own case."""
     loud = [~left.silent, ~right.silent]
     rest = left.part(loud[0])
     inner = [np.empty((int(loud[0].sum()), int(loud[1].sum()))) for _ in exact.names]
@@ -200,7 +200,7 @@ def _equal(rows: Array, columns: Array) -> tuple[NDArray[np.intp], NDArray[np.in
     """The pairs of equal inputs, whose kernels are those of one input to the last digit: rows and columns."""
     both = rows if rows is columns else np.vstack([rows, columns])
     whole = np.ascontiguousarray(both + 0.0)  # -0.0 is 0.0
-    # Equal rows have equal sums of integers: most often these tell already that all rows differ.
+    # Equal rows have equal hashes: mostly all hashes differ, and then all rows do.
     odd = np.random.default_rng(0).integers(1 << 63, size=both.shape[1], dtype=np.uint64) * np.uint64(2) + np.uint64(1)
     if len(np.unique(whole.view(np.uint64) @ odd)) == len(whole):
         itself = np.arange(len(rows) if rows is columns else 0)
@@ -219,7 +219,7 @@ def _cosines(left: InputSide, right: InputSide, tile: Tile) -> Array:
 
 
 def _range(block: Array, left: InputSide, right: InputSide, tile: Tile) -> tuple[float, float]:
-    """The range of the cosines of a tile, rounding cut off, without pairs of equal inputs, of which no interpolant is asked."""
+    """The range of the cosines of a tile, rounding cut off; pairs of equal inputs, which need no interpolant, are left out."""
     low, high = float(block.min()), float(block.max())
     if high > 1 or low < -1:
         np.clip(block, -1.0, 1.0, out=block)
@@ -274,7 +274,7 @@ def _tile(
 ) -> None:
     """Evaluate one tile, in place; of a symmetric matrix its mirror image too. ``beyond``: pairs may lie beyond the interpolant."""
     rows, columns = tile
-    # Large tiles across the diagonal hold pairs whose cosines nobody has written: those of the mirror image.
+    # Large tiles that cross the diagonal hold pairs whose cosines have not been written, those of the mirror image.
     large = sides is None and not plan.exact.closed
     cosine = (
         np.clip(_cosines(left, right, tile), -1.0, 1.0) if large else matrices[0][rows, columns]
@@ -326,7 +326,7 @@ def _through_layers(exact: PairMap, left: InputSide, right: InputSide, cosine: A
     work = [np.empty_like(cosine) for _ in range(buffers)]
     layers = zip(exact.steps, left.alone.deviations, right.alone.deviations, exact.parameters[1:], strict=True)
     fields = []
-    with np.errstate(all="ignore"):  # what is not finite is told by name
+    with np.errstate(all="ignore"):  # a kernel that is not finite is refused by name
         for step, row, column, given in layers:
             assert step.tile is not None
             if exact.net.residual:  # fields of all layers are kept; else their memory is used again

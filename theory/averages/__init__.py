@@ -1,1 +1,1 @@
-"""Gaussian averages: operators, rules, closed forms, and what kinks allow."""
+"""Gaussian averages: operators, rules, closed forms, and derivatives at kinks."""

@@ -1,7 +1,7 @@
 r"""Closed forms of Gaussian averages for concrete activations, derived and not transcribed.
 
-The activation is read as a sum of elementary integrands; ``gaussian_rules`` knows their means. Nothing here knows an
-activation by name, and an average without a rule stays as it is.
+The activation is read as a sum of elementary integrands, whose means ``rules`` knows. No activation is known by name, and an
+average without a rule stays as it is.
 
 Derivatives in front of a body are Price's theorem backwards: the closed form of the body is differentiated by entries
 of the kernel, so a kinked body is never differentiated by z.
@@ -39,9 +39,9 @@ def closed_form(node: Average, activation: Activation) -> sp.Expr | None:
         Every positive semidefinite K for smooth activations (no inverse of K is taken); for a kink at z = 0 the limit
         of vanishing determinant has to be taken where the determinant is in a denominator.
     Errors
-        None: what cannot be done is None, among it the second derivative of a kinked activation.
+        None: an average without a rule is None, as that of the second derivative of a kinked activation.
     Source
-        The rules of ``gaussian_rules``; each row holds its derivation.
+        ``theory.averages.rules``; each rule holds its derivation.
     """
     if not activation.specified or _too_long(node, activation):
         return None
@@ -122,7 +122,7 @@ def _sum(expr: sp.Expr, activation: Activation, derivatives: tuple[Jet, ...] = (
 
 
 def _price(node: Average, activation: Activation) -> sp.Expr:
-    # <d_a d_b f> = d<f>/dK_ab, twice that for a = b. Any pairing of the derivatives will do, since they commute.
+    # <d_a d_b f> = d<f>/dK_ab, and 2 d<f>/dK_aa for a = b. The derivatives commute, so that they may be paired in any way.
     value = _closed(Average(node.body), activation)
     jets = node.derivatives
     for x, y in zip(jets[::2], jets[1::2], strict=True):
@@ -224,7 +224,7 @@ def tidy(expr: sp.Expr) -> sp.Expr:
     """The same function of the entries, ordered as on paper: denominators cancelled, exponentials paired.
 
     Written for sums of (rational function) x (square roots, arcsines, exponentials). The denominators are known, powers
-    of determinants, so trial division by them does what a search for common factors would take seconds for.
+    of determinants: trial division by them is fast, where a search for common factors takes seconds.
     """
     entries = sorted(expr.atoms(Entry), key=str)
     if not entries:
@@ -261,7 +261,7 @@ def _rational(expr: sp.Expr) -> bool:
 def _by_word(
     masked: sp.Expr, words: dict[sp.Expr, sp.Expr], bases: list[sp.Expr], ring: PolyRing
 ) -> dict[sp.Expr, Fractions]:
-    """The terms of the polynomial, by what is not rational in the entries."""
+    """The terms of the polynomial, by their factor that is not rational in the entries."""
     n = ring.ngens
     table: dict[sp.Expr, Fractions] = {}
     parts: dict[tuple[int, ...], PolyElement] = {}
@@ -337,7 +337,7 @@ def _paired(table: dict[sp.Expr, Fractions]) -> dict[sp.Expr, Fractions]:
 
 
 def _reflected(wave: sp.Expr) -> tuple[sp.Expr, sp.Expr, sp.Expr]:
-    """Of an exponent N/D what is even and what is odd in the off-diagonal entries, and the wave with the odd part reversed."""
+    """The parts of an exponent N/D even and odd in the off-diagonal entries, and the wave with the odd part reversed."""
     exponent = wave.args[0] if wave != 1 else sp.S.Zero
     N, D = sp.fraction(exponent)
     flip = {e: -e for e in exponent.atoms(Entry) if e.labels[0] != e.labels[1]}

@@ -1,4 +1,4 @@
-r"""A function of one z as a sum of elementary ones, the form in which ``gaussian_rules`` knows its means.
+r"""A function of one z as a sum of elementary functions, whose means ``rules`` knows.
 
 A term is :math:`z^ne^{-qz^2/2+jz}` times *steps* :math:`s_w`, where :math:`s_0` is the sign function and
 :math:`s_w(z)=\mathrm{erf}(z/\sqrt{2w})` the sign of z plus a noise of variance w. For :math:`q=\infty` a term is a delta function,
@@ -27,7 +27,7 @@ _OSCILLATING = (sp.sin, sp.cos, sp.sinh, sp.cosh)
 
 
 class NoRule(Exception):
-    """No row of the table applies; a signal between rules that no caller of ``closed_form`` sees."""
+    """No row of the table applies: a signal between rules, which ``closed_form`` catches."""
 
 
 def multiply(left: Terms, right: Terms) -> Terms:
@@ -85,7 +85,7 @@ def read(activation: Activation, order: int) -> Terms:
     """The order-th derivative of the activation, in the sense of distributions, as a sum of elementary functions of z."""
     if activation.smooth:
         if order:
-            read(activation, 0)  # what cannot be read need not be differentiated
+            read(activation, 0)  # if the activation is no sum of elementary functions, neither is its derivative
         return _elementary(activation.derivative(order))
     if activation.kinks != (0,):
         raise NoRule

@@ -38,14 +38,14 @@ class Average(sp.Expr):
     is_real = True
 
     def __new__(cls, body: sp.Expr, derivatives: Iterable[Jet] = ()) -> Average:
-        """The node itself; :func:`average` is what callers want."""
+        """The node itself; callers use :func:`average`."""
         ordered = sp.Tuple(*sorted(derivatives, key=lambda jet: jet.structure))
         obj: Average = sp.Expr.__new__(cls, sp.sympify(body), ordered)
         return obj
 
     @property
     def body(self) -> sp.Expr:
-        """What is averaged, before the derivatives."""
+        """The product that is averaged, without the derivatives in front."""
         return self.args[0]
 
     @property
@@ -93,7 +93,7 @@ class Average(sp.Expr):
         return text if exp is None else f"{text}^{{{exp}}}"
 
     def _shown(self) -> sp.Expr | None:
-        """What print shows inside the brackets when the derivatives give a single product; None otherwise."""
+        """The product inside the printed brackets, if the derivatives give a single one; None otherwise."""
         if self.derivatives and self.body.has(*KINKED):
             return None  # SymPy's derivative of a kink leaves the delta functions out
         shown = _carried_out(self)

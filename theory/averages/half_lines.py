@@ -1,4 +1,4 @@
-r"""Averages over one variable of functions that are sums of :math:`z^je^{bz-cz^2}` between kinks, wherever these are.
+r"""Averages over one variable of functions that are sums of :math:`z^je^{bz-cz^2}` between kinks at any places.
 
 On an interval the exponential goes into the Gaussian, whose variance becomes :math:`v=K/(1+2cK)` and whose mean m = b v, with the
 factor :math:`\sqrt{v/K}\,e^{b^2v/2}`; the moments of a Gaussian cut off at l and h follow from those before,
@@ -93,7 +93,7 @@ def _moment(j: int, b: sp.Expr, c: sp.Expr, low: sp.Expr, high: sp.Expr) -> sp.E
 
 
 def _tail(b: sp.Expr, low: sp.Expr, high: sp.Expr) -> int:
-    """The tail, +1 or -1, in which an interval lies as seen from the mean b v >= 0 or <= 0: there erfc keeps its digits."""
+    """The tail, +1 or -1, of the Gaussian of mean b v in which an interval lies: there erfc keeps its digits."""
     if low == -sp.oo or high == sp.oo:
         return -1 if low == -sp.oo else 1
     if (b > 0 and low > 0) or (b < 0 and high < 0):

@@ -1,4 +1,4 @@
-r"""What a Gaussian average is taken of, as a sum of products of functions of one variable each.
+r"""The integrand of a Gaussian average, as a sum of products of functions of one variable each.
 
 An integrand is written as a SymPy expression in one symbol for each variable, or as text: ``"relu(a)*relu'(b)"``, with registered
 activations and primes for their derivatives, in the sense of distributions.
@@ -45,7 +45,7 @@ class SeparableProduct:
 
 @dataclass(frozen=True)
 class Integrand:
-    """The sum of the products; ``expr`` is how it was written, in the jets of its variables.
+    """A sum of products; ``expr`` is the integrand as it was written, in the jets of its variables.
 
     Sums of functions of one variable stay together in ``products``; in ``summands`` they are taken apart.
     """
@@ -56,7 +56,7 @@ class Integrand:
     summands: tuple[SeparableProduct, ...]
 
     def regular(self) -> tuple[tuple[SeparableProduct, tuple[int, ...]], ...] | None:
-        """The same as a sum of derivatives of products without delta functions, with how often by each variable."""
+        """The integrand as a sum of derivatives of products without delta functions: each product, and its orders by variable."""
         found: list[tuple[SeparableProduct, tuple[int, ...]]] = []
         for p in self.products:
             sites = [without_deltas(tuple(p.at(label))) for label in self.labels]
@@ -196,7 +196,7 @@ def _one_variable(expr: sp.Expr, symbol: sp.Symbol) -> Activation:
 
 
 def _shown(factor: Factor, label: str, at: sp.Expr | None = None) -> sp.Expr:
-    """A factor as it prints: the expression itself, or the name with primes where that is none."""
+    """A factor as it prints: its expression, or the name with primes where there is no expression."""
     act, order = factor
     at = Jet(label) if at is None else at
     if singular(act, order):
@@ -216,7 +216,7 @@ def _closed(p: SeparableProduct) -> sp.Expr:
 
 
 def _derivative_of_mean(factors: tuple[Factor, ...], label: str, n: int) -> sp.Expr:
-    """<f^(n)> for the product f of the factors at one variable: in closed form, or as the average that it is."""
+    """<f^(n)> for the product f of the factors at one variable: in closed form, or as an average."""
     if (-1) ** n * sp.Mul(*map(_parity, factors)) == -1:
         return sp.S.Zero
     try:

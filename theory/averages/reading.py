@@ -13,7 +13,7 @@ from ..networks.activations import ACTIVATIONS, activation
 from .integrands import Integrand, _integrand
 from .regularity import Factor
 
-#: Letters of an integrand; no double quotes or brackets, so that nothing but mathematics can be written.
+#: Letters of an integrand; without double quotes and brackets a text holds mathematics and no other Python.
 _LETTERS = re.compile(r"[\w\s.+\-*/(),<>=&|~']+")
 
 
@@ -21,7 +21,7 @@ _PRIMED = re.compile(r"\b([A-Za-z]\w*)(\([\s\d./+-]+\))?('*)\s*\(")
 
 
 def read_integrand(source: sp.Expr | str) -> Integrand:
-    """The integrand that an expression or a text is; ``InvalidArgument`` for what is no sum of products."""
+    """The integrand of an expression or a text; ``InvalidArgument`` if it is no sum of products."""
     if isinstance(source, str):
         return _from_text(source)
     if not isinstance(source, sp.Expr):
@@ -66,7 +66,7 @@ def _from_text(text: str) -> Integrand:
 
 
 def _variables(text: str, words: Mapping[str, UndefinedFunction]) -> dict[str, sp.Symbol]:
-    """Every word that is no function is a real variable, also those like E and S that SymPy has other uses for."""
+    """Every word that is no function is a real variable, even E and S, which mean something else to SymPy."""
     return {name: sp.Symbol(name, real=True) for name in _free_words(text) if name not in words}
 
 

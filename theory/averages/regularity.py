@@ -7,7 +7,7 @@ with :math:`u=\sigma^{(k-1)}` and h made of lower derivatives,
     \langle h\,u^p\,\sigma^{(k)}\rangle
         = \tfrac1{p+1}\bigl[\langle\partial(h\,u^{p+1})\rangle - \langle h'u^{p+1}\rangle\bigr],
 
-in which :math:`\sigma^{(k)}` occurs no more, and the derivative in front, like Price's, needs no derivative of a kink.
+without :math:`\sigma^{(k)}` on the right; the derivative in front, like Price's, needs no derivative of a kink.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def regular(node: Average, activation: Activation) -> sp.Expr:
 
 def prepared(expr: sp.Expr, activation: Activation) -> sp.Expr:
     """Averages in the form in which they are integrated: products for smooth activations, operators for kinked ones."""
-    nodes = sorted(expr.atoms(Average), key=str)  # the same average is complained of every time
+    nodes = sorted(expr.atoms(Average), key=str)  # so that an error names the same average every time
     if activation.smooth:
         return expr.xreplace({node: node.explicit() for node in nodes})
     return expr.xreplace({node: regular(node, activation) for node in nodes})

@@ -68,7 +68,7 @@ class Covariance(Atom):
     r"""The entry :math:`S_{ab}` of :math:`S=K(1+QK)^{-1}`, kept as one letter while the rules multiply polynomials."""
 
     def __new__(cls, labels: tuple[str, ...], curvatures: Numbers, a: int, b: int) -> sp.Expr:
-        """The letter, or what it is where that is as short."""
+        """The letter, or its value where the value is as short."""
         if sp.oo in (curvatures[a], curvatures[b]):  # a variable that is pinned to zero does not vary
             return sp.Integer(0)
         if not any(curvatures):
@@ -162,7 +162,7 @@ def _parity(f: ElementaryIntegrand) -> sp.Expr | None:
 
 
 def _price(f: ElementaryIntegrand) -> sp.Expr | None:
-    """E[d_a d_b F] = dE[F]/dK_ab, twice that for a = b: two derivatives less of delta functions."""
+    """E[d_a d_b F] = dE[F]/dK_ab, and 2 dE[F]/dK_aa for a = b: delta functions lose two derivatives."""
     open_ = [i for i, n in enumerate(f.powers) for _ in range(-n)]
     if len(open_) < 2:
         return None
@@ -203,7 +203,7 @@ def _arcsine(f: ElementaryIntegrand) -> sp.Expr | None:
     (a, v), (b, w) = f.steps
     if sp.S.Zero in (v, w) and len(f.labels) > 2:
         return None  # correct, but not for equal samples: their determinants would stand in denominators
-    # det(1 + QK) (S_aa + v) is the determinant with a pin of curvature 1/v more, times v, which drops out for v = 0.
+    # det(1 + QK) (S_aa + v) is the determinant with a pin of curvature 1/v more, times v, which cancels for v = 0.
     scales = [noise if noise != 0 else sp.S.One for noise in (v, w)]
     widths = [_norm_squared(f.labels, f.stiffened(i, noise)) for i, noise in ((a, v), (b, w))]
     denominator = widths[0] if widths[0] == widths[1] else sp.sqrt(widths[0] * widths[1])
@@ -213,7 +213,7 @@ def _arcsine(f: ElementaryIntegrand) -> sp.Expr | None:
 
 
 def _stein(f: ElementaryIntegrand) -> sp.Expr | None:
-    """E[z_a G g exp(Jz)] = sum_b S_ab E[g d(G exp(Jz))/dz_b]: one power of z less."""
+    """E[z_a G g exp(Jz)] = sum_b S_ab E[g d(G exp(Jz))/dz_b]: z_a loses one power."""
     a = next((i for i, n in enumerate(f.powers) if n), None)
     if a is None:
         return None

@@ -5,8 +5,8 @@ With the one-sided Taylor coefficients :math:`f_n^\pm` of f at 0 and :math:`q=\s
 .. math::
     \langle f\rangle_K = \sum_n \frac{f_n^+ + (-1)^n f_n^-}{2}\,(n-1)!!\,\frac{q^{[n\ \rm odd]}}{n!}\,K^{n/2}.
 
-For a smooth f the odd powers cancel and :math:`e^{(K/2)\partial_z^2}f(0)` remains. The series is asymptotic: what f does far
-from 0 is beyond all of its orders. Two derivatives in front of a body are :math:`2\,d/dK`, one is Stein's
+For a smooth f the odd powers cancel and :math:`e^{(K/2)\partial_z^2}f(0)` remains. The series is asymptotic: the values of f far
+from 0 contribute beyond all orders. Two derivatives in front of a body are :math:`2\,d/dK`, one is Stein's
 :math:`\langle\partial_z f\rangle=\langle zf\rangle/K`, so a kinked body is never differentiated by z.
 """
 

@@ -1,6 +1,6 @@
 r"""How every tensor grows or decays with depth at criticality, derived from its recursion by an ansatz solved order by order.
 
-Three kinds of critical point, one rule for each; which one holds is read off the activation and the kernel's own recursion.
+There are three kinds of critical point with one rule each; the activation and the recursion of K decide the kind.
 
 - *Any K is a fixed point* (scale-invariant activations), and *exactly at* a fixed point K* > 0 with chi_parallel = chi_perp = 1:
   each recursion is X' = X + f(ell) with a polynomial f, and Faulhaber's sums give X exactly, first layer included.
@@ -142,8 +142,8 @@ def _residual(net: MLP) -> LayerMap | None:
 
 
 def closed_system(net: MLP, names: Iterable[str], layer: LayerMap | None = None) -> dict[str, Derivation]:
-    """The derivations of the names and of all that they need, each after what it needs; hyperparameters stay symbolic."""
-    # A width makes the shapes of all layers alike, and which one does not matter.
+    """The derivations of the names and of the quantities in them, in order of dependence; hyperparameters stay symbolic."""
+    # With any width the shapes of all layers are alike.
     bare = net.with_(depth=None, width=1, output_width=None, residual=None, **dict.fromkeys(HYPERPARAMETERS))
     # At a kink an average of derivatives that are not functions is written with derivatives in front instead.
     write = partial(prepared, activation=net.activation) if net.activation.kinks else (lambda expr: expr)
@@ -248,5 +248,5 @@ def _at_origin(
         system = Origin(laws, data.scaled(), 2 + kept * s, zero).solve()
         found = Decay(system, rates, data.scale).laws()
         if all(law.leading != 0 for law in found.values()):
-            break  # else leading terms cancel, and the first one that does not needs more orders
+            break  # else leading terms cancel, and the first one that remains needs more orders
     return found

@@ -145,7 +145,7 @@ def exact_half_stable(activation: Activation, near: float) -> tuple[sp.Expr, sp.
     )
     if any(e.has(Average) for e in (parallel, perpendicular, square)):
         return None
-    # Arcsines and the like are the same in both susceptibilities; what is left is algebraic.
+    # Arcsines and the like are the same in both susceptibilities, and cancel; the difference is algebraic.
     numerator = sp.numer(sp.together(sp.expand(parallel - perpendicular)))
     if not numerator.is_algebraic_expr(K):
         return None

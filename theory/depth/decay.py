@@ -5,8 +5,8 @@ The layer number as a function of K is :math:`\ell+\ell_0=\tau(K)=\frac{1}{s|\al
 
 .. math:: 1+\epsilon = \left[\frac{1+s|\alpha|\,\ell_0\,w^s}{1+g(w(1+\epsilon))}\right]^{-1/s},
 
-solved by iteration, each of which gains an order; a series in K then becomes one in w by the same substitution rule that
-carries it from layer to layer.
+solved by iteration: each step gains an order. A series in K then becomes a series in w by the substitution that also carries it
+from layer to layer.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Decay:
 
     @cached_property
     def speed(self) -> sp.Expr:
-        """What K^(-s) grows by in each layer: s |alpha|."""
+        """The growth of K^(-s) in each layer: s |alpha|."""
         return self._number(-self.s * self.system.orbit.rate[1])
 
     @cached_property
@@ -76,7 +76,7 @@ class Decay:
         return sp.factor_terms(sp.expand(sp.sympify(coefficient.as_expr()).subs(self._constants)))
 
     def _terms(self, series: Series) -> list[Term]:
-        """Largest first; what vanishes for the given rates is left out."""
+        """The terms, largest first, without those that vanish for the given rates."""
         ordered = sorted(series.terms.items(), key=lambda item: (item[0][0], -item[0][1]))
         return [(e, j, value) for (e, j), c in ordered if (value := self._number(c)) != 0]
 
@@ -130,7 +130,7 @@ class Decay:
         return sp.factor(total) if leading else total
 
     def _steps(self, name: str) -> tuple[str, ...]:
-        """What the solver did, in three lines."""
+        """The solution in three lines."""
         alpha = self._number(self.system.orbit.rate[1])
         orbit = f"K' = K + ({alpha}) K^{1 + self.s} + ..., so K ~ ({self.speed} ell)^({-1 / self.s})"
         if name == "K":

@@ -16,7 +16,7 @@ from ..networks.architecture import MLP
 
 #: The kernel: the variable of series around K = 0, or the value at which it stays.
 kernel = sp.Symbol("K", positive=True)
-#: What the first layers leave behind in the layer number.
+#: The shift of the layer number, which depends on the first layers.
 SHIFT = sp.Symbol("ell_0", real=True)
 
 #: Digits of numbers in LaTeX.
@@ -36,7 +36,7 @@ def dimension(name: str) -> tuple[int, sp.Expr]:
 
 
 class Point(StrEnum):
-    """What kind of fixed point the kernel sits at or runs into."""
+    """The kind of fixed point at which the kernel stays, or to which it runs."""
 
     LINE = "every K is a fixed point"
     ORIGIN = "K* = 0"
@@ -81,13 +81,13 @@ def _power(expr: sp.Expr) -> sp.Expr:
 
 
 def _rounded(expr: sp.Expr) -> sp.Expr:
-    """With numbers that are not exact to as many digits as a paper shows."""
+    """The expression with floating-point numbers rounded to as many digits as a paper shows."""
     return expr.xreplace({number: sp.Float(number, SHOWN) for number in expr.atoms(sp.Float)})
 
 
 @dataclass(frozen=True)
 class DepthLaws(Written, Mapping[str, DepthLaw]):
-    """The depth laws of a closed system of quantities; ``definitions`` says what letters in them stand for, in order."""
+    """The depth laws of a closed system of quantities; ``definitions`` are the values of their letters, in order."""
 
     net: MLP
     point: Point
@@ -105,7 +105,7 @@ class DepthLaws(Written, Mapping[str, DepthLaw]):
         return (law.name for law in self.laws)
 
     def latex(self) -> str:
-        """An ``align`` environment with the leading behaviour of every quantity, and what the letters in it stand for."""
+        """An ``align`` environment with the leading behaviour of every quantity, and the values of its letters."""
         return latex.align(self._rows())
 
     def _repr_latex_(self) -> str:

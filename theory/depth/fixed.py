@@ -1,6 +1,6 @@
 r"""The recursions at a kernel that does not move, with chi_parallel = chi_perp = 1: polynomials in the layer number, exactly.
 
-Every X' = a X + f has a = 1 there, and f is a polynomial in the layer number if all that enters it is. So X is Faulhaber's sum.
+Every X' = a X + f has a = 1 there, and f is a polynomial in the layer number if the quantities in it are. So X is Faulhaber's sum.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Fixed:
     letters: bool = False
 
     def solve(self) -> tuple[dict[str, sp.Poly], dict[sp.Symbol, sp.Expr]]:
-        """Each quantity as a polynomial in the layer number, its first layer included, and what the letters stand for."""
+        """Each quantity as a polynomial in the layer number, its first layer included, and the values of the letters."""
         solved = {"K": sp.Poly(kernel, ell)}
         definitions: dict[sp.Symbol, sp.Expr] = {}
         for name, derivation in self.laws.items():
@@ -77,7 +77,7 @@ class Fixed:
 def relations(
     laws: Mapping[str, Derivation], parallel: sp.Expr, explicit: Callable[[sp.Expr], sp.Expr]
 ) -> Callable[[sp.Expr], sp.Expr]:
-    r"""How averages at a critical K* > 0 are written: what criticality says of three of them is put in.
+    r"""Averages at a critical K* > 0: three of them are replaced by the values that criticality gives.
 
     :math:`F(K^*)=K^*`, :math:`\partial\Theta'/\partial\Theta=1` and :math:`\partial K'/\partial K=1` (``parallel``) are linear in
     :math:`\langle\sigma^2\rangle,\ \langle\sigma'^2\rangle` and :math:`\langle\sigma\sigma''\rangle`, or in the operator forms.

@@ -1,4 +1,4 @@
-r"""Residual layers, one map at a time, and what such a map leaves out: a neuron with a skip remembers the layers below.
+r"""Residual layers: the fluctuations that the map of a single layer leaves out, as a neuron with a skip remembers layers below.
 
 With :math:`z'=b+W\sigma(z)+\gamma z` the preactivations of a neuron at layers :math:`\ell` and :math:`m` have the covariance
 :math:`\gamma^{|\ell-m|}K`, so that the averages over the neurons of different layers fluctuate together. At a kernel that does
@@ -9,9 +9,9 @@ grows per layer by the sum over all distances of layers
     S = \sum_{d=-\infty}^{\infty} C_W^2\,\mathrm{Cov}\big(\sigma(u)^2,\sigma(v)^2\big),\qquad
     \langle u^2\rangle=\langle v^2\rangle=K,\quad\langle uv\rangle=\gamma^{|d|}K.
 
-The recursion of one layer (``derive_layer``) holds what the neuron hands on as :math:`z^2`; all layers at once are
-``theory.initialisation.crosslayer``. That is all of it where
-:math:`\sigma^2\propto z^2`, as for linear and abs, and in the leading order of small K; for relu it is not.
+In the recursion of one layer (``derive_layer``) a neuron hands on its :math:`z^2` to the layers above, and no other function of z;
+``theory.initialisation.crosslayer`` has all layers at once. The recursion is complete where :math:`\sigma^2\propto z^2`, as for
+linear and abs, and in the leading order of small K; for relu it is not.
 """
 
 from __future__ import annotations
@@ -78,11 +78,11 @@ def with_memory(law: DepthLaw, point: Point, layer: LayerMap, activation: Activa
 
 
 def accumulated_noise(layer: LayerMap, activation: Activation) -> sp.Expr:
-    r"""What the fluctuation of the kernel gains per layer, far from the first layer, at a kernel K that does not move.
+    r"""The growth per layer of the variance of the kernel, far from the first layer, at a kernel K that does not move.
 
     Equation
         :math:`S=X_0+\sum_{d=-\infty}^\infty C_W^2\,\mathrm{Cov}(\sigma(u)^2,\sigma(v)^2)` with
-        :math:`\langle uv\rangle=\gamma^{|d|}K`; :math:`X_0` is what the weights of one layer share beyond Gaussian ones.
+        :math:`\langle uv\rangle=\gamma^{|d|}K`; :math:`X_0` is the cumulant of the weights of one layer beyond Gaussian ones.
     Units
         As V, in terms of K, C_W and gamma; powers of gamma are summed, the rest stays a sum over the distance d.
     Valid
@@ -118,7 +118,7 @@ def _summed(expr: sp.Expr) -> sp.Expr:
 
 
 def tidied(expr: sp.Expr) -> sp.Expr:
-    """Factored; with a sum in it, what multiplies the sum and what does not are factored each."""
+    """Factored; if it holds a sum over distances, the factor of the sum and the other terms are factored each."""
     sums = {node: sp.Dummy() for node in expr.atoms(sp.Sum)}
     if not sums:
         return sp.factor(expr)

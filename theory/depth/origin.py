@@ -88,9 +88,9 @@ class Origin:
 
     @cached_property
     def abel(self) -> Series:
-        r"""The layer number as a function of K: :math:`\tau(F(K))=\tau(K)+1`, up to the constant that the first layers fix."""
+        r"""The layer number as a function of K: :math:`\tau(F(K))=\tau(K)+1`, up to a constant that the first layers fix."""
         one = self.orbit.constant(self.ring.one)
-        # A constant is the homogeneous solution, and the shift of the layer number is put in where depth is.
+        # The homogeneous solution is a constant, the shift ell_0 of the layer number, which enters with the depth.
         return solve(self.orbit, one, one, 0 * self.ring.one).series
 
     # ------------------------------------------------------------------ the other quantities

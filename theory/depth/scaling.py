@@ -1,4 +1,4 @@
-r"""What the depth laws say about the choice of a network: learning rates by layer, and the ratio of depth to width."""
+r"""Choices of a network by its depth laws: learning rates by layer, and the ratio of depth to width."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def depth_scaling(laws: DepthLaws, depth: int, *, lambda_b: float = 1.0, lambda_
         At criticality; ``laws`` are those of an activation or network, with K and Theta among them. The exponents p and q come
         from them: both are 0 where the kernel stays; at K* = 0 they are b_1/a_1 and 1 for smooth activations.
     Errors
-        ``InvalidArgument`` for a depth or rate that cannot be.
+        ``InvalidArgument`` for a depth below 1, or a rate that is negative or infinite.
     Source
         Derived here; the published scalings are those of Roberts, Yaida & Hanin (arXiv:2106.10165).
     """
@@ -73,7 +73,7 @@ def fluctuation_slope(laws: DepthLaws) -> sp.Expr:
     Units
         A pure number; the variance of the kernel, relative to its square, is nu times depth/width.
     Valid
-        At criticality, equal widths. With skip connections the fluctuations of all layers are in it, for relu as a sum over the
+        At criticality, equal widths. With skip connections it includes the fluctuations of all layers, for relu as a sum over the
         distance d of two layers; ``sympy.N`` gives the number.
     Errors
         ``KeyError`` if V is not among the laws.

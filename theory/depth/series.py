@@ -7,7 +7,7 @@ every depth dependence is a function of x, so that layer numbers never occur:
 
 is solved order by order. A term :math:`x^e\log^jx` of X puts
 :math:`(e\alpha-a_s)\,x^{e+s}\log^jx+j\alpha\,x^{e+s}\log^{j-1}x` on the left, and terms of higher order. So the largest term
-:math:`c\,x^{e+s}\log^jx` of what is left of f fixes a term of X: :math:`c/(e\alpha-a_s)\;x^e\log^jx`, or at the *resonance*
+:math:`c\,x^{e+s}\log^jx` of the rest of f fixes a term of X: :math:`c/(e\alpha-a_s)\;x^e\log^jx`, or at the *resonance*
 :math:`e=a_s/\alpha`, where the homogeneous solution begins, :math:`c/((j+1)\alpha)\;x^e\log^{j+1}x`. The amplitude of the
 homogeneous solution is not determined by the recursion: it depends on the first layers.
 """
@@ -36,7 +36,7 @@ class Series:
 
     @staticmethod
     def of(terms: Iterable[tuple[Key, Any]], order: sp.Expr) -> Series:
-        """Like terms added, zeros and what is beyond the order dropped."""
+        """Like terms added, zeros and terms beyond the order dropped."""
         total: dict[Key, Any] = {}
         for key, c in terms:
             if key[0] < order:
@@ -85,7 +85,7 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 
 
 def _kept(method: Method) -> Method:
-    """A method whose results its object holds, as long as it lives itself."""
+    """A method whose results are kept in its object, and go with it."""
 
     @wraps(method)
     def call(self: Any, *arguments: Any) -> Any:
@@ -170,7 +170,7 @@ class Orbit:
 
 @dataclass(frozen=True)
 class Solution:
-    """A solution of a linear recursion along an orbit, and what was met on the way."""
+    """A solution of a linear recursion along an orbit, with its forcing, exponent and resonance."""
 
     series: Series
     forcing: Series
@@ -211,7 +211,7 @@ def solve(orbit: Orbit, a: Series, f: Series, amplitude: Any) -> Solution:
 
 
 def _forgetful(orbit: Orbit, a: Series, f: Series, kept: Any) -> Solution:
-    """a(0) is not 1: what was there in the first layers dies out exponentially, and X follows f / (1 - a)."""
+    """a(0) is not 1: the values of the first layers die out exponentially, and X follows f / (1 - a)."""
     size = sp.sympify(kept.as_expr())
     if not (size.is_number and abs(size) < 1):
         raise NotAvailable(

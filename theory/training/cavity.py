@@ -7,7 +7,8 @@ For the matrix of the initialisation, of variance :math:`C_W/N`, as :math:`N\to\
     W^\top b(t)\to r(t)+C_W\sum_s\Bigl\langle\frac{\delta b(t)}{\delta u(s)}\Bigr\rangle a(s),
 
 with independent Gaussian fields of covariance :math:`C_W\langle a(t)a(s)\rangle` and :math:`C_W\langle b(t)b(s)\rangle`.
-What training adds to the matrix is a sum of outer products, and multiplies by overlaps of layers, which are order parameters.
+Training adds a sum of outer products to the matrix. Their products with vectors are overlaps of layers, which are order parameters,
+times vectors.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from .program import PAST, PAST_OUT, MatrixProduct, StepProgram, Weight
 
 
 def trained(product: MatrixProduct, weights: sp.Eq) -> sp.Expr:
-    """The product with the matrix at time t, by the matrix at initialisation and overlaps."""
+    """A product with the matrix at time t: the product with the matrix at initialisation, and overlaps for the outer products."""
     total = sp.S.Zero
     for term in sp.Add.make_args(weights.rhs):
         if isinstance(term, Memory):
@@ -58,7 +59,7 @@ def overlap(left: sp.Expr, right: sp.Expr) -> OrderParameter:
 
 
 def definition(order: OrderParameter) -> sp.Expr:
-    """What an order parameter is the site average of."""
+    """The site average that defines an order parameter."""
     if order.name in RESPONSES:
         assert order.layer is not None
         _, vector, field = RESPONSES[order.name]
@@ -97,7 +98,7 @@ def rule(product: MatrixProduct, multiplied: Sequence[MatrixProduct]) -> sp.Expr
 
 
 def covariance(field: SiteField, other: SiteField) -> sp.Expr:
-    """Of the Gaussian fields: u has the bias of the initialisation in it."""
+    """The covariance of two Gaussian fields; u includes the bias of the initialisation."""
     below = field.layer - 1 if field.name == "u" else field.layer + 1
     name = "Phi" if field.name == "u" else "G"
     return (C_b if field.name == "u" else 0) + C_W * OrderParameter(name, below, field.place, other.place)
@@ -121,7 +122,7 @@ def gathered(expr: sp.Expr) -> sp.Expr:
 
 
 def _common(kernel: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
-    """The parameters that stand in front of all terms, and the rest with the errors outside brackets."""
+    """The parameters common to all terms, and the kernel without them, errors outside of brackets."""
     factored = sp.factor_terms(sp.expand(kernel))
     constant, inner = factored.as_independent(OrderParameter, as_Add=False)
     errors = [o for o in inner.atoms(OrderParameter) if o.name == "Delta"]

@@ -1,8 +1,8 @@
 r"""Dynamical mean-field theory: the closed equations of training at infinite width, derived.
 
-The program of one training step (``program``) holds products with the weight matrices. Put in what training adds to them, apply the
-cavity rule to what they were at initialisation (``cavity``), and every neuron of a layer obeys the same stochastic equations,
-driven by Gaussian fields; overlaps and responses of these neurons are the order parameters that close them.
+The program of one training step (``program``) holds products with the weight matrices. Each matrix is its initial value plus a sum
+of outer products; with the cavity rule for the initial value (``cavity``) every neuron of a layer obeys the same stochastic
+equations, driven by Gaussian fields; overlaps and responses of these neurons are the order parameters that close them.
 """
 
 from __future__ import annotations

@@ -15,13 +15,13 @@ from sympy.printing.precedence import PRECEDENCE, PRECEDENCE_TRADITIONAL
 
 from ..language.symbols import Atom, SiteAverage, label_latex
 
-#: The step of gradient descent; ``width`` is what goes to infinity.
+#: The step of gradient descent, and the width N, which goes to infinity.
 eta = sp.Symbol("eta", positive=True)
 width = sp.Symbol("N", positive=True)
-#: How many hidden layers there are.
+#: The number of hidden layers.
 last = sp.Symbol("L", integer=True, positive=True)
 
-#: What the explanations of a place are made of: the indices of output and sample, and the time.
+#: The place of a field: the indices of output and sample, and the time.
 Place = tuple[tuple[str, ...], str]
 
 #: The order parameters that close the system.
@@ -56,7 +56,7 @@ class SiteField(Atom):
 
     @property
     def place(self) -> Place:
-        """Where it is taken."""
+        """The place at which the field is taken."""
         return self.indices, self.time
 
     def _plain(self) -> str:
@@ -71,7 +71,7 @@ class SiteField(Atom):
 class OrderParameter(Atom):
     r"""An order parameter: ``OrderParameter("Phi", ell, (("mu",), "t"), (("alpha",), "s"))`` is :math:`\Phi^\ell_{\mu\alpha}(t,s)`.
 
-    With one place it is a quantity of a sample, as :math:`\Delta_\alpha(s)`; ``layer=None`` if it belongs to none.
+    With one place it belongs to one sample, as :math:`\Delta_\alpha(s)`; ``layer=None`` if it belongs to no layer.
     """
 
     name: str
@@ -91,7 +91,7 @@ class OrderParameter(Atom):
 
     @classmethod
     def class_key(cls) -> tuple[int, int, str]:
-        """Behind the parameters and in front of fields."""
+        """The order in products: behind the parameters, in front of fields."""
         return 5, 0, cls.__name__
 
     @property
@@ -218,5 +218,5 @@ PRECEDENCE_TRADITIONAL["Memory"] = PRECEDENCE["Mul"]
 
 
 def in_order(expr: sp.Expr) -> list[sp.Expr]:
-    """The summands as they are printed: what drives a field first, then its memories."""
+    """The summands in the order of print: the source of a field first, then its memories."""
     return sorted(sp.Add.make_args(expr), key=lambda term: (term.has(Memory), not term.has(SiteAverage), str(term)))

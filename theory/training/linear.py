@@ -1,8 +1,8 @@
 r"""Linear networks: sites that are linear in their Gaussian sources close the equations of training algebraically.
 
 With :math:`\phi(h)=h` the equations of a site are linear, :math:`h=u+C\,g,\ g=r+D\,h`, with operators over samples and times
-that hold the memories. They are solved here by elimination, for any such system; averages of products of h and g then are those
-of u and r.
+that hold the memories. They are solved here by elimination, for any such system; averages of products of h and g follow from
+the covariances of u and r.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def _eliminated(rows: Rows) -> Rows:
 
 
 def _source(expr: sp.Expr) -> sp.MatrixExpr:
-    """The covariance of a source as an operator: a multiple of an order parameter, and of all ones."""
+    """The covariance of a source as an operator: a multiple of an order parameter plus a multiple of the matrix of ones."""
     (order,) = expr.atoms(sp.AtomicExpr) - expr.free_symbols - expr.atoms(sp.Number)
     neighbour = operator(order.name, order.layer)
     weight = sp.expand(expr).coeff(order)

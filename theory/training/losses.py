@@ -13,7 +13,7 @@ from ..language.errors import InvalidArgument, unknown_name
 from ..language.pieces import as_cases, breakpoints, first_break
 from ..language.symbols import z
 
-#: What the text of a loss may hold.
+#: The functions that the text of a loss may hold.
 NAMES = (
     "f",
     "y",
@@ -159,7 +159,7 @@ def as_loss(given: Any) -> Loss:
 
 
 def _plain(text: str) -> str:
-    """The text, if it is a formula and nothing else: SymPy evaluates what it reads."""
+    """The text, if it is a formula and nothing else, because SymPy evaluates any text that it reads."""
     try:
         tree = ast.parse(text.replace("^", "**"), mode="eval")
     except SyntaxError as error:
@@ -177,7 +177,7 @@ def _plain(text: str) -> str:
 
 
 def _smooth(expr: sp.Expr) -> bool:
-    """Whether loss and slope go on where the cases of the loss meet."""
+    """Whether the loss and its slope are continuous where the cases of the loss meet."""
     for label in LABELS:
         cases = as_cases(expr.subs({y: label, f: z}))
         if sp.diff(cases, z).has(sp.Derivative, sp.DiracDelta, sp.Subs):

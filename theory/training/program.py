@@ -37,7 +37,7 @@ class Weight(Atom):
 
     @classmethod
     def class_key(cls) -> tuple[int, int, str]:
-        """In front of parameters and of what it is multiplied with."""
+        """The order in products: in front of parameters and vectors."""
         return 1, 0, cls.__name__
 
     def _plain(self) -> str:
@@ -60,14 +60,14 @@ class MatrixProduct(sp.Expr):
     transposed: bool
 
     def __new__(cls, vector: Any, layer: Any, time: str | None, *, transposed: bool = False) -> Any:
-        """The structure beside the vector is kept apart."""
+        """The vector is the only argument of the expression; the matrix is held beside it."""
         obj = super().__new__(cls, vector)
         obj.layer, obj.time, obj.transposed = sp.sympify(layer), time, transposed
         return obj
 
     @property
     def vector(self) -> sp.Expr:
-        """What is multiplied."""
+        """The vector that the matrix multiplies."""
         return self.args[0]
 
     @property
@@ -110,7 +110,7 @@ class StepProgram:
     """The statements of one training step, for a layer and the one above it."""
 
     forward: sp.Eq  #: h of layer ell
-    signal: sp.Eq  #: what comes back to layer ell from above, z
+    signal: sp.Eq  #: z, the gradient that comes back to layer ell from above
     gradient: sp.Eq  #: g of layer ell
     weights: sp.Eq  #: W of layer ell, at time t
     biases: sp.Eq  #: b of layer ell
@@ -123,7 +123,7 @@ def preactivation(layer: Any, place: Place = HERE) -> SiteField:
 
 
 def activity(layer: Any, place: Place = HERE) -> sp.Expr:
-    r"""What a layer sends on: :math:`\phi(h)`."""
+    r"""The activity :math:`\phi(h)`, which a layer sends to the next one."""
     return Activated(preactivation(layer, place), 0)
 
 
@@ -188,10 +188,10 @@ def _forward(layer: sp.Expr) -> sp.Eq:
 
 
 def initial() -> OrderParameter:
-    """a(t): what is left of the initial parameters."""
+    """a(t): the share of the initial parameters that is left at time t."""
     return OrderParameter("a", None, ((), "t"))
 
 
 def optimizer() -> OrderParameter:
-    """m(t, s): how much of the step at time s is in the parameters at time t."""
+    """m(t, s): the share of the step at time s that is in the parameters at time t."""
     return OrderParameter("m", None, ((), "t"), ((), "s"))

@@ -36,7 +36,7 @@ class Training:
         outputs. ``loss``: "mse" (:math:`\tfrac12(f-y)^2`), "logistic", "exponential", "cross_entropy", or an expression in f and y.
     Units
         Time is :math:`\eta\times` steps. The loss is a sum over samples, never a mean: for a mean divide ``learning_rate`` by P.
-        What ``net`` does not say is 1 (C_W, lambda_W) or 0 (C_b, lambda_b), which is the network of Bordelon and Pehlevan.
+        Hyperparameters that ``net`` does not give are 1 (C_W, lambda_W) or 0 (C_b, lambda_b): the network of Bordelon and Pehlevan.
     Valid
         Any :math:`\gamma_0`; small ones are lazy (:math:`\gamma_0\to0`: the tangent kernel stays as it is).
     Errors
@@ -101,14 +101,14 @@ class Training:
 
     @property
     def attrs(self) -> dict[str, Any]:
-        """All that was given, as text and numbers that a file can hold: what it takes to make the training again."""
+        """All arguments of the training as text and numbers that a file can hold, from which it can be made again."""
         own = {n: getattr(self, n) for n in ("gamma", "momentum", "weight_decay", "outputs")} | {"loss": self.loss.name}
         rate = {} if self.learning_rate is None else {"learning_rate": self.learning_rate}
         return self.net.attrs | own | rate | {"flow": repr(self)}
 
     @property
     def fingerprint(self) -> str:
-        """A short name for what this is made of."""
+        """A short name for the content of this training."""
         return of_fields(self)
 
     def at_width(self, width: int | Sequence[int]) -> Training:
@@ -127,7 +127,7 @@ class Training:
         return f"Training({', '.join(given)}" + (f", outputs={self.outputs})" if self.outputs > 1 else ")")
 
 
-#: What a network is taken to be where it does not say: that of Bordelon and Pehlevan.
+#: Hyperparameters of a network that does not give them: those of Bordelon and Pehlevan.
 DEFAULTS = {"C_W": 1.0, "C_b": 0.0, "lambda_W": 1.0, "lambda_b": 0.0}
 
 
