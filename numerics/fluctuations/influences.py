@@ -1,10 +1,10 @@
-r"""The influence of one neuron on what the network predicts, with all feedback but that of the errors.
+r"""The influence of one neuron on the predictions of the network, with all feedback but that of the errors.
 
-An average over the N neurons of a layer is off by one neuron's share :math:`o-\langle o\rangle`, divided by the root of N. What
-that does to a later average is a sum of weights times such shares of the same and of other layers:
-:math:`w=e+D^\top w`, where D is how averages answer to averages, through Gram matrices, through what interfaces remember (see
-``interfaces``), and through the memories of what training has added. D is never formed: weights are pushed back through the
-neurons' own equations, backwards in time, until nothing is left; as all is causal, the series ends.
+Each neuron adds its share :math:`o-\langle o\rangle`, divided by the root of N, to the fluctuation of an average over the N neurons
+of its layer. A later average responds: its fluctuation is a sum of shares of the same and of other layers with weights
+:math:`w=e+D^\top w`. D is the derivative of averages by averages, through Gram matrices, through the matrices between layers (see
+``interfaces``), and through the outer products that training has added. D is never formed: weights are pushed back through the
+equations of the neurons, backwards in time, until all of them vanish; as every response is causal, the series ends.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from .interfaces import Interface
 from .saddle import Saddle
 
 Array = NDArray[np.float64]
-#: Weights (rows, x, columns) of averages of products of two vectors, by their names; x is what they weigh.
+#: Weights (rows, x, columns) of averages of products of two vectors, by the names of these; x numbers the results.
 Weights = dict[tuple[str, str], Array]
 
-#: Vectors that are made of a layer's activities and gradients, and of which.
+#: Vectors that depend on a layer's activities or gradients, and on which of the two.
 MADE_OF = {"phi": "phi", "e": "phi", "g": "g", "d": "g"}
 #: Increments of the weights below this fraction are pushed no further.
 SMALL = 1e-4
@@ -33,7 +33,7 @@ GAUGE = 64
 class Neurons:
     """Independent neurons of one hidden layer at infinite width.
 
-    ``vectors`` (rows, neurons): phi, g; e, q of the interface above; d, y of that below; r of the readout.
+    ``vectors`` (rows, neurons): phi, g; e, q of the interface above; d, y of the interface below; r of the readout.
     """
 
     def __init__(self, saddle: Saddle, number: int, count: int, rng: np.random.Generator) -> None:
@@ -71,6 +71,7 @@ class Neurons:
         K_h, K_z = saddle.kernels["h", self.number], saddle.kernels["z", self.number]
         for t in range(T):
             a, rows, out = saddle.decay[t], slice(t * P, (t + 1) * P), slice(t * K * P, (t + 1) * K * P)
+            # h = a u + K_h g, z = a r + K_z phi, with K of all times up to t
             h = a * u[rows] + K_h[rows, : out.start] @ v["g"][: out.start]
             v["phi"][rows], first, second = problem.phi[self.number - 1](h, 2)
             z = a * r[out] + K_z[out, : rows.stop] @ v["phi"][: rows.stop]
@@ -91,7 +92,7 @@ class Neurons:
         return np.asarray(total)
 
     def responses(self, weights: Weights, times: int) -> tuple[Array, Array]:
-        """How each neuron's share answers to a change of its h and of its z, at all times before: (rows, x, neurons)."""
+        """The derivatives of each neuron's share by its h and its z, at all times before: (rows, x, neurons)."""
         K_h, K_z = self.saddle.kernels["h", self.number], self.saddle.kernels["z", self.number]
         _, K, P = self.saddle.problem.shape
         n, m = times * P, times * K * P
@@ -101,6 +102,7 @@ class Neurons:
         wide = x * self.count
         for t in reversed(range(times)):
             rows, out = slice(t * P, (t + 1) * P), slice(t * K * P, (t + 1) * K * P)
+            # The chain rule backwards in time: g by weights and by later h; z by g; phi by weights and by z from t on; then h.
             by_g = slopes["g"][out] + _times(K_h[rows.stop : n, out].T, by_h[rows.stop :].reshape(-1, wide), x)
             by_z[out] = self.g_by_z[out][:, None] * by_g
             by_phi = slopes["phi"][rows] + _times(K_z[out.start : m, rows].T, by_z[out.start :].reshape(-1, wide), x)
@@ -109,7 +111,7 @@ class Neurons:
         return by_h, by_z
 
     def _slopes(self, weights: Weights, x: int, n: int, m: int) -> dict[str, Array]:
-        """The derivative of weighted products by phi and g, innovations held."""
+        """The derivative of weighted products by phi and g, at fixed innovations y and q."""
         found = {"phi": np.zeros((n, x, self.count)), "g": np.zeros((m, x, self.count))}
         for (left, right), w in weights.items():
             for name, other, matrix in ((left, right, w), (right, left, w.transpose(2, 1, 0))):
@@ -134,7 +136,7 @@ def _times(matrix: Array, wide: Array, x: int) -> Array:
 
 @dataclass
 class Pending:
-    """Weights of the layers that have not been pushed back yet, and of the errors."""
+    """Weights of averages of the layers that have not been pushed back yet, and weights of the errors."""
 
     times: int
     layers: dict[int, Weights] = field(default_factory=dict)
@@ -147,7 +149,7 @@ class Pending:
 
 
 class Backward:
-    """Pushes weights back, by the answers of a set of neurons of each layer."""
+    """Pushes weights back, by the derivatives at a set of neurons of each layer."""
 
     def __init__(self, saddle: Saddle, count: int, rng: np.random.Generator) -> None:
         self.saddle = saddle
@@ -158,7 +160,7 @@ class Backward:
         total = Pending(pending.times)
         L = len(self.layers)
         sizes = dict.fromkeys(range(1, L + 1), 0.0)
-        # Down and up through the layers, each time by all that has gathered at a layer.
+        # Down and up through the layers; at each layer all weights gathered there are pushed together.
         sweep = [*range(L, 0, -1), *range(2, L)]
         while pending.layers:
             for number in sweep:
@@ -174,7 +176,7 @@ class Backward:
         return total.layers, np.asarray(pending.errors)
 
     def _push(self, number: int, weights: Weights, into: Pending) -> None:
-        """From a layer's averages to what its neurons answer to."""
+        """From weights of a layer's averages to weights of the averages in the equations of its neurons."""
         neurons, saddle, times = self.layers[number - 1], self.saddle, into.times
         by_h, by_z = neurons.responses(weights, times)
         n, m = len(by_h), len(by_z)
@@ -187,16 +189,17 @@ class Backward:
         h_g, z_phi = mean(by_h, "g", m), mean(by_z, "phi", n)
         below = saddle.pushed("h", number, h_g)
         above = saddle.pushed("z", number, z_phi)
+        # The errors, in the outer products that training has added.
         into.errors = into.errors + below["Delta"] + above["Delta"]
         decay = saddle.decay[:times]
-        if neurons.below is not None:
+        if neurons.below is not None:  # h by Phi in the outer products, and by a u = a L (y + M d) of the matrix below
             known = neurons.below.upto(n, m)
             into.add(number - 1, ("phi", "phi"), below["Phi"])
             a = np.repeat(decay, n // times)[:, None, None]
             y, d = mean(a * by_h, "y", n), (a * h_g) @ known.above.to_e.T
             gram_e, gram_d, memory = _answers(known, y, d)
             _weigh(into, number - 1, gram_e, gram_d, memory, known)
-        if neurons.above is not None:
+        if neurons.above is not None:  # z by G in the outer products, and by a r of the transposed matrix above
             known = neurons.above.upto(n, m)
             into.add(number + 1, ("g", "g"), above["G"])
             a = np.repeat(decay, m // times)[:, None, None]
@@ -206,23 +209,24 @@ class Backward:
 
 
 def _answers(known: Interface, innovations: Array, memories: Array) -> tuple[Array, Array, Array]:
-    r"""What neurons that receive W a answer to, given how: weights (rows of W a, x, ...) of y and of d.
+    r"""The derivatives of neurons that receive W a, from weights (rows of W a, x, ...) of y and of d.
 
-    They receive :math:`L(y+M_{j<i}d)`. Gives weights of the Gram matrix of e, which changes the basis by
-    :math:`\delta L=L\,\mathrm{low}(\delta\langle ee\rangle)` with half of the diagonal, of that of d, and of M.
+    The neurons receive :math:`L(y+M_{j<i}d)`. Gives the weights of the Gram matrix of e, which changes the basis by
+    :math:`\delta L=L\,\mathrm{low}(\delta\langle ee\rangle)` with half of the diagonal; of the Gram matrix of d; and of M.
     """
     y, d = (_left(known.below.square.T, w) for w in (innovations, memories))
     M = known.M * known.earlier
     remembered = d * (known.earlier & known.real)[:, None, :]
-    # W e = y + M d; but M is measured with e orthogonal to those before, and so is the d in which it is remembered.
+    # L changes with the Gram matrix of e, times W e = y + M d. M is measured in orthonormal e and d, which change with the Gram
+    # matrices of both: the two terms with a minus.
     return y + (d - remembered) @ M.T, -_left(M.T, remembered), remembered
 
 
 def _weigh(into: Pending, below: int, gram_e: Array, gram_d: Array, memory: Array, known: Interface) -> None:
     """Weights of Gram matrices and of M as weights of averages on both sides.
 
-    An entry of M is the average of e q below if the gradient came before the activity, else that of d y above. On the other side
-    the matrix has answered already, and the innovation is orthogonal to the vector: what is left of their product is taken out.
+    An entry of M is the average of e q below if the gradient came before the activity, else the average of d y above. On the other
+    side the innovation is orthogonal to the vector, because the product with it is known: the average there is subtracted.
     """
     sign = np.where(known.earlier, 1.0, -1.0)[:, None, :]
     into.add(below, ("e", "e"), _low(gram_e) * known.below.new)

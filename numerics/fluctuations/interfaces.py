@@ -1,28 +1,28 @@
-r"""A random matrix between two layers, by what it has been multiplied with: the cavity rule in orthonormal coordinates.
+r"""A random matrix between two layers, by its products with vectors: the cavity rule in orthonormal coordinates.
 
 Training multiplies one matrix W by activities :math:`a_i` from one side and by gradients :math:`b_j` from the other, in turns.
 With averages over neurons as inner products, let :math:`a=L_ae` and :math:`b=L_bd` with e and d orthonormal (Gram and Schmidt, in
-the order of training). All that is known of W then is the real matrix :math:`M_{ij}=\frac1N d_j\cdot We_i`, and given the
-past
+the order of training). These products determine the matrix elements :math:`M_{ij}=\frac1N d_j\cdot We_i` and no others, and given
+the past
 
 .. math::
     We_i=y_i+\sum_{j<i}M_{ij}d_j,\qquad W^\top d_j=q_j+\sum_{i\le j}M_{ij}e_i,
 
 where j < i means: b_j came before a_i. The innovations y and q are independent Gaussian numbers of variance :math:`C_W`, but for
-:math:`y_i\perp d_j` (j < i) and :math:`q_j\perp e_i` (i <= j), because the matrix has already answered there. At infinite width
+:math:`y_i\perp d_j` (j < i) and :math:`q_j\perp e_i` (i <= j), because these components are known already. At infinite width
 these are the fields u, r and the memories of the cavity rule,
 
 .. math::
     u=L_ay,\quad r=L_bq,\quad \gamma_0C_WA=L_aM_{j<i}L_b^{-1},\quad \gamma_0C_WB=L_bM_{i\le j}^\top L_a^{-1}.
 
-At finite width all of it fluctuates: the Gram matrices, and M, each entry of which is measured on the side that comes later. Here
-no entry needs a conjugate field, and where training changes a vector little the new direction is still of length one.
+At finite width the Gram matrices fluctuate, and M, each entry of which is an average on the side that comes later. No entry needs
+a conjugate field, and a new direction has length one even where training changes a vector little.
 
-L and M are those of one solution, whose matrices are conditioned on their answers (``conditioned``): M is a part of a matrix, in
-orthonormal vectors of its own sites, and so no larger than the matrix. From derivatives, :math:`L_a^{-1}AL_b`, it would be
-:math:`L_a^{-1}` times their noise. What is small in a vector is a rare event, of which finitely many sites know nothing:
-other neurons may be thousands of times as far off. Directions below ``RESOLVED`` are therefore taken to lie in the span of those
-before.
+L and M are those of one solution, whose matrices are conditioned on their products (``conditioned``): M is a block of a matrix, in
+orthonormal vectors of its own sites, and so no larger than the matrix. Computed from derivatives, as :math:`L_a^{-1}AL_b`, it would
+have their noise times :math:`L_a^{-1}`. A component that is small on average may come from rare neurons, which finitely many
+sites do not contain and which may be thousands of times larger. Directions below ``RESOLVED`` are therefore taken to lie in the
+span of those before.
 """
 
 from __future__ import annotations
@@ -48,8 +48,9 @@ RESOLVED, LARGEST = 1e-2, 1e-1
 class Basis:
     r"""Orthonormal directions of vectors :math:`a_i`, one after the other: :math:`a=Le`.
 
-    A vector that depends on those before has no direction of its own, and its column of L is zero. Its coefficients in the others
-    fluctuate as those of any vector; what is left of it, zero on average but not its answers, stands in the place of its e.
+    A vector that depends on those before has no direction of its own, and its column of L is zero. Its coefficients in the other
+    directions fluctuate as those of any vector. The rest of the vector stands in the place of its e: its Gram matrix is zero, but
+    at finite width the rest fluctuates.
     """
 
     L: Array
@@ -57,7 +58,7 @@ class Basis:
     to_e: Array  #: the inverse of ``square``
 
     def upto(self, n: int) -> Basis:
-        """Of the first vectors alone."""
+        """The basis of the first n vectors alone."""
         return Basis(self.L[:n, :n], self.new[:n], self.to_e[:n, :n])
 
     @property
@@ -79,7 +80,7 @@ class Interface:
     earlier: NDArray[np.bool_]
 
     def upto(self, n: int, m: int) -> Interface:
-        """What is known after fewer times: everything here is causal."""
+        """The interface at an earlier time: blocks of these matrices, as everything here is causal."""
         return Interface(self.below.upto(n), self.above.upto(m), self.M[:n, :m], self.earlier[:n, :m])
 
     @property
@@ -94,12 +95,12 @@ class Interface:
 
 
 def resolved(problem: Problem) -> Problem:
-    """The problem, with directions that its sites can tell from others alone."""
+    """The problem with only those directions that its sites resolve."""
     return replace(problem, least=min(RESOLVED * problem.parameters["gamma_0"], LARGEST))
 
 
 def interface(run: Run, number: int) -> Interface:
-    """Between hidden layers ``number`` and ``number + 1`` of a solution whose matrices are conditioned on their answers."""
+    """The interface between hidden layers ``number`` and ``number + 1`` of a solution with conditioned matrices."""
     T, K, P = run.problem.shape
     up, down = run.layers[number].below, run.layers[number - 1].above
     assert isinstance(up, Conditioned)

@@ -1,4 +1,4 @@
-r"""Fluctuations in the lazy limit, in closed form: the tangent kernel stays, and differs from network to network.
+r"""Fluctuations in the lazy limit, in closed form: the tangent kernel is constant in time, and random over initialisations.
 
 With :math:`N\,\mathrm{Cov}(K_{\mu\alpha},K_{\nu\beta})=A_{\mu\alpha\nu\beta}+B_{\mu\alpha\nu\beta}+B_{\mu\alpha\beta\nu}` at
 initialisation, :math:`\delta f(t+1)=(1-\eta K\ell'')\delta f(t)+\eta\,\delta K\,\Delta(t)`.
@@ -22,12 +22,12 @@ Array = NDArray[np.float64]
 
 
 def is_closed(flow: Training) -> bool:
-    """Whether the limit is taken, of one output and plain steps."""
+    """Whether the closed form holds: gamma = 0, one output, no momentum or decay."""
     return flow.gamma == 0 and flow.outputs == 1 and not flow.momentum and not flow.weight_decay
 
 
 def lazy_fluctuations(flow: Training, data: Data, grids: Sequence[TimeGrid]) -> list[dict[str, Array]]:
-    """For each grid of times: what is known, without noise."""
+    """The results for each grid of times, without noise."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExpansionWarning)
         found = predict(flow.net, data.inputs, ("K", "Theta", "A", "B"))
@@ -54,7 +54,7 @@ def _covariance(flow: Training, data: Data, grid: TimeGrid, K: Array, kappa: Arr
         if t in wanted:
             kept.append(J)
         delta, second = errors(f[None])[0], curvature(f[None, None]).reshape(P)
-        # delta f_mu has the memory of every entry (mu', alpha') of delta K
+        # delta f as a linear function of delta K: one column for every entry (mu', alpha')
         push = np.einsum("mn,a->mna", np.eye(P), delta).reshape(P, P * P)
         J = J - grid.rate * K @ (second[:, None] * J) + grid.rate * push
         f = f + grid.rate * K @ delta

@@ -1,15 +1,15 @@
 r"""Fluctuations of a network in training around its infinite-width limit, to leading order in 1/N.
 
-Order parameters are averages over N neurons that obey the same equations, driven by the errors :math:`\Delta(t)`, which these
-averages decide. So a finite network is a fluctuation of the averages, :math:`\epsilon/\sqrt N` with the covariance S of one
-neuron's contribution, that the errors feed back:
+Order parameters are averages over N neurons. All neurons obey the same equations, driven by the errors :math:`\Delta(t)`, and the
+errors are a function of the averages. In a finite network the averages fluctuate by :math:`\epsilon/\sqrt N`, with the covariance S
+of one neuron's contribution, and the errors feed this back:
 :math:`\delta f=\epsilon/\sqrt N+R\,\delta\Delta,\ \delta\Delta=-\ell''\delta f`, and with :math:`J=-R\,\ell''`
 
 .. math::
     N\,\mathrm{Cov}(f,f)=(1-J)^{-1}S\,(1-J)^{-\top}=\mathrm{Cov}(I,I),\qquad I=(1-J)^{-1}(o-\langle o\rangle),
 
-where o is what one neuron adds to f, and I its *influence* on f with all feedback. The same influences give the fluctuations of
-every other average, and, to second order, the shift of the means.
+where o is the contribution of one neuron to f, and I its *influence* on f with all feedback. The same influences give the
+fluctuations of every other average, and, to second order, the shift of the means.
 """
 
 from __future__ import annotations
@@ -27,30 +27,30 @@ Array = NDArray[np.float64]
 
 #: Steps of differences in the errors, in units of their size: of smooth sites, and of sites with kinks.
 STEP, KINKED_STEP = 1e-3, 5e-2
-#: Neurons that the mean response is taken over: its noise is small beside that of variances.
+#: Neurons that the mean response is averaged over: its noise is small beside that of variances.
 RESPONDING = 1024
 
 
 @dataclass(frozen=True)
 class Options:
-    """What is asked for."""
+    """The results that are wanted."""
 
-    kept: NDArray[np.int64]  #: steps
-    trained: int  #: samples
+    kept: NDArray[np.int64]  #: steps at which results are wanted
+    trained: int  #: samples that are trained on
     centred: bool
-    kernels: tuple[str, ...]  #: whose variances are wanted
-    kinked: bool  #: an activation is
-    derivative: Callable[[int], Callable[[Array], Array]]  #: of the loss by its order, as a function of f
-    losses: Callable[[Array], Array]  #: of predictions at all times
-    shifts: bool = False  #: of the means are wanted
-    directions: int = 0  #: of resampling
-    draws: tuple[str, ...] = ()  #: of which all draws are wanted
+    kernels: tuple[str, ...]  #: those whose variances are wanted
+    kinked: bool  #: whether an activation has kinks
+    derivative: Callable[[int], Callable[[Array], Array]]  #: order -> this derivative of the loss as a function of f
+    losses: Callable[[Array], Array]  #: predictions at all times -> losses
+    shifts: bool = False  #: whether shifts of the means are wanted
+    directions: int = 0  #: the number of half-samples of resampling
+    draws: tuple[str, ...] = ()  #: the order parameters whose draws are wanted
     tick: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True)
 class NeuronShares:
-    """Neurons of the hidden layer and what each adds to the averages, (time, ..., site)."""
+    """The share of each neuron of the hidden layer in averages, (time, ..., site): f, and phi, g whose products are averaged."""
 
     f: Array
     phi: Array
@@ -86,7 +86,7 @@ class DrivenNeurons:
         return h, z
 
     def __call__(self, delta: Array) -> NeuronShares:
-        """All neurons; ``delta`` (T, K, P, 1 or S)."""
+        """The contributions of all neurons, driven by errors ``delta`` (T, K, P, 1 or S)."""
         run, (T, K, P) = self.run, self.problem.shape
         S = self.u.shape[-1]
         phi, g = np.zeros((T, P, S)), np.zeros((T, K, P, S))
@@ -111,9 +111,10 @@ class DrivenNeurons:
         return NeuronShares(f - f[0] if self.centred else f, phi, g)
 
     def tangent_kernel(self, Phi: Array, G: Array) -> Array:
-        """Linear in changes of Phi (time, P, P, any) and G (time, K, P, K, P, any): the sum over the two layers of weights."""
+        """The change of the tangent kernel, summed over both layers of weights, by changes of Phi and G, (time, ..., any)."""
         (_, K, P), x = self.problem.shape, Phi.shape[-1]
         flat = {"Phi": np.moveaxis(Phi, -1, 1).reshape(-1, P, P), "G": np.moveaxis(G, -1, 1).reshape(-1, K, P, K, P)}
+        # Theta = (lambda_W x.x'/n_0 + lambda_b) G + lambda_W Phi + lambda_b: the coefficients of G and of Phi
         below = self.run.call("Theta", G=np.ones((K, P, K, P)), Phi=self.problem.overlaps)
         output = np.einsum("kc,pq->kpcq", np.eye(K), np.ones((P, P)))
         above = self.run.call("Theta", G=output, Phi=np.ones((P, P))) - self.run.call(
@@ -125,10 +126,10 @@ class DrivenNeurons:
 
 @dataclass(frozen=True)
 class Feedback:
-    """What the averages make of the errors, and these of the averages."""
+    """The responses R of averages to errors, and of errors to predictions."""
 
     neurons: DrivenNeurons
-    fewer: DrivenNeurons  #: of them, for mean responses
+    fewer: DrivenNeurons  #: a part of them, for mean responses
     delta: Array  #: (T, K, P)
     curvature: Array  #: second derivative of the loss, (T, K, P, K)
     step: float
@@ -143,12 +144,12 @@ class Feedback:
         return pushed(self.curvature, f)
 
     def added(self) -> Array:
-        """What training adds to f beside the readout's average over neurons, by a change of the errors: (n, n), of the bias."""
+        """The derivative by the errors, (n, n), of the part of f that is no average over neurons: of the output's trained bias."""
         T, K, P = self.delta.shape
         run, size = self.neurons.run, K * P
         found = np.zeros((T, size, T, size))
         for t in range(1, T):
-            # Phi = 0: what is added to the weights of the readout is an average over neurons already
+            # Phi = 0, as the trained weights of the readout are in the average over neurons
             taken = run.orders("f", run.problem.layers, t, t)
             taken["Phi"] = np.zeros_like(taken["Phi"])
             push = run.call("f_push", np.eye(size).reshape(K, P, size), **taken)["Delta"]
@@ -191,13 +192,14 @@ def fluctuate(problem: Problem, rng: np.random.Generator, options: Options) -> d
     kept = options.kept
     n = feedback.size
     live = np.broadcast_to(np.arange(P) < options.trained, (T, K, P)).reshape(-1)
-    live = live & (np.arange(n) < (T - 1) * K * P)  # nothing answers to the last errors
+    live = live & (np.arange(n) < (T - 1) * K * P)  # no later time responds to the last errors
 
     def averages(s: NeuronShares) -> Array:
         parts = [s.f.mean(axis=-1).reshape(-1), *(v.ravel() for v in _kernels(s, kept, problem).values())]
         return np.concatenate(parts)
 
     whole = feedback.response(averages, live)
+    # R and J = -R l'' of f; I = (1 - J)^-1 (o - <o>), and the covariance of I
     R = whole[:n] + feedback.added() * live
     J = np.asarray(R @ feedback.pushed(np.eye(n)))
     o = sites.f.reshape(n, S)
@@ -213,14 +215,14 @@ def fluctuate(problem: Problem, rng: np.random.Generator, options: Options) -> d
 
 
 def kept_times(covariance: Array, kept: NDArray[np.int64]) -> Array:
-    """Of a covariance (T, K, P, T, K, P)."""
+    """The covariance (T, K, P, T, K, P) at the times that are kept."""
     return np.asarray(covariance[kept][:, :, :, kept])
 
 
 def bias_influence(run: Run, J: Array, options: Options) -> Array:
-    """What one standard deviation of the output's own bias, of each output, does to f with all feedback: (n, K).
+    """The change of f, with all feedback, by one standard deviation of the output's own initial bias, for each output: (n, K).
 
-    It adds the same number to all predictions of an output at initialisation, and lasts as long as weight decay lets it.
+    The bias adds the same number to all predictions of an output, and decays with weight decay.
     """
     _, K, P = run.problem.shape
     parameters = run.problem.parameters
@@ -230,7 +232,7 @@ def bias_influence(run: Run, J: Array, options: Options) -> Array:
 
 
 def _kernels(s: NeuronShares, kept: NDArray[np.int64], problem: Problem) -> dict[str, Array]:
-    """Averages at equal times: Phi (time, P, P), G (time, K, P, K, P), and the tangent kernel that they make."""
+    """Averages at equal times: Phi (time, P, P) and G (time, K, P, K, P)."""
     S = s.phi.shape[-1]
     phi, g = s.phi[kept], s.g[kept]
     Phi = np.einsum("tpi,tqi->tpq", phi, phi, optimize=True) / S
@@ -246,7 +248,7 @@ def _variances(
     options: Options,
     problem: Problem,
 ) -> dict[str, Array]:
-    """N Var of Phi and G at equal times, and of the tangent kernel: of one neuron's contribution with all feedback."""
+    """N Var of Phi and G at equal times and of the tangent kernel: the variance of one neuron's contribution with all feedback."""
     kept = options.kept
     means = _kernels(s, kept, problem)
     w, w_bias = (feedback.pushed(x) for x in influences)
@@ -254,7 +256,7 @@ def _variances(
     total: dict[str, Array | float] = dict.fromkeys((*means, "Theta"), 0.0)
 
     def add(own: dict[str, Array], w: Array, weight: float) -> None:
-        """Contributions to Phi and G (..., neurons), to which those of the errors come."""
+        """Add the squares of contributions to Phi and G (..., neurons), those by way of the errors w included."""
         parts = np.split(responses @ w, [means["Phi"].size])
         own = {n: own[n] + part.reshape(*means[n].shape, -1) for n, part in zip(means, parts, strict=True)}
         own["Theta"] = feedback.neurons.tangent_kernel(own["Phi"], own["G"])
@@ -289,8 +291,8 @@ def _shifts(
 
     With the change w of the errors that one neuron causes,
     :math:`f_1=(1-J)^{-1}[\langle\partial_wo\rangle+\tfrac12\langle\partial_{w'}^2o\rangle
-    -\tfrac12R\,\ell'''\mathrm{Var}f]`: a neuron answers to the errors that it causes itself, and to the squares of those of the
-    others, and of the output's bias.
+    -\tfrac12R\,\ell'''\mathrm{Var}f]`: a neuron responds to the errors that it causes itself, and in second order to the errors
+    w' that another neuron, or the output's bias, causes.
     """
     shape = feedback.delta.shape
     S = s.f.shape[-1]
@@ -298,18 +300,22 @@ def _shifts(
     w = feedback.pushed(influence).reshape(*shape, S)
     h = feedback.step / (float(w.std()) or 1.0)
     centre = feedback.delta[..., None]
+    # <d_w o>
     own = (feedback.neurons(centre + h * w).f - feedback.neurons(centre - h * w).f) / (2 * h)
     h *= 10  # of second differences
-    others = w[..., rng.permutation(S)]  # not by a shift: the sites are quasi-random, and neighbours know of each other
+    others = w[..., rng.permutation(S)]  # no shift: the sites are quasi-random, and neighbours depend on each other
+    # <d_w'^2 o>, of the other neurons and of the bias
     square = (feedback.neurons(centre + h * others).f + feedback.neurons(centre - h * others).f - 2 * s.f) / h**2
     for column in feedback.pushed(bias).T if bias.any() else ():
         both = [feedback.neurons(centre + sign * h * column.reshape(*shape, 1)).f for sign in (1, -1)]
         square = square + (both[0] + both[1] - 2 * s.f) / h**2
     push = (own + square / 2).mean(axis=-1).reshape(-1)
+    # -R l''' Var f / 2
     T, K, P = shape
     by_output = np.concatenate([influence / np.sqrt(S), bias], axis=1).reshape(T, K, P, -1)
     fluctuation = np.einsum("tkpi,tcpi->tkpc", by_output, by_output, optimize=True)
     push = push - R @ np.einsum("tkpcd,tcpd->tkp", options.derivative(3)(run.f), fluctuation).reshape(-1) / 2
     f1 = np.linalg.solve(np.eye(len(J)) - J, push).reshape(shape)
+    # By l' = -Delta and l'': N (E loss - loss) = -Delta f_1 + l'' Var f / 2
     loss1 = -(run.delta * f1).sum(axis=(1, 2)) + (feedback.curvature * fluctuation).sum(axis=(1, 2, 3)) / 2
     return {"f1": f1[options.kept], "loss1": loss1[options.kept]}

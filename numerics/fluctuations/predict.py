@@ -63,12 +63,12 @@ def fluctuations(
         .. math:: N\,\mathrm{Cov}(q,q)=(1-J)^{-1}S(1-J)^{-\top},\qquad
             E f=f_\infty+\tfrac1Nf_1,\qquad E\mathcal L=\mathcal L_\infty+\tfrac1N\mathcal L_1
 
-        with S the covariance of one neuron's contribution to the averages q, and J how the averages answer to themselves. Several
-        hidden layers: averages are the Gram matrices of activities and gradients, and what the matrices between layers remember
-        (``numerics.fluctuations.interfaces``), which holds A and B.
-        The shifts of several hidden layers, and all of it where an activation has a kink there, from networks whose neurons are
-        drawn again (``numerics.fluctuations.resampled``). For :math:`\gamma_0=0` from the tensors A and B of ``predict(net, X)``
-        (``numerics.fluctuations.lazy``).
+        with S the covariance of one neuron's contribution to the averages q, and J the response of the averages to themselves. With
+        several hidden layers the averages are the Gram matrices of activities and gradients, and the elements of the matrices
+        between layers (``numerics.fluctuations.interfaces``), which stand for A and B.
+        The shifts of several hidden layers, and all results where an activation has a kink there, come from networks whose neurons
+        are drawn again (``numerics.fluctuations.resampled``). For :math:`\gamma_0=0` the results follow from the tensors A and B of
+        ``predict(net, X)`` (``numerics.fluctuations.lazy``).
     Shapes
         As ``predict``, ``times`` too: steps of gradient descent, where the axis is eta x steps. f_variance (time, sample),
         f_covariance (time, sample, time2, sample2), and of ``quantities``: Theta_variance (time, sample, sample2), Phi_variance and
@@ -186,7 +186,7 @@ def _wanted(quantities: str | Sequence[str], draws: str | Sequence[str]) -> tupl
 
 
 def _known(asked: Question) -> dict[str, Array]:
-    """What has a closed form."""
+    """The results in closed form."""
     if asked.flow.hidden_layers == 1 or not is_closed(asked.flow):
         return {}
     return asked.extrapolated(lazy_fluctuations(asked.flow, asked.data, asked.grids))

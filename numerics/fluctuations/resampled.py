@@ -1,15 +1,15 @@
 r"""Fluctuations and shifts of any network in training, from networks whose neurons are drawn again.
 
-A network of N neurons differs from the infinite one in how often each kind of neuron occurs. Given S sites of each layer and,
-for each matrix, what is new in its answers (``conditioned``), a solution is a function of the multiplicities of the sites, by which
-all averages of the derived equations are weighted. Take half of the sites of each layer twice, at random, and leave out the others:
+A network of N neurons differs from the infinite one in the frequency of each kind of neuron. Given S sites of each layer and the
+innovations of each matrix (``conditioned``), a solution is a function of the multiplicities of the sites, by which all averages of
+the derived equations are weighted. Take half of the sites of each layer twice, at random, and leave out the others:
 :math:`w_i=1\pm\epsilon_i` with signs of sum zero. To second order that is a network of N = S neurons around the one of the S sites,
 
 .. math::
     f_\pm=f\pm\frac{\delta f}{\sqrt N}+\frac{\delta_2f}{N},\qquad N\,\mathrm{Cov}=E\,\delta f\,\delta f,\qquad f_1=E\,\delta_2f,
 
 over the signs: half-samples (McCarthy 1969). :math:`\delta f=(1-J)^{-1}s` for a random s with the covariance S of the sites,
-without J; no derivative is taken, and kinks count as much as there are sites near them.
+without J; no derivative is taken, so that activations may have kinks.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ from .one_layer import Options
 
 Array = NDArray[np.float64]
 
-#: What names of draws end with.
+#: Names of draws end with this.
 DRAW = "_draw"
 
 
 @dataclass(frozen=True)
 class Population:
-    """The random numbers of all sites, and of what is new in the answers of the matrices to the layers above and below.
+    """The random numbers of all sites, and the innovations of the matrices for the layers above and below.
 
-    The first solution decides these answers, by rotations, and all others receive them too.
+    The first solution makes the innovations, by rotations, and all other solutions receive the same ones.
     """
 
     seed: int
@@ -46,7 +46,7 @@ class Population:
 
     @classmethod
     def of(cls, problem: Problem, rng: np.random.Generator) -> Population:
-        """A new one."""
+        """A population drawn by a random generator."""
         sources = [Recorded(Rotation(problem.samples, rng)) for _ in range(2 * problem.layers - 2)]
         return cls(int(rng.integers(1 << 62)), tuple(zip(sources[::2], sources[1::2], strict=True)))
 
@@ -54,7 +54,7 @@ class Population:
 class Reweighted(Run):
     """A solution for sites of given multiplicities (layers, sites), which predicts as a network does, f - f(0) if centred.
 
-    ``bias`` (K, 1): what the output's own bias at initialisation adds to f(0).
+    ``bias`` (K, 1): the contribution of the output's own bias at initialisation to f(0).
     """
 
     def __init__(self, problem: Problem, population: Population, weights: Array, bias: Array, *, centred: bool) -> None:
@@ -67,6 +67,7 @@ class Reweighted(Run):
         return conditioned(self.problem, lower, upper, *self.population.matrices[lower.number - 1])
 
     def _predict(self, t: int) -> None:
+        # Unlike at infinite width, <r phi(h(0))> and the bias count: f(0) is random.
         f = self._output(t, self.layers[-1].phi[t]) + self.a[t] * self.bias
         self.f[t] = f
         if self.centred:
@@ -93,8 +94,10 @@ def resample(problem: Problem, rng: np.random.Generator, options: Options) -> di
         bias = bias_scale * rng.standard_normal((problem.outputs, 1))
         plus, minus = (solved(1 + sign * signs, sign * bias) for sign in (1, -1))
         for name, drawn in halves.items():
+            # sqrt(N) (f_+ - f_-)/2: a draw of delta f
             drawn.append(np.sqrt(N) * (plus[name] - minus[name]) / 2)
         for name, shifts in seconds.items():
+            # N ((f_+ + f_-)/2 - f): its mean over the signs is f_1
             shifts.append(N * ((plus[name] + minus[name]) / 2 - centre[name]))
     draws = {name: np.stack(drawn) for name, drawn in halves.items()}
     found = {f"{name}_variance": (draws[name] ** 2).mean(axis=0) for name in ("f", *options.kernels)}

@@ -1,4 +1,4 @@
-"""The ways to fluctuations and shifts: what each of them gives, for which networks, and what it takes."""
+"""The routes to fluctuations and shifts: the results that each gives, the networks for which it does, and its memory."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ DRAWS = tuple(name + DRAW for name in MEASURED)
 
 @dataclass(frozen=True)
 class Route:
-    """One estimate of some of the results."""
+    """A method that estimates some of the results."""
 
     gives: Callable[[Training, str], bool]
     estimate: Callable[[Problem, np.random.Generator, Options], Results]
@@ -41,7 +41,7 @@ class Route:
     ticks: Callable[[Problem, Options], int]
     prepare: Callable[[Problem], Problem] = lambda problem: problem
     memory: Callable[[Problem, Options], float] = lambda problem, options: 0.0
-    threads: int | None = None  #: of linear algebra, if as many as there are do harm
+    threads: int | None = None  #: of linear algebra, where more of them are slower
 
 
 def _of_neurons(flow: Training, name: str) -> bool:
@@ -52,7 +52,7 @@ def _of_influences(flow: Training, name: str) -> bool:
     return flow.gamma > 0 and smooth(flow.net) and name not in (*SHIFTS, *DRAWS)
 
 
-#: By name; the first one that gives a result is taken.
+#: The routes by name; of those that give a result the first one is taken.
 WAYS = {
     "neurons": Route(_of_neurons, fluctuate, lambda p: 4096, lambda p, options: p.steps),
     "influences": Route(
@@ -74,7 +74,7 @@ WAYS = {
 
 
 def chosen(flow: Training, wanted: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """Which way gives which of the results that are wanted."""
+    """The wanted results by the route that gives them."""
     plan: dict[str, tuple[str, ...]] = {}
     for name in wanted:
         key = next(k for k, way in WAYS.items() if way.gives(flow, name))
@@ -83,7 +83,7 @@ def chosen(flow: Training, wanted: Sequence[str]) -> dict[str, tuple[str, ...]]:
 
 
 class PreparedRoute:
-    """A way, with all that it takes: for gradient flow two problems, of which the result is extrapolated."""
+    """A route with its problems and options: for gradient flow two problems, from whose results the answer is extrapolated."""
 
     def __init__(
         self,

@@ -1,7 +1,7 @@
-r"""The solution at infinite width as the point that fluctuations are taken around.
+r"""The solution at infinite width: the saddle point around which order parameters fluctuate.
 
-The memories of all times as matrices, :math:`h=a\,u+K_hg,\ z=a\,r+K_z\phi`, and, transposed, how they answer to order parameters.
-Both are made of the generated functions. Activities have rows (time, sample), gradients (time, output, sample).
+The memories of all times are matrices, :math:`h=a\,u+K_hg,\ z=a\,r+K_z\phi`; their derivatives by order parameters act transposed,
+on weights. Both come from the generated functions. Activities have rows (time, sample), gradients (time, output, sample).
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ class Saddle:
         self.kernels = {(name, i): self._kernel(name, i) for name in "hz" for i in numbers}
 
     def rows(self, name: str, times: int) -> int:
-        """How many numbers an activity (h) or a gradient (z) is up to a time."""
+        """The number of components of an activity (h) or a gradient (z) up to a time."""
         _, K, P = self.problem.shape
         return times * P * (1 if name == "h" else K)
 
     def factors(self, name: str, t: int) -> tuple[float, list[float]]:
-        """What multiplies the source and the memories in the equation of a field."""
+        """The coefficients of the source and of the memories in the equation of a field, which is linear in them."""
         count = len(self.problem.sites.memories[name])
         unit = np.eye(count + 1)
         found = [float(self.run.field(name, row[0], t, list(row[1:]))) for row in unit]
@@ -40,11 +40,11 @@ class Saddle:
 
     @cached_property
     def decay(self) -> Array:
-        """What multiplies the sources: a(t)."""
+        """The coefficient a(t) of the sources."""
         return np.array([self.factors("h", t)[0] for t in range(self.problem.steps)])
 
     def _past(self, name: str, t: int) -> list[int]:
-        """The columns that the memories reach."""
+        """The number of columns of each memory: up to time t, or strictly before it."""
         other = "z" if name == "h" else "h"
         return [self.rows(other, t if strict else t + 1) for _, strict in self.problem.sites.memories[name]]
 
@@ -60,7 +60,7 @@ class Saddle:
         return total
 
     def pushed(self, name: str, number: int, weights: Array) -> dict[str, Array]:
-        """From weights (rows, x, columns) of a layer's kernel to those of Phi below or G above, and of the errors (x, columns)."""
+        """From weights (rows, x, columns) of a layer's kernel to those of Phi below or G above and of errors (x, columns)."""
         _, K, P = self.problem.shape
         rows, columns = self.rows(name, 1), self.rows("z" if name == "h" else "h", 1)
         x, times = weights.shape[1], len(weights) // rows
@@ -70,6 +70,7 @@ class Saddle:
         for t in range(times):
             _, factors = self.factors(name, t)
             here = weights[t * rows : (t + 1) * rows, :, : (t + 1) * columns]
+            # One term for each memory: its factor times the weights, which vanish beyond its past.
             pushes = []
             for factor, past in zip(factors, self._past(name, t), strict=True):
                 push = factor * here
@@ -88,6 +89,7 @@ class Saddle:
         _, K, P = self.problem.shape
         x = K * P
         taken = self.run.orders("f", self.problem.layers, t, t)
+        # f is linear in the average <r phi>: its coefficient by a difference
         nothing = np.zeros((K, P))
         constant = self.run.call("f", nothing, **taken)
         factor = float((self.run.call("f", nothing + 1.0, **taken) - constant).mean())

@@ -24,7 +24,7 @@ from .saddle import Saddle
 
 Array = NDArray[np.float64]
 
-#: What is weighed in one go, at most.
+#: The most results that share one pass of weights.
 TOGETHER = 64
 #: Neurons that measure influences, for each that pushes weights back.
 MEASURING = 8
@@ -32,19 +32,20 @@ MEASURING = 8
 
 @dataclass
 class Shares:
-    """Of one set of weights: each neuron's share of all quantities (x, neurons) by layer, and how these answer to the errors."""
+    """By one set of weights: each neuron's share of all quantities (x, neurons) by layer, and their derivatives by errors."""
 
     values: list[Array]
     answers: Array
 
     def influences(self, layer: int, feedback: Array) -> Array:
-        """With the feedback of the errors; the first rows are the predictions'."""
+        """The influences: shares with the feedback of the errors; the first rows are those of predictions."""
         own, f = self.values[layer] - self.values[layer].mean(axis=1, keepdims=True), len(feedback)
+        # delta f = o - D_f (l'' delta f), with D_f the derivative by errors; then the other quantities by delta f
         predictions = np.linalg.solve(np.eye(f) + self.answers[:f] @ feedback, own[:f])
         return np.concatenate([predictions, own[f:] - self.answers[f:] @ (feedback @ predictions)])
 
     def bias(self, run: Run, feedback: Array, options: Options) -> Array:
-        """The same of the output's bias."""
+        """The influence of the output's bias."""
         f = len(feedback)
         predictions = bias_influence(run, -self.answers[:f] @ feedback, options)
         return np.concatenate([predictions, -self.answers[f:] @ (feedback @ predictions)])
@@ -60,6 +61,7 @@ def fluctuate_deep(problem: Problem, rng: np.random.Generator, options: Options)
     count = problem.samples // MEASURING
     backward = [Backward(saddle, count, rng) for _ in range(2)]
     measuring = [Neurons(saddle, i + 1, problem.samples, rng) for i in range(L)]
+    # Two independent sets of weights: the noise of their product has mean zero.
     one, other = (_shares(saddle, weigh, measuring, options) for weigh in backward)
     f_covariance, squares = np.zeros((size, size)), np.zeros(len(one.answers))
     independent = [
@@ -78,7 +80,7 @@ def fluctuate_deep(problem: Problem, rng: np.random.Generator, options: Options)
 
 
 def memory(problem: Problem, options: Options) -> float:
-    """Bytes of one estimate beside those of the solution: neurons with their vectors, and weights with what answers to them."""
+    """Bytes of one estimate beside those of the solution: neurons with their vectors, and weights with derivatives."""
     T, K, P = problem.shape
     n, L = T * P * (1 + K), problem.layers
     x = max(TOGETHER, K * P)
@@ -94,7 +96,7 @@ def ticks(problem: Problem, options: Options) -> int:
 
 
 def _shares(saddle: Saddle, backward: Backward, measuring: list[Neurons], options: Options) -> Shares:
-    """Weights of everything that is asked for, one time after the other."""
+    """The shares of all wanted quantities: their weights are pushed back one time after the other."""
     T, K, P = saddle.problem.shape
     starts = [_prediction(saddle, t, options.centred) for t in range(T)]
     starts += [
@@ -120,11 +122,12 @@ def _prediction(saddle: Saddle, t: int, centred: bool) -> Pending:
     _, K, P = saddle.problem.shape
     x, n = K * P, (t + 1) * P
     factor, found = saddle.prediction(t)
+    # f = the average <r phi(t)>, and the outer products that training added to the readout: Phi(t, s) times errors
     readout = np.zeros((K, K, P, t + 1, P))
     k, p = np.arange(K)[:, None], np.arange(P)
     readout[k, k, p, t, p] += factor
     if centred:
-        readout[k, k, p, 0, p] -= saddle.prediction(0)[0]
+        readout[k, k, p, 0, p] -= saddle.prediction(0)[0]  # f - f(0)
     phi = np.zeros((n, x, n))
     phi[t * P :, :, : t * P] = found["Phi"]
     errors = np.zeros((x, (t + 1) * x))
@@ -135,19 +138,19 @@ def _prediction(saddle: Saddle, t: int, centred: bool) -> Pending:
 
 @dataclass(frozen=True)
 class Kernel:
-    """A kernel at equal times, whose variance is wanted: one entry of two that are equal."""
+    """A kernel at equal times whose variance may be wanted; of two equal entries one is weighed."""
 
     by_output: bool  #: rows (output, sample) instead of samples
-    by_layer: bool  #: one for each layer, or one of all
+    by_layer: bool  #: whether each layer has one
     weigh: Callable[[Saddle, int, int, Array, Pending], None]  #: (saddle, t, layer, entries (rows, x, rows), into)
 
     def rows(self, problem: Problem) -> tuple[int, ...]:
-        """Of the kernel as a matrix."""
+        """The shape of the rows of the kernel as a matrix."""
         _, K, P = problem.shape
         return (K, P) if self.by_output else (P,)
 
     def layers(self, problem: Problem) -> range:
-        """Those that have one."""
+        """The layers that have one; one place for a kernel of the whole network."""
         return range(1, problem.layers + 1) if self.by_layer else range(1)
 
     def pairs(self, problem: Problem) -> NDArray[np.int64]:

@@ -1,9 +1,9 @@
 r"""The equations of training, solved by going through time once.
 
-Nothing has to be iterated: what a layer needs at time t is known when the layers are visited as training itself visits them,
-forward for h, backward for z, because order parameters of earlier times are known and no activity answers to what comes back
-at the same time. So the sites of every layer are carried along as samples, and the order parameters of a new time are averages
-over them.
+Nothing has to be iterated. The layers are visited as training itself visits them, forward for h and backward for z; then the order
+parameters in the equations of a layer at time t are known when it is visited, because they belong to earlier times or to layers
+visited before, and an activity does not respond to gradients of the same time. The sites of every layer are samples that go through
+time together, and the order parameters of a new time are averages over them.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ DIVERGED = 1e6
 
 @dataclass(frozen=True)
 class Problem:
-    """What a solution depends on, but for the random numbers."""
+    """All that a solution depends on except the random numbers."""
 
     sites: SiteFunctions
     parameters: dict[str, float]
@@ -46,8 +46,10 @@ class Problem:
     samples: int  #: sites of each layer
     exact: bool  #: sites linear in their sources: coefficients instead of samples
     kept: frozenset[int]  #: times at which all order parameters are wanted
-    least: float = 1e-8  #: part of a vector that a matrix tells from the vectors before
-    followed: int = 0  #: sites whose responses are followed as derivatives; 0: matrices know what they answered
+    least: float = (
+        1e-8  #: the share of a vector orthogonal to those before from which it is a new direction of a matrix
+    )
+    followed: int = 0  #: sites whose responses are followed as derivatives; 0: responses by conditioned matrices
 
     @property
     def layers(self) -> int:
@@ -62,7 +64,7 @@ class Problem:
 
 @dataclass
 class Tangent:
-    """How a layer's fields answer to one of its sources, at some of its sites: (time, ..., site, direction)."""
+    """The derivatives of a layer's fields by one of its sources, at some of its sites: (time, ..., site, direction)."""
 
     phi: Array
     g: Array
@@ -72,8 +74,8 @@ class Tangent:
 class MemorySum:
     """The sum of a memory over the past, for a layer's sites and for their responses.
 
-    Where the kernel of earlier times is what it was one step before, as below the first layer and above the last one in plain
-    gradient descent, only the newest time is added.
+    If the kernel has not changed at earlier times since the last step, as below the first layer and above the last one in plain
+    gradient descent, only the term of the newest time is added.
     """
 
     def __init__(self) -> None:
@@ -131,7 +133,7 @@ class Layer:
         self.by_u = self._tangent(T * P) if follows and not first else None
 
     def _noise(self, inputs: int, outputs: int, sizes: tuple[int, ...], rng: np.random.Generator) -> tuple[Array, ...]:
-        """Standard normal variables that stay the same in training: of inputs, bias, readout."""
+        """Standard normal variables of a site that do not change in training: of the first weights, the bias, the readout."""
         if self.problem.exact:
             unit = np.eye(self.sites)
             starts = np.cumsum((0, *sizes))
@@ -173,7 +175,7 @@ class Run:
         self.a, self.m = kernels(T, problem.parameters["eta"], problem.momentum, problem.decay)
 
     def _between(self, lower: Layer, upper: Layer, rng: np.random.Generator) -> tuple[Neighbour, Neighbour]:
-        """What the upper layer receives from the lower, and the lower from the upper."""
+        """The fields and memories that the upper layer receives from the lower, and the lower from the upper."""
         problem = self.problem
         if problem.exact:
             ends = sum(lower.sizes[:2])
@@ -248,14 +250,16 @@ class Run:
         _, _, P = self.problem.shape
         u = self._source_u(layer, t)
         self._renew("h", layer, t)
+        # h = a u + the memories: the response A, and the outer products that training has added to the weights
         layer.h = self.field("h", u, t, self._remembered("h", layer, t, layer, "sites"))
         layer.phi[t] = self.problem.phi[layer.number - 1](layer.h, 0)[0]
         if t == 0:
             layer.start = layer.phi[0].copy()
         Phi = self.q["Phi"][layer.number]
-        row = _gram(layer.weight * layer.phi[t], layer.phi[: t + 1])  # (P, t + 1, P)
+        row = _gram(layer.weight * layer.phi[t], layer.phi[: t + 1])  # Phi(t, s) = <phi(t) phi(s)>: (P, t + 1, P)
         Phi[t, :, : t + 1] = row
         Phi[: t + 1, :, t] = row.transpose(1, 2, 0)
+        # Derivatives along the sites, if they are followed: dphi = phi' dh, whose mean by r is A.
         slope = self._slopes(layer, 1)[1] if layer.tangents else None
         for name, tangent in layer.tangents:
             varied = self._remembered("h", layer, t, tangent, name)
@@ -276,12 +280,12 @@ class Run:
 
     def _predict(self, t: int) -> None:
         top = self.layers[-1]
-        # <r phi(h(0))> = 0, as r is independent of u: without it the noise is no larger than what training has changed.
+        # <r phi(h(0))> = 0, as r is independent of u. Without this term the noise of f is that of the change by training alone.
         self.f[t] = self._output(t, top.phi[t] - top.start)
         self.delta[t] = self.problem.errors(self.f[t])
 
     def _output(self, t: int, activities: Array) -> Array:
-        """The readout of activities, and what training has added to it."""
+        """The initial readout of activities, and the part of f by what training has added to the readout."""
         top = self.layers[-1]
         assert top.readout is not None
         readout = (top.weight * top.readout) @ activities.T
@@ -291,17 +295,19 @@ class Run:
         _, K, P = self.problem.shape
         r = self._source_r(layer, t)
         self._renew("z", layer, t)
+        # z = a r + the memories: the response B, and the outer products
         layer.z = self.field("z", r, t, self._remembered("z", layer, t, layer, "sites"))
         slopes = self.problem.phi[layer.number - 1](layer.h, 1)
         layer.g[t] = self.call("g", slopes[1], layer.z)
         G = self.q["G"][layer.number]
-        # No other layer needs G of the first: at times that are not kept, only the tangent kernel does.
+        # G(t, s) = <g(t) g(s)>. No layer lies below the first one: its G at unequal times is needed only if it is kept.
         since = t if layer.number == 1 and t not in self.problem.kept else 0
         weighted = (layer.weight * layer.g[t]).reshape(K * P, -1)
         row = _gram(weighted, layer.g[since : t + 1].reshape(t + 1 - since, K * P, -1))
         row = row.reshape(K, P, t + 1 - since, K, P)
         G[t, :, :, since : t + 1] = row
         G[since : t + 1, :, :, t] = row.transpose(2, 3, 4, 0, 1)
+        # Derivatives along the sites, if they are followed: dg = phi'' z dh + phi' dz, whose mean by u is B.
         local = self._slopes(layer, 2) if layer.tangents else []
         for name, tangent in layer.tangents:
             S = tangent.phi.shape[2]
@@ -324,7 +330,7 @@ class Run:
         return received
 
     def _respond(self, name: str, number: int, t: int, response: Array) -> None:
-        """A row of A or B, (rows, answered): of the past alone where the present does not count."""
+        """Write a row of A or B, (rows, vectors), over gamma_0; shorter where the present time is not part of it."""
         row = self.q[name][number][t]
         past = 1 if name == "A" else 2
         flat = row.reshape(int(np.prod(row.shape[:past])), -1)
@@ -337,6 +343,7 @@ class Run:
         return self.problem.phi[layer.number - 1](layer.h[:, : tangent.phi.shape[2]], order)
 
     def _tangent_kernel(self, t: int) -> None:
+        # One term for each layer of parameters: G above times Phi below, at equal times.
         for number in range(self.problem.layers + 1):
             G, Phi = self.q["G"][number + 1][t, :, :, t], self.q["Phi"][number][t, :, t]
             self.Theta[t] += self.call("Theta", **{"G": G, "Phi": Phi})
@@ -345,7 +352,7 @@ class Run:
 def conditioned(
     problem: Problem, lower: Layer, upper: Layer, up: Innovations, down: Innovations
 ) -> tuple[Conditioned, Conditioned]:
-    """The matrix between two layers: what the upper one receives, and what the lower one does."""
+    """The matrix between two layers, conditioned on its products: for the upper layer and for the lower one."""
     T, K, P = problem.shape
     below = MatrixSide(T * P, T * K * P, lower.sites, lower.weight, problem.least)
     above = MatrixSide(T * K * P, T * P, upper.sites, upper.weight, problem.least)
@@ -359,7 +366,7 @@ def _gram(now: Array, upto: Array) -> Array:
 
 
 def _direction(like: Array, t: int, rows: int) -> Array:
-    """The variation of a source by itself: one in direction (t, row), for each row."""
+    """The derivative of a source by itself: one in the direction (t, row) of each row."""
     out = np.zeros(like.shape)
     out[np.arange(rows), :, t * rows + np.arange(rows)] = 1.0
     return out

@@ -17,7 +17,7 @@ from ..runs.inputs import check_inputs
 
 Array = NDArray[np.float64]
 
-#: Predictions at which a loss is seen to depend on them, or not.
+#: Predictions at which the error of a label is tried: it may not vanish at all of them.
 PROBES = (-1.0, 0.0, 0.5)
 
 
@@ -26,7 +26,7 @@ class Data:
     """Samples: those that are trained on come first."""
 
     inputs: Array
-    labels: Array  #: (K, P), of those that are trained on
+    labels: Array  #: (K, P), of the samples that are trained on
     trained: int
 
     @property
@@ -73,7 +73,7 @@ def check_data(flow: Training, X: ArrayLike, y: ArrayLike, X_test: ArrayLike | N
 
 
 def _check_labels(flow: Training, labels: Array) -> None:
-    """Labels that the loss is made for, and that it answers to: a cross-entropy of labels that are all 0 is a constant."""
+    """Refuse labels outside of the loss's domain, and labels for which it is constant, as a cross-entropy of zeros."""
     allowed = {value: flow.loss.labels.contains(value) == sp.true for value in np.unique(labels).tolist()}
     for sample, own in enumerate(labels.T):
         if not all(allowed[value] for value in own.tolist()):

@@ -79,7 +79,7 @@ def gradient_flow(
 
 
 def _frozen(net: MLP) -> MLP:
-    """The network of which only the last layer is trained."""
+    """The network with rates of zero in all layers but the last."""
     rates = {name: (0.0,) * ((net.depth or 1) - 1) + (net.per_layer(name)[-1],) for name in ("lambda_W", "lambda_b")}
     return net.to("pdlt").with_(**rates)
 

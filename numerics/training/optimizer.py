@@ -1,4 +1,4 @@
-r"""Linear optimizers: what is left of the initial parameters, and how much of each step.
+r"""Linear optimizers: the shares of the initial parameters and of each step in the parameters at time t.
 
 Whatever the gradients are, :math:`\theta(t)=a(t)\,\theta(0)+\eta\sum_{s<t}m(t,s)\,(\text{step at }s)`, because gradient descent
 with momentum and decay is a linear recursion driven by them.

@@ -30,7 +30,7 @@ from .solve import power_of_two, solve
 
 Array = NDArray[np.float64]
 
-#: Of linear algebra: products here are small, and threads of two libraries wait for each other.
+#: Threads of linear algebra: products here are small, and threads of two libraries wait for each other.
 THREADS = 1
 
 

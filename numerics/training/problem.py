@@ -1,4 +1,4 @@
-"""What a solution of the equations of training takes: from a subject, data and steps; and how much memory."""
+"""The problem of a solution of the equations of training, from a subject, data and steps; and the memory that it needs."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from .times import TimeGrid
 
 Array = NDArray[np.float64]
 
-#: gamma_0 = 0 is solved as this: results differ by its square.
+#: gamma_0 = 0 is solved as this value: results differ by its square.
 LAZY = 1e-5
-#: What responses as derivatives may take, in bytes, and how many sites follow them at least and at most.
+#: The most memory of responses as derivatives, in bytes; the fewest and the most sites at which they are followed.
 TANGENT_BYTES, FEWEST, MOST = 1 << 31, 16, 512
 
 
 def problem_of(flow: Training, found: Dynamics, data: Data, grid: TimeGrid, samples: int) -> Problem:
-    """What the solver takes."""
+    """The problem for the solver."""
     net = flow.net
     numbers = {name: net.per_layer(name)[0] for name in ("C_W", "C_b", "lambda_W", "lambda_b")}
     return Problem(
@@ -47,8 +47,9 @@ def problem_of(flow: Training, found: Dynamics, data: Data, grid: TimeGrid, samp
 def following(problem: Problem) -> Problem:
     """The problem, with responses as derivatives at as many sites as memory allows.
 
-    Those of matrices that are conditioned on their answers act in the same way on all that there is, but where fields of
-    different times depend on each other they are not unique, and what varies leaves the span of what there is.
+    Responses of conditioned matrices are coefficients of the vectors sent so far. Their memories, the products with these vectors,
+    are the same as those of derivatives. But if vectors of different times depend on each other the coefficients are not unique,
+    and a variation of the vectors leaves their span: where responses themselves are wanted, they are derivatives.
     """
     if problem.exact or problem.layers == 1:
         return problem
@@ -56,19 +57,19 @@ def following(problem: Problem) -> Problem:
 
 
 def _tangent_bytes(problem: Problem) -> int:
-    """Of one site: fields by directions, for each layer and source."""
+    """The memory of the derivatives at one site: fields by directions, for each layer and source."""
     T, K, P = problem.shape
     return 8 * (problem.layers - 1) * (T * P * (1 + K)) ** 2
 
 
 def check_memory(problem: Problem, also: float = 0.0) -> float:
-    """What a solution takes, in GiB, before it is taken, and an error if it is not there; ``also``: bytes beside it."""
+    """The memory of a solution in GiB, before it is allocated; an error if it is not free. ``also``: bytes beside the solution."""
     p = problem
     (T, K, P), L = p.shape, p.layers
     sites = (T * P * (1 + K) + 1) if p.exact else p.samples
     orders = 8 * (T * P) ** 2 * ((L + 1) * (1 + 2 * K) + (L + 2) * K**2)
     fields = 8 * L * T * P * (1 + K) * sites
-    fields *= 4 if L > 1 else 1  # directions, innovations and what is received are kept beside what is sent
+    fields *= 4 if L > 1 else 1  # directions, innovations and received fields beside the vectors sent
     responses = _tangent_bytes(p) * max(1, p.followed)
     total, available, gib = orders + fields + responses + also, _available(), 1 << 30
     if total > available:

@@ -1,4 +1,4 @@
-r"""What is asked of a network in training: the subject, its data, and the steps in time, checked and refined once.
+r"""The question to a network in training: the subject, its data, and the steps in time, checked and refined once.
 
 Theory and literal networks answer the same question: gradient flow is solved, and networks are trained, with the same two steps,
 from which both are extrapolated in the same way.
@@ -72,11 +72,11 @@ class Question:
 
     @property
     def key(self) -> tuple[Any, ...]:
-        """What an answer depends on, beside how it is found; ``equations`` enter with the code that they generate."""
+        """All that an answer depends on, whichever way it is found; ``equations`` enter as the code that they generate."""
         return self.flow, self.data, self.grids
 
     def extrapolated(self, answers: Sequence[Results]) -> Results:
-        r"""The answer at step 0 from those of each grid, which are off by the step: :math:`2x(\eta/2)-x(\eta)`.
+        r"""The answer at step 0 from the answers of two grids, with errors proportional to the step: :math:`2x(\eta/2)-x(\eta)`.
 
         The loss is that of the extrapolated predictions: a loss that is extrapolated itself may be negative.
         """

@@ -13,7 +13,7 @@ from .data import Data
 
 Array = NDArray[np.float64]
 
-#: Of infinite width, those that networks and resampled solutions have too in front.
+#: Results at infinite width; first those that networks and resampled solutions have too.
 MEASURED = tuple(row.name for row in MEANS)
 _RESPONSES = tuple(row.name for row in RESPONSES)
 QUANTITIES = (*MEASURED, *_RESPONSES)
@@ -29,7 +29,7 @@ def order_parameter(run: Run, name: str, kept: NDArray[np.int64]) -> Array:
 
 
 def layers_of(run: Run, name: str) -> range:
-    """Those that have the quantity: responses are of matrices between hidden layers."""
+    """The layers that have the quantity: a response belongs to a matrix between two hidden layers."""
     return range(1, run.problem.layers + (name not in _RESPONSES))
 
 

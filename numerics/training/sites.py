@@ -1,6 +1,6 @@
 r"""From the equations of training to code: kernels of the memories, sites, their responses, predictions, as NumPy text.
 
-Arrays that a text speaks of: order parameters with the time t of the row that is being computed left out, ``Phi[m, s, a]``,
+The arrays of a text: order parameters with the time t of the row that is being computed left out, ``Phi[m, s, a]``,
 ``G[k, m, s, c, a]``, ``A[m, s, c, a]``, ``B[k, m, s, a]``, errors ``Delta[s, c, a]``; letters m, a are samples, k, c outputs,
 s the past.
 """
@@ -25,7 +25,7 @@ from ...theory.training.fields import Activated, Memory, OrderParameter, SiteFie
 from ..codegen.loading import Module, loaded
 from ..codegen.printing import numpy_text
 
-#: Order parameters whose fluctuations act through the memories of what training has added to the weights.
+#: Order parameters whose fluctuations act through memories, those of the outer products that training adds to the weights.
 FLUCTUATING = ("Phi", "G", "Delta")
 _LETTERS = {"mu": "m", "k": "k", "alpha": "a", "k'": "c"}
 PARAMETERS = (gamma_0, eta, symbols.C_W, symbols.C_b, symbols.lambda_W, symbols.lambda_b)
@@ -33,7 +33,7 @@ PARAMETERS = (gamma_0, eta, symbols.C_W, symbols.C_b, symbols.lambda_W, symbols.
 
 @dataclass(frozen=True)
 class SiteFunctions:
-    r"""The generated functions of a derived system, and which layer's order parameters each of them takes.
+    r"""The generated functions of a derived system, and the layer of the order parameters that each of them takes.
 
     Equation
         Each function carries its own in the docstring.
@@ -163,9 +163,9 @@ class _Writer:
     def push(
         self, name: str, orders: list[OrderParameter], equation: Any, given: list[tuple[sp.Expr, Any, Any]]
     ) -> None:
-        """How a change of order parameters changes a quantity, transposed: from weights of the one to weights of the other.
+        """The transposed derivative of a quantity by order parameters: from weights of the quantity to weights of these.
 
-        Weights have a letter x more, for what is weighed, behind the letters of the rows.
+        Weights have one more letter x, for several results at once, behind the letters of the rows.
         """
         rows: dict[str, list[str]] = {o.name: [] for o in orders if o.name in FLUCTUATING}
         for i, (kernel, here, there) in enumerate(given):
@@ -176,7 +176,7 @@ class _Writer:
         self._add(f"{name}_push", arguments, f"answers of {equation}", [f"return {{{entries}}}"])
 
     def covariance(self, name: str, expr: sp.Expr) -> None:
-        """The weights of a source: of what the layer next to it sends, and of a constant (the bias)."""
+        """The covariance of a source: the factor of the order parameter of the layer next to it, and a constant (the bias)."""
         (order,) = expr.atoms(OrderParameter)
         weight, constant = numpy_text(sp.expand(expr).coeff(order)), numpy_text(expr.xreplace({order: sp.S.Zero}))
         self.takes[f"{name}_source"] = ((order.name, _shift(order)),)
@@ -191,12 +191,12 @@ def _site_names(expr: sp.Expr) -> tuple[dict[sp.Expr, sp.Expr], list[str]]:
 
 
 def _orders(expr: sp.Expr) -> list[OrderParameter]:
-    """The order parameters of a text, one of each name: all are of one layer."""
+    """The order parameters of a text, one of each name, as all of one name have the same layer."""
     return list({o.name: o for o in sorted(expr.atoms(OrderParameter), key=str)}.values())
 
 
 def _shift(order: OrderParameter) -> int:
-    """The layer relative to that of the site; 0 for what belongs to no layer."""
+    """The layer relative to that of the site; 0 for an order parameter that belongs to no layer."""
     return 0 if order.layer is None or not order.layer.has(ell) else int(order.layer - ell)
 
 
@@ -219,7 +219,7 @@ def _einsum(expr: sp.Expr, rows: tuple[str, ...], columns: tuple[str, ...]) -> s
 
 
 def _pushes(kernel: sp.Expr, rows: tuple[str, ...], columns: tuple[str, ...], push: str) -> list[tuple[str, str]]:
-    """Of a sum of products: for each factor that fluctuates its name, and what the weights of the sum give it."""
+    """For a sum of products: the name of each factor that fluctuates, and the text of its weights by those of the sum."""
     letters = [_LETTERS.get(i, i) for i in (*rows, *columns)]
     texts = []
     for term in sp.Add.make_args(sp.expand(kernel)):
@@ -242,7 +242,7 @@ def _pushes(kernel: sp.Expr, rows: tuple[str, ...], columns: tuple[str, ...], pu
 
 
 def _product(index: list[str], out: str, names: list[str]) -> str:
-    # Of two factors there is one order only: to look for it at each call takes longer than small products do.
+    # A product of two factors has one order only; einsum would search for it at each call, longer than small products take.
     order = "['einsum_path', (0, 1)]" if len(names) == 2 else len(names) > 2
     return f"np.einsum('{','.join(index)}->{out}', {', '.join(names)}, optimize={order})"
 
@@ -252,7 +252,7 @@ def _behind(letters: list[str], rows: int) -> str:
 
 
 def _axes(order: OrderParameter) -> list[str]:
-    """The letters of an order parameter's axes: the row's time is left out, and a second time t is that of the row too."""
+    """The letters of an order parameter's axes without times t, which are that of the row."""
     axes = []
     for indices, time in order.places:
         axes += [time] if time == "s" else []

@@ -20,13 +20,13 @@ from .times import TimeGrid
 
 Array = NDArray[np.float64]
 
-#: How far two steps of gradient flow may be apart, beside the largest prediction; how often the step is halved for it; the
-#: sites of the trial that decides.
+#: The largest difference between solutions with two steps of gradient flow, relative to the largest prediction; the most times
+#: that the step is halved to reach it; the sites of the trial that decides.
 APART, HALVINGS, TRIAL = 0.02, 6, 256
 
 
 def power_of_two(name: str, count: int, data: Data, flow: Training) -> int:
-    """A number of sites, more than the fields that stay the same in training."""
+    """A number of sites, rounded up to a power of two; more than the fields that do not change in training."""
     return 1 << (check_count(name, count, len(data.inputs) + flow.outputs + 1) - 1).bit_length()
 
 
@@ -75,7 +75,7 @@ def solve(
     rng: np.random.Generator,
     tick: Callable[[], None],
 ) -> dict[str, Array]:
-    """What is asked for of one solution, at the times that are kept."""
+    """The wanted results of one solution, at the times that are kept."""
     parameters = problem.parameters | {"eta": grid.rate}
     kept = frozenset(map(int, grid.kept))
     run = Run(replace(problem, steps=grid.steps, parameters=parameters, kept=kept), rng)

@@ -1,4 +1,4 @@
-r"""Gaussian fields with the covariance of what another layer sends, as the sites of both layers go through time.
+r"""Gaussian fields with the covariance of the vectors that another layer sends, as the sites of both layers go through time.
 
 The fields :math:`u(t)` of a layer have the covariance :math:`\langle\phi(t)\phi(s)\rangle` of the layer below. Given S sites of
 that layer as rows of S numbers, a random rotation of each row by one and the same orthogonal matrix has exactly this covariance,
@@ -23,7 +23,7 @@ Array = NDArray[np.float64]
 
 
 class Source(Protocol):
-    """Turns what one layer sends into the Gaussian field of another."""
+    """Turns the vectors that one layer sends into the Gaussian field of another."""
 
     def __call__(self, sent: Array) -> Array:
         """(rows, sites) -> (rows, sites)."""
@@ -60,7 +60,7 @@ class Rotation:
 
 
 class Recorded:
-    """A source that answers to vectors by their numbers: the first answer to a number is kept, whatever the vector then becomes."""
+    """A source that keeps the first field for the vector of a number, and gives it again for other vectors of this number."""
 
     def __init__(self, source: Source) -> None:
         self.source, self.rows = source, dict[int, Array]()
@@ -74,14 +74,15 @@ class Recorded:
 
 
 class Embedding:
-    r"""Coordinates of what is sent, in an orthonormal basis that grows with time.
+    r"""Coordinates of the vectors sent, in an orthonormal basis that grows with time.
 
     For sites that are linear in their Gaussian sources: a row holds not samples but the coefficients of a field, and inner products
     are covariances. The field of the next layer has the same inner products, by independent sources: its coefficients are the
-    coordinates of what is sent.
+    coordinates of the rows sent.
     """
 
-    #: What is left of a row is a new direction if it is larger than this; smaller remains are lost, with their squares.
+    #: A row gives a new direction if its part outside of the basis is larger than this share; smaller parts are lost, with an
+    #: error of their squares.
     TOLERANCE = 1e-10
 
     def __init__(self, sites: int, dimensions: int, offset: int) -> None:
@@ -103,7 +104,7 @@ class Embedding:
         return out.reshape(*sent.shape[:-1], self.sites)
 
     def _grow(self, rest: Array, sizes: Array, out: Array) -> None:
-        """New directions from what the basis does not hold of a few rows, one after the other."""
+        """New directions from the parts of a few rows outside of the basis, one after the other (Gram and Schmidt)."""
         before = self.used
         for row, size, result in zip(rest, sizes, out, strict=True):
             new = self.basis[before : self.used]
@@ -113,7 +114,7 @@ class Embedding:
                 result[self.offset + before : self.offset + self.used] += part
             left = float(np.linalg.norm(row))
             if left > self.TOLERANCE * max(1e-300, size) and self.used < len(self.basis):
-                # A small remainder is rounded in the directions that were taken out of it: take them out once more.
+                # The components taken out leave their rounding, which is large beside a small remainder: take them out once more.
                 direction = row / left
                 direction = direction - self.basis[: self.used].T @ (self.basis[: self.used] @ direction)
                 self.basis[self.used] = direction / np.linalg.norm(direction)
@@ -128,7 +129,7 @@ def standard_normal(sites: int, count: int, rng: np.random.Generator) -> Array:
     """
     points = qmc.Sobol(count, scramble=True, rng=rng).random_base2(int(np.ceil(np.log2(sites))))[:sites]
     x = ndtri(np.clip(points.T, EPSILON, 1 - EPSILON))
-    values, vectors = np.linalg.eigh(x @ x.T / sites)
+    values, vectors = np.linalg.eigh(x @ x.T / sites)  # divided out below, so that second moments are exact
     return np.asarray((vectors / np.sqrt(values)) @ (vectors.T @ x))
 
 

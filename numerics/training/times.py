@@ -1,4 +1,4 @@
-"""Steps of training: those that are taken, and those that are kept."""
+"""Steps of training: the steps that are taken, and those whose results are kept."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ Array = NDArray[np.float64]
 
 #: Steps of gradient flow are this fraction of the fastest time, 1/(largest eigenvalue of the tangent kernel).
 FRACTION = 0.1
-#: Relative accuracy of the curvature, and more.
+#: More than the relative error of the curvature.
 ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
 class TimeGrid:
-    """The steps that are taken, and those that are kept."""
+    """The number of steps, the steps whose results are kept, and the learning rate."""
 
     steps: int
     kept: NDArray[np.int64]
@@ -32,7 +32,7 @@ class TimeGrid:
 
     @property
     def times(self) -> Array:
-        """Those that are kept: steps times the rate."""
+        """The times that are kept: steps times the rate."""
         return np.asarray(self.kept * self.rate)
 
     def finer(self) -> TimeGrid:
