@@ -159,6 +159,34 @@ def test_a_class_has_a_name_of_its_own(tmp_path):
     assert namesakes(tmp_path) == {"Series": ["theory.one", "theory.two"]}
 
 
+OURS = {"InvalidArgument", "InvalidInput", "InvalidNetwork", "NotAvailable", "NotConverged", "NotIntegrable"}
+ALLOWED = ("allowed", "must be", "needed", "it has", "still available")
+
+
+def silent(root: Path) -> list[str]:
+    """Errors of ours whose message is written out, does not end with a reason put in, and does not say what is allowed."""
+    found = []
+    for name, path in modules(root):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not (isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call) and node.exc.args):
+                continue
+            message, cls = node.exc.args[0], ast.unparse(node.exc.func)
+            reason = isinstance(message, ast.JoinedStr) and isinstance(message.values[-1], ast.FormattedValue)
+            written = isinstance(message, ast.JoinedStr | ast.Constant) and not reason
+            if cls in OURS and written and not any(word in ast.unparse(message) for word in ALLOWED):
+                found.append(f"{name}:{node.lineno} {ast.unparse(message)}")
+    return found
+
+
+def test_an_error_says_what_is_allowed(tmp_path):
+    """The negative control is an error that does not."""
+    assert silent(ROOT) == []
+    (tmp_path / "theory").mkdir()
+    text = 'raise InvalidArgument("depth=0 is too small")\nraise InvalidArgument("depth=0; allowed: integers from 1")\n'
+    (tmp_path / "theory" / "one.py").write_text(text, encoding="utf-8")
+    assert silent(tmp_path) == ["theory.one:1 'depth=0 is too small'"]
+
+
 PRINTS = """
 import sympy as sp
 x, y = sp.symbols("x y")

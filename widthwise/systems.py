@@ -112,7 +112,9 @@ def _at(what: str, place: str) -> Any:
     try:
         return getattr(import_module(module), name)
     except (ImportError, AttributeError) as error:
-        raise InvalidArgument(f"{what}: {place!r} cannot be loaded: {error}") from error
+        raise InvalidArgument(
+            f"{what}: {place!r} cannot be loaded: {error}; allowed: 'module:name', which can be imported"
+        ) from error
 
 
 NETWORK = Row(
@@ -214,5 +216,7 @@ def _installed() -> None:
 
 def _put(row: Row) -> Row:
     if _registered.setdefault(row.name, row) != row:
-        raise InvalidArgument(f"name={row.name!r} is the name of another system; taken: {', '.join(_registered)}")
+        raise InvalidArgument(
+            f"name={row.name!r} is the name of another system; allowed: names beside {', '.join(_registered)}"
+        )
     return row

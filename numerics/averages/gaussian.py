@@ -130,7 +130,9 @@ def _matrices(covariance: ArrayLike, variables: int) -> Array:
         else:
             K = given.astype(np.float64)
     except (TypeError, ValueError, ZeroDivisionError) as error:
-        raise InvalidInput(f"covariance={covariance!r} cannot be read as numbers: {error}") from None
+        raise InvalidInput(
+            f"covariance={covariance!r} cannot be read as numbers: {error}; allowed: numbers, or text such as '1/3'"
+        ) from None
     if variables == 1:
         K = K[..., None, None]
     if K.ndim < 2 or K.shape[-2:] != (variables, variables):
@@ -142,7 +144,8 @@ def _matrices(covariance: ArrayLike, variables: int) -> Array:
     lopsided = np.abs(K - K.swapaxes(-1, -2))
     if (lopsided > 1e-12 * np.abs(K).max(axis=(-2, -1), keepdims=True)).any():
         raise InvalidInput(
-            f"covariance is not symmetric: entries differ from their mirror images by up to {lopsided.max():.3g}"
+            f"covariance is not symmetric: entries differ from their mirror images by up to {lopsided.max():.3g}; "
+            "allowed: symmetric positive semi-definite matrices"
         )
     if (np.diagonal(K, axis1=-2, axis2=-1) < 0).any():
         raise InvalidInput(
@@ -161,13 +164,13 @@ def _double(known: Integrand, K: Array, rtol: float) -> Estimate:
     if delta and closed is not None:
         raise NotIntegrable(
             f"integrand={known.expr}: the average of {delta}, a delta function, diverges where variables are parallel or have "
-            "no variance"
+            "no variance; allowed: covariances with an inverse"
         )
     if delta:
         _check_deltas(known, delta, K)
     if len(known.labels) > MOST:
         raise NotAvailable(
-            f"integrand={known.expr} has {len(known.labels)} variables and no closed form; quadrature goes up to {MOST}"
+            f"integrand={known.expr} has {len(known.labels)} variables and no closed form; allowed: up to {MOST} variables"
         )
     return _by_quadrature(_of_products(known), K, rtol)
 
@@ -175,7 +178,8 @@ def _double(known: Integrand, K: Array, rtol: float) -> Estimate:
 def _digits(known: Integrand, covariance: Any, K: Array, digits: int) -> Estimate:
     if K.ndim != 2:
         raise InvalidInput(
-            f"covariance has shape {np.shape(covariance)}; precision='mp' takes one covariance at a time"
+            f"covariance has shape {np.shape(covariance)}; precision='mp' takes one covariance at a time; allowed: a number "
+            "for one variable, a (d, d) matrix for d"
         )
     given = np.array(covariance, dtype=object).reshape(K.shape)
     closed = known.closed()
@@ -184,7 +188,7 @@ def _digits(known: Integrand, covariance: Any, K: Array, digits: int) -> Estimat
         return found
     if len(known.labels) > 2:
         raise NotAvailable(
-            f"integrand={known.expr} has no closed form; precision='mp' integrates functions of one or two variables"
+            f"integrand={known.expr} has no closed form with precision='mp'; allowed: one or two variables"
         )
     even = tuple(p for p in known.products if not p.odd)
     if not even:

@@ -74,7 +74,7 @@ def _settled(function: Callable[..., Any], K: Any, closed: sp.Expr, digits: int)
     numbers = np.array([[float(_number(x)) for x in row] for row in K])
     raise NotIntegrable(
         f"the average {closed} diverges at covariance={np.array2string(numbers)}: "
-        "its variables are parallel, and a product of delta functions is infinite there"
+        "its variables are parallel, and a product of delta functions is infinite there; allowed: variables that are not parallel"
     )
 
 
@@ -88,7 +88,8 @@ def within(K: Any) -> list[Any]:
             if abs(exact[j, i]) > bound * (1 + ROUNDING):
                 raise InvalidInput(
                     f"covariance is not positive semi-definite: |K[{j},{i}]| = {mpmath.nstr(abs(exact[j, i]), 15)} exceeds "
-                    f"sqrt(K[{j},{j}] K[{i},{i}]) = {mpmath.nstr(bound, 15)} by {mpmath.nstr(abs(exact[j, i]) - bound, 3)}"
+                    f"sqrt(K[{j},{j}] K[{i},{i}]) = {mpmath.nstr(bound, 15)} by {mpmath.nstr(abs(exact[j, i]) - bound, 3)}; "
+                    "allowed: up to this root"
                 )
             if abs(exact[j, i]) >= bound:
                 exact[j, i] = mpmath.sign(exact[j, i]) * bound
@@ -96,7 +97,9 @@ def within(K: Any) -> list[Any]:
         numbers = np.array([[float(exact[i, j]) for j in range(d)] for i in range(d)])
         worst = np.linalg.eigvalsh(numbers).min()
         if worst < -ROUNDING * np.abs(numbers).max():
-            raise InvalidInput(f"covariance is not positive semi-definite: its smallest eigenvalue is {worst:.3g}")
+            raise InvalidInput(
+                f"covariance is not positive semi-definite: its smallest eigenvalue is {worst:.3g}; allowed: from 0"
+            )
     return [exact[i, j] for i in range(d) for j in range(i, d)]
 
 
@@ -104,4 +107,6 @@ def _number(value: Any) -> Any:
     try:
         return mpmath.mpmathify(sp.Rational(value) if isinstance(value, str) else value)
     except (TypeError, ValueError, ZeroDivisionError) as error:
-        raise InvalidInput(f"covariance holds {value!r}, which is no number: {error}") from None
+        raise InvalidInput(
+            f"covariance holds {value!r}, which is no number: {error}; allowed: numbers, or text such as '1/3'"
+        ) from None

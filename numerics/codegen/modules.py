@@ -109,7 +109,7 @@ def compile(equations: Recursions | CrossLayer, *, target: str = "numpy", nodes:
             f"equations={equations!r} is a {type(equations).__name__}; allowed: what derive() returns"
         )
     if not equations.subject.activation.specified:
-        raise InvalidArgument("activation='sigma' is unspecified: numbers need a concrete one, e.g. MLP('tanh')")
+        raise InvalidArgument("activation='sigma' is unspecified; allowed: a concrete one, e.g. MLP('tanh')")
     row = target_of(target)
     return _compile(equations, row.name, nodes_of(nodes, row))
 

@@ -67,7 +67,7 @@ def _half_stable(net: MLP, layer: LayerMap | None) -> CriticalPoint:
     points = [p for p in critical_points(net.activation) if p.universality is Universality.HALF_STABLE]
     if not points:
         other = critical_points(net.activation)[0]
-        raise NotAvailable(f"activation={net.activation.name!r} has no half-stable point; what it has: {other}")
+        raise NotAvailable(f"activation={net.activation.name!r} has no half-stable point; allowed: {other}")
     for point in points:
         if all(_close(given, at) for given, at in ((net.C_W, point.C_W), (net.C_b, point.C_b))):
             return point

@@ -237,7 +237,7 @@ def function(subject: Activation, expr: sp.Expr) -> Function:
         if error > TOLERANCE * scale:
             raise NotConverged(
                 f"an average of {subject.name} at K up to {scale:.3g} has an error of {error:.1e}; "
-                f"critical points need {TOLERANCE * scale:.0e}"
+                f"allowed for critical points: {TOLERANCE * scale:.0e}"
             )
         return result["K"]
 

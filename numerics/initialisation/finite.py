@@ -16,5 +16,5 @@ def check_finite(layer: Mapping[str, NDArray[np.float64]], number: int) -> None:
         if not np.all(np.isfinite(value)):
             raise NotConverged(
                 f"{name} is not finite in layer {number}: the recursion grew beyond double precision, or an average "
-                "diverged; use a smaller C_W, smaller inputs or fewer layers"
+                "diverged; allowed: a smaller C_W, smaller inputs or fewer layers"
             )

@@ -42,7 +42,9 @@ def _check_network(net: MLP, features: int, equations: Given) -> None:
     """One and the same layer map and activation, and no number that is another in any layer."""
     derived, own = equations.subject, net.with_(residual=None)
     if equations.layer != own.layer_map:
-        raise InvalidArgument(f"equations= are those of {derived}, whose layers are others than those of {net}")
+        raise InvalidArgument(
+            f"equations= are those of {derived}, whose layers are not those of {net}; allowed: derive(net)"
+        )
     value = equations.skips.value if isinstance(equations, CrossLayer) else None
     if value is not None and not np.allclose(mixing_of(value, net.depth or 1), mixing(net), rtol=1e-12, atol=0):
         raise InvalidArgument(

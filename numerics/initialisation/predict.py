@@ -74,7 +74,7 @@ def predict(
     if not isinstance(net, MLP):
         raise InvalidArgument(f"net={net!r} is a {type(net).__name__}; allowed: an MLP")
     if not all(a.specified for a in net.distinct_activations):
-        raise InvalidArgument("activation='sigma' is unspecified: numbers need a concrete one, e.g. MLP('tanh')")
+        raise InvalidArgument("activation='sigma' is unspecified; allowed: a concrete one, e.g. MLP('tanh')")
     inputs = check_inputs(X)
     if equations is not None:
         equations, names = given_equations(net, inputs.shape[1], len(inputs), equations, quantities)
@@ -152,12 +152,15 @@ def _names(net: MLP, single: bool, quantities: str | Sequence[str] | None, order
         if row.order > order:
             raise InvalidArgument(
                 f"quantities={names} asks for {name}, which is of order {row.order} in 1/n, with order={order}; "
-                f"use order={row.order}, or only {', '.join(known)}"
+                f"allowed: order={row.order}, or only {', '.join(known)}"
             )
         if (reason := not_derived(plain.layer_map, row)) is not None:
             raise NotAvailable(f"{name}: {reason}")
         if name not in known:
-            raise InvalidArgument(f"quantities={names} asks for {name}, which vanishes for weights={net.weights}")
+            raise InvalidArgument(
+                f"quantities={names} asks for {name}, which vanishes for weights={net.weights}; "
+                "allowed: ensembles in which it does not"
+            )
         if name not in finite:
             raise NotAvailable(f"{name}: {_missing(plain, name, single)}; still available: {', '.join(finite)}")
     if not names:

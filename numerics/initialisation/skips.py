@@ -35,5 +35,9 @@ def check(net: MLP, inputs: int, names: tuple[str, ...]) -> tuple[str, ...]:
             "allowed: one input, or quantities=('K', 'Theta')"
         )
     if fluctuating and net.activations:
-        raise NotAvailable("activation: fluctuations of networks with residual= need one activation for all layers")
+        several = [a.name for a in net.activations]
+        raise NotAvailable(
+            f"activation={several} with residual={net.residual}: fluctuations are derived for one activation; allowed: one for all "
+            "layers, or quantities=('K', 'Theta')"
+        )
     return fluctuating

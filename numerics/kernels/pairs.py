@@ -223,7 +223,7 @@ def _again(net: MLP, features: int, names: tuple[str, ...], bulk: bool) -> PairM
 def pair_map(net: MLP, features: int, names: tuple[str, ...]) -> PairMap:
     """The map of a network, for inputs of so many features."""
     if not all(a.specified for a in net.distinct_activations):
-        raise InvalidArgument("activation='sigma' is unspecified: numbers need a concrete one, e.g. MLP('tanh')")
+        raise InvalidArgument("activation='sigma' is unspecified; allowed: a concrete one, e.g. MLP('tanh')")
     jumping = next((a for a in net.layer_activations if a.jumps), None)
     if jumping is not None and "Theta" in names:
         raise NotIntegrable(

@@ -353,5 +353,5 @@ def _check(name: str, value: Array) -> None:
         finite = np.isfinite(value.sum()) or np.isfinite(value).all()
     if not finite:
         raise NotConverged(
-            f"{name} is not finite: the recursion grew beyond double precision; use a smaller C_W, or fewer layers"
+            f"{name} is not finite: the recursion grew beyond double precision; allowed: a smaller C_W, or fewer layers"
         )

@@ -190,7 +190,9 @@ class Grid:
             total[k] = p @ v[0] if len(v) == 1 else np.einsum("pn,pn->p", p, v)
         if not np.isfinite(total).all():
             far = {f"z_{s}": float(x.flat[np.abs(x).argmax()]) for s, x in z.items()}
-            raise ValueError(f"the product of the factors of sigma at several sites overflows near {far}")
+            raise ValueError(
+                f"the product of the factors of sigma at several sites overflows near {far}; allowed: smaller variances"
+            )
         return total
 
     def _weighted(self, u: Array, w: Array, weight: int) -> Array:
@@ -225,8 +227,14 @@ def _blame(z: Array, values: Sequence[Array], orders: tuple[int, ...]) -> None:
     for k in sorted(set(orders)):
         bad = ~np.isfinite(values[k])
         if bad.any():
-            raise ValueError(f"sigma^({k})(z) is {values[k][bad][0]} at z={z[bad][0]:.17g}, where the average needs it")
-    raise ValueError(f"the product of sigma^(k)(z), k in {orders}, overflows near z={z.flat[np.abs(z).argmax()]:.17g}")
+            raise ValueError(
+                f"sigma^({k})(z) is {values[k][bad][0]} at z={z[bad][0]:.17g}, where the average "
+                "needs it; allowed: finite numbers"
+            )
+    raise ValueError(
+        f"the product of sigma^(k)(z), k in {orders}, overflows near z={z.flat[np.abs(z).argmax()]:.17g}; "
+        "allowed: smaller variances"
+    )
 
 
 def density(u: Array) -> Array:

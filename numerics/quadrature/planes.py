@@ -239,7 +239,9 @@ class Plane:
     def _check(self, sums: Array, z: dict[int, Array]) -> None:
         if not np.isfinite(sums).all():
             far = {f"z_{s}": float(x.flat[np.abs(x).argmax()]) for s, x in z.items()}
-            raise ValueError(f"the product of the factors of sigma at several sites overflows near {far}")
+            raise ValueError(
+                f"the product of the factors of sigma at several sites overflows near {far}; allowed: smaller variances"
+            )
 
 
 def _combined(rule: Axis, q: int, f: Array, below: list[Array]) -> list[Array]:

@@ -130,11 +130,15 @@ def _checked(covariance: Array, terms: Sequence[Term]) -> Array:
     d = K.shape[1]
     for orders, derivatives in terms:
         if len(orders) != d or len(derivatives) != d:
-            raise ValueError(f"term {(orders, derivatives)} does not have d={d} sites")
+            raise ValueError(
+                f"term {(orders, derivatives)} has {len(orders)} sites and {len(derivatives)} derivatives; allowed: d={d} of both"
+            )
         if d > 2 and any(derivatives):
-            raise ValueError(f"term {(orders, derivatives)}: derivatives of the average need d <= 2, got d={d}")
+            raise ValueError(f"term {(orders, derivatives)}: derivatives of the average with d={d}; allowed: d <= 2")
     if not np.isfinite(K).all():
-        raise ValueError(f"covariance[{int(np.argwhere(~np.isfinite(K))[0, 0])}] is not finite")
+        raise ValueError(
+            f"covariance[{int(np.argwhere(~np.isfinite(K))[0, 0])}] is not finite; allowed: finite numbers"
+        )
     K = (K + K.swapaxes(1, 2)) / 2
     # Eigenvalues of correlations: among variances of 1e-12 a negative eigenvalue of the covariance would pass for the rounding
     # of a variance of 1e6.
@@ -144,7 +148,8 @@ def _checked(covariance: Array, terms: Sequence[Term]) -> Array:
     for n in np.flatnonzero((still & ((variance < -large) | (np.abs(K) > large[:, :, None]).any(axis=2))).any(axis=1)):
         raise ValueError(
             f"covariance[{n}] is not positive semi-definite: its variances are {variance[n].tolist()}, and a site without "
-            f"variance covaries with others by up to {np.abs(K[n][still[n]]).max():.3g}"
+            f"variance covaries with others by up to {np.abs(K[n][still[n]]).max():.3g}; allowed: variances from 0, and no "
+            "covariance without variance"
         )
     scale = np.sqrt(np.where(still, 1, variance))
     R = np.where(still[:, :, None] | still[:, None, :], 0, K / scale[:, :, None] / scale[:, None, :])
@@ -152,7 +157,8 @@ def _checked(covariance: Array, terms: Sequence[Term]) -> Array:
     for n in np.flatnonzero(spectrum[:, 0] < -_NEGATIVE * spectrum[:, -1]):
         raise ValueError(
             f"covariance[{n}] is not positive semi-definite: the eigenvalues of its correlations run from "
-            f"{spectrum[n, 0]:.3g} to {spectrum[n, -1]:.3g}, and only {-_NEGATIVE:g} of the largest is taken for rounding"
+            f"{spectrum[n, 0]:.3g} to {spectrum[n, -1]:.3g}; allowed: from {-_NEGATIVE:g} "
+            "of the largest, which is taken for rounding"
         )
     return K
 

@@ -96,7 +96,7 @@ class Integrand:
         if len(self.labels) != 2:
             raise InvalidArgument(
                 f"series={terms} expands in the covariance of two variables, but integrand={self.expr} has "
-                f"{len(self.labels)}: {', '.join(self.labels)}"
+                f"{len(self.labels)}: {', '.join(self.labels)}; allowed: an integrand of two variables, or series=None"
             )
         entry, total = kernel(*self.labels), sp.S.Zero
         for p in self.products:
@@ -256,5 +256,6 @@ def check_finite(integrand: Integrand) -> None:
                 names = " ".join(f"{act.name}{chr(39) * k}({label})" for act, k in deltas)
                 raise NotIntegrable(
                     f"integrand={integrand.expr}: the average of {names} diverges at {label} = "
-                    f"{', '.join(map(str, deltas[0][0].kinks))}, where it is a product of delta functions"
+                    f"{', '.join(map(str, deltas[0][0].kinks))}, where it is a product of delta "
+                    "functions; allowed: at most one delta function of each variable"
                 )

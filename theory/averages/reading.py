@@ -43,7 +43,10 @@ def _from_text(text: str) -> Integrand:
             return match.group(0)
         act = activation(name + (number or ""))
         if not act.specified:
-            raise InvalidArgument("sigma is unspecified; derive(net, ...) holds its averages")
+            raise InvalidArgument(
+                f"integrand={text!r} holds sigma, which is unspecified; allowed: registered activations, e.g. 'tanh' "
+                "(derive(net, ...) holds averages of sigma)"
+            )
         word = f"{name}_{len(named)}"
         words[word] = sp.Function(word, real=True)
         named[words[word]] = (act, len(primes))
@@ -73,6 +76,8 @@ def _variables(text: str, words: Mapping[str, UndefinedFunction]) -> dict[str, s
 def _free_words(text: str) -> Iterator[str]:
     for match in re.finditer(r"\b[A-Za-z]\w*\b(?!\s*\()", text):
         if match.group(0) in {a.name for a in ACTIVATIONS}:
-            raise InvalidArgument(f"integrand={text!r}: {match.group(0)} is an activation; write {match.group(0)}(a)")
+            raise InvalidArgument(
+                f"integrand={text!r}: {match.group(0)} is an activation; allowed: {match.group(0)}(a)"
+            )
         if match.group(0) not in ("pi", "True", "False", "I"):
             yield match.group(0)

@@ -74,7 +74,10 @@ def _derivatives(activation: Activation, side: int, count: int) -> Numbers:
     # series() skips zero coefficients at the end, so that it may return more than it is asked for, and never less.
     polynomial = sp.series(branch, z, 0, count).removeO() if not branch.is_polynomial(z) else branch
     if polynomial.has(sp.Order) or not sp.expand(polynomial).is_polynomial(z):
-        raise NotAvailable(f"activation={activation.name!r} has no Taylor expansion at z = 0{'+-'[side < 0]}")
+        raise NotAvailable(
+            f"activation={activation.name!r} has no Taylor expansion at z = 0{'+-'[side < 0]}; allowed: activations with "
+            "derivatives of all orders on each side of 0"
+        )
     polynomial = sp.expand(polynomial)
     return tuple(sp.factorial(k) * polynomial.coeff(z, k) for k in range(count))
 

@@ -45,7 +45,8 @@ class Decay:
         """Itself; ``NotAvailable`` if kernels leave the fixed point instead of running into it."""
         if self.speed.is_number and not self.speed > 0:
             raise NotAvailable(
-                f"K = 0 is unstable: K' = K + ({-self.speed / self.s}) K**{1 + self.s} + ... grows away from it"
+                f"K = 0 is unstable: K' = K + ({-self.speed / self.s}) K**{1 + self.s} + ... grows away from it; "
+                "allowed: activations whose kernel runs into K = 0, or point= another critical point"
             )
         return self
 

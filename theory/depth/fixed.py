@@ -51,7 +51,8 @@ class Fixed:
         a = sp.simplify(self.value(sp.diff(right, own)))
         if a not in (0, 1):
             raise NotAvailable(
-                f"{own} is multiplied by {a} in each layer, not by 1: its growth is exponential, not a power"
+                f"{own} is multiplied by {a} in each layer, not by 1: its growth is exponential, not a power; "
+                "allowed: quantities that are multiplied by 0 or 1"
             )
         f = right.xreplace({own: sp.S.Zero})
         others = {e: solved[e.name].as_expr() for e in f.atoms(Entry)}

@@ -68,10 +68,15 @@ class Origin:
         law = self.laws["K"].law.right
         at = [self._evaluate(law, {C_W: self.ring(c)}).terms for c in (0, 1)]
         if any(e < 1 and (e, j) in terms for terms in at for e, j in terms):
-            raise NotAvailable("sigma(0) is not zero: K = 0 is no fixed point with C_b = 0")
+            raise NotAvailable(
+                "sigma(0) is not zero: K = 0 is no fixed point with C_b = 0; allowed: activations with sigma(0) = 0"
+            )
         zero, one = (terms.get((ONE, 0), self.ring.zero) for terms in at)
         if one == zero:
-            raise NotAvailable("sigma'(0) = 0: <sigma^2> has no term linear in K, and no C_W makes K* = 0 critical")
+            raise NotAvailable(
+                "sigma'(0) = 0: <sigma^2> has no term linear in K, and no C_W makes K* = 0 critical; "
+                "allowed: activations with a slope at 0, on one side at least"
+            )
         return quotient(1 - zero, one - zero)
 
     @cached_property
@@ -82,7 +87,7 @@ class Origin:
         if u.leading is None:
             raise NotAvailable(
                 f"K' - K vanishes to the order K^{self.order} at K* = 0: K decays slower than a power of the depth, beyond all "
-                "orders of the expansion; iterate the recursion instead"
+                "orders of the expansion; allowed: numbers by iteration, predict(net, X)"
             )
         return Orbit(u, self.ring.one)
 

@@ -108,6 +108,7 @@ def optimal_aspect_ratio(laws: DepthLaws, *, output_width: int = 1) -> sp.Expr:
     nu = fluctuation_slope(laws)
     if nu.is_number and not nu > 0:
         raise NotAvailable(
-            f"V/K^2 grows by {nu} per layer, so that no depth is too large for the criterion; it needs a positive growth"
+            f"V/K^2 grows by {nu} per layer, so that no depth is too large for the criterion; allowed: networks in "
+            "which it grows with depth"
         )
     return sp.Rational(4, 20 + 3 * int(output_width)) / nu

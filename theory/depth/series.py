@@ -188,7 +188,7 @@ def solve(orbit: Orbit, a: Series, f: Series, amplitude: Any) -> Solution:
     if any(e < s and (e, j) != (0, 0) for e, j in a.terms):
         raise NotAvailable(
             f"a quantity is multiplied by {dict(a.terms)} in each layer, which is not 1 + O(x^{s}): it grows or decays faster "
-            "than any power of the depth; power laws hold at criticality only"
+            "than any power of the depth; allowed: critical C_W and C_b, where power laws hold"
         )
     a_s = a.terms.get((s, 0), 0 * orbit.one)
     p = exponent(quotient(a_s, alpha))
@@ -215,7 +215,8 @@ def _forgetful(orbit: Orbit, a: Series, f: Series, kept: Any) -> Solution:
     size = sp.sympify(kept.as_expr())
     if not (size.is_number and abs(size) < 1):
         raise NotAvailable(
-            f"a quantity is multiplied by {size} in each layer: it grows exponentially; power laws hold at criticality only"
+            f"a quantity is multiplied by {size} in each layer: it grows exponentially; allowed: critical C_W and C_b, where "
+            "power laws hold"
         )
     terms: dict[Key, Any] = {}
     rest = f
@@ -235,5 +236,5 @@ def exponent(element: Any) -> sp.Expr:
     """An element of the ring as an exponent, which has to be a number to be compared with others."""
     value = sp.nsimplify(sp.simplify(element.as_expr()))
     if not value.is_number:
-        raise NotAvailable(f"the exponent {value} depends on a symbol; give it a number")
+        raise NotAvailable(f"the exponent {value} depends on a symbol; allowed: a number for the symbol")
     return value

@@ -197,7 +197,9 @@ class Recursions(Equations):
         """
         activation = self.subject.activation
         if not activation.specified:
-            raise InvalidArgument("activation='sigma' is unspecified; give the network a concrete one to specialize")
+            raise InvalidArgument(
+                "activation='sigma' is unspecified; allowed: a network with a concrete one, e.g. MLP('tanh')"
+            )
         return replace(self, statements=tuple(d.specialize(activation) for d in self.statements))
 
     def doit(self) -> Self:
@@ -243,7 +245,10 @@ def labels_for(row: Quantity, samples: int | Sequence[str] | None) -> tuple[str,
         return ("",) * row.rank
     labels = tuple(str(s) for s in samples)
     if len(labels) != row.rank or not all(labels):
-        raise InvalidArgument(f"samples={samples!r} gives {len(labels)} labels; {row.name} has {row.rank} indices")
+        raise InvalidArgument(
+            f"samples={samples!r} gives {len(labels)} labels; {row.name} has {row.rank} indices; "
+            f"allowed: {row.rank} labels"
+        )
     return labels
 
 

@@ -112,7 +112,9 @@ class CrossLayer(Equations):
         """The same with closed forms of the network's activation wherever they exist; other averages stay."""
         activation = self.subject.activation
         if not activation.specified:
-            raise InvalidArgument("activation='sigma' is unspecified; give the network a concrete one to specialize")
+            raise InvalidArgument(
+                "activation='sigma' is unspecified; allowed: a network with a concrete one, e.g. MLP('tanh')"
+            )
         return self._showing(Specialized(activation))
 
     def doit(self) -> Self:

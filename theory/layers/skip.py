@@ -27,7 +27,7 @@ def as_skips(residual: Any, depth: int | None) -> Skips:
     if residual is None:
         return ()
     if depth is None:
-        raise InvalidNetwork(f"residual={residual!r} needs depth= as well")
+        raise InvalidNetwork(f"residual={residual!r} needs depth= as well; allowed: residual=None without a depth")
     if isinstance(residual, Mapping):
         found = [(*_ends(key, depth), _strength(f"residual[{key!r}]", value)) for key, value in residual.items()]
     else:
@@ -38,7 +38,8 @@ def as_skips(residual: Any, depth: int | None) -> Skips:
         values = tuple(residual)
         if len(values) != depth - 1:
             raise InvalidNetwork(
-                f"residual={values} has {len(values)} entries, but depth={depth}: give one, or one for each of the layers 2...L"
+                f"residual={values} has {len(values)} entries, but depth={depth}; allowed: one number, or one for each of "
+                f"the layers 2...L"
             )
         found = [(k, k + 1, _strength(f"residual[{k - 1}]", value)) for k, value in enumerate(values, start=1)]
     return tuple(sorted(skip for skip in found if skip[2] != 0))

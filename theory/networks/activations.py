@@ -58,7 +58,7 @@ class Activation:
     def derivative(self, order: int) -> sp.Expr:
         r""":math:`\sigma^{(k)}(z)` between the kinks (delta functions at the kinks are not part of it)."""
         if self.expr is None:
-            raise InvalidArgument("activation is the unspecified function sigma; give a concrete one, e.g. 'tanh'")
+            raise InvalidArgument("activation is the unspecified function sigma; allowed: a concrete one, e.g. 'tanh'")
         return _derivative(self.pieces, order)
 
     @cached_property
@@ -258,7 +258,7 @@ def as_activations(source: Any, depth: int | None) -> tuple[Activation, tuple[Ac
     several = tuple(activation(item) for item in source)
     if depth is None or len(several) != depth - 1:
         raise InvalidArgument(
-            f"activation={[a.name for a in several]} has {len(several)} entries, but depth={depth}: give one, or one for "
+            f"activation={[a.name for a in several]} has {len(several)} entries, but depth={depth}; allowed: one, or one for "
             "each hidden layer 1...L-1"
         )
     if len(set(several)) <= 1:

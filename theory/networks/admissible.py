@@ -23,7 +23,8 @@ def check(name: str, expr: sp.Expr) -> None:
     _check_elementary(name, expr)
     if expr.has(sp.zoo, sp.oo, sp.nan):
         raise NotIntegrable(
-            f"activation={name!r} is not finite on a part of the real line; its Gaussian averages do not exist"
+            f"activation={name!r} is not finite on a part of the real line, and has no Gaussian averages; "
+            "allowed: functions that are finite on the whole real line"
         )
     _check_poles(name, expr)
     _check_integrable(name, expr)
@@ -50,7 +51,7 @@ def _check_poles(name: str, expr: sp.Expr) -> None:
     if poles:
         raise NotIntegrable(
             f"activation={name!r} is not real and finite at {poles[0]}; "
-            "its Gaussian averages need a function that is finite on the whole real line"
+            "allowed: functions that are real and finite on the whole real line"
         )
 
 
@@ -63,7 +64,7 @@ def _check_integrable(name: str, expr: sp.Expr) -> None:
             if value is None:
                 raise NotIntegrable(
                     f"activation={name!r} is not real and finite at z={float(x):g}; "
-                    "its Gaussian averages need a function that is finite on the whole real line"
+                    "allowed: functions that are real and finite on the whole real line"
                 )
         # Nearer points first: there a function that grows out of all bounds shows it before its digits fill the memory.
         for x, limit in ((50, 1), (-50, 1), (_FAR, 1e-4), (-_FAR, 1e-4)):

@@ -293,10 +293,13 @@ def _widths(width: Any, depth: int | None) -> int | tuple[int, ...] | None:
         raise InvalidNetwork(f"width={width!r} must be one positive integer or a sequence of depth-1 of them")
     widths = tuple(_positive_int(f"width[{i}]", w) for i, w in enumerate(width))
     if depth is None:
-        raise InvalidNetwork(f"width={widths} is a sequence, which needs depth= as well (depth={len(widths) + 1} fits)")
+        raise InvalidNetwork(
+            f"width={widths} is a sequence, which needs depth= as well; allowed: depth={len(widths) + 1}"
+        )
     if len(widths) != depth - 1:
         raise InvalidNetwork(
-            f"width={widths} has {len(widths)} entries, but depth={depth} has {depth - 1} hidden layers"
+            f"width={widths} has {len(widths)} entries, but depth={depth} has {depth - 1} hidden layers; allowed: "
+            "one number, or one for each of these"
         )
     return widths
 
@@ -313,7 +316,7 @@ def _nonnegative(name: str, value: Any, depth: int | None) -> Value:
     values = tuple(_one(f"{name}[{i}]", v) for i, v in enumerate(value))
     if depth is None or len(values) != depth:
         raise InvalidNetwork(
-            f"{name}={values} has {len(values)} entries, but depth={depth}: give one for each layer 1...L"
+            f"{name}={values} has {len(values)} entries, but depth={depth}; allowed: one number, or one for each layer 1...L"
         )
     return values
 

@@ -197,6 +197,6 @@ def as_ensembles(weights: Any, depth: int | None) -> Ensemble | tuple[Ensemble, 
     several = tuple(w if isinstance(w, Ensemble) else ensemble(str(w)) for w in weights)
     if depth is None or len(several) != depth:
         raise InvalidArgument(
-            f"weights={[w.name for w in several]} has {len(several)} entries, but depth={depth}: give one for each layer 1...L"
+            f"weights={[w.name for w in several]} has {len(several)} entries, but depth={depth}; allowed: one for each layer 1...L"
         )
     return several[0] if len(set(several)) == 1 else several

@@ -243,13 +243,18 @@ def lower_orders(row: Quantity) -> tuple[tuple[str, tuple[int, ...]], ...]:
     found = [lookup(row.at(labels), j) for j in range(row.correction)]
     missing_orders = [j for j, entry in enumerate(found) if entry is None]
     if missing_orders:
-        raise NotAvailable(f"quantities: {row.name} corrects a quantity of order {missing_orders[0]} that has no row")
+        raise NotAvailable(
+            f"quantities: {row.name} corrects a quantity of order {missing_orders[0]} that has no row; "
+            "allowed: once that row is registered"
+        )
     return tuple((e.name, tuple(e.labels.index(label) for label in labels)) for e in found if e is not None)
 
 
 def _limit(row: Quantity, limits: Mapping[str, Any], name: str, shape: tuple[int, ...]) -> Array:
     if name not in limits:
-        raise InvalidArgument(f"limits has no {name!r}; {row.name} needs it, with shape {shape}")
+        raise InvalidArgument(
+            f"limits has no {name!r}, which {row.name} corrects; allowed: limits with it, of shape {shape}"
+        )
     value = np.asarray(limits[name], dtype=np.float64)
     if value.shape != shape:
         raise InvalidArgument(f"limits[{name!r}] has shape {value.shape}; allowed: ({', '.join(row.dims)}) = {shape}")

@@ -247,12 +247,12 @@ def _names(quantities: str | Iterable[str] | None, limits: Mapping[str, Any] | N
         if (reason := no_estimator(quantity(name))) is not None:
             raise NotAvailable(f"quantities: {name} has no estimator, as {reason}")
         if (reason := lost(name)) is not None:
-            raise NotAvailable(f"quantities: {name} {reason}; available: {', '.join(available)}")
+            raise NotAvailable(f"quantities: {name} {reason}; allowed: {', '.join(available)}")
         if quantity(name).correction and limits is None:
             lower = [lower for lower, _ in lower_orders(quantity(name))]
             raise InvalidArgument(
-                f"quantities: {name} is measured from what it corrects; pass limits= with {' and '.join(map(repr, lower))} "
-                "of the infinite width, each with its axes (layer, sample, ...)"
+                f"quantities: {name} corrects a tensor of infinite width; allowed: limits= with {' and '.join(map(repr, lower))}, "
+                "each with its axes (layer, sample, ...)"
             )
     return names
 

@@ -163,7 +163,9 @@ def _family(net: MLP, widths: Sequence[int | Sequence[int]] | None) -> list[MLP]
             f"widths={list(widths)!r} are not in proportion; allowed: one set of hidden widths times integers"
         )
     if len({s[0] for s in shapes}) < 2 and (net.depth or 1) > 1:
-        raise InvalidArgument(f"widths={list(widths)!r}: the extrapolation in 1/n needs at least two different widths")
+        raise InvalidArgument(
+            f"widths={list(widths)!r}: allowed: at least two different widths, from which to extrapolate in 1/n"
+        )
     return nets
 
 

@@ -133,7 +133,9 @@ def array(name: str, path: Path) -> Any:
             return np.load(path)
         return np.loadtxt(path, delimiter="," if path.suffix == ".csv" else None, ndmin=2)
     except ValueError as error:
-        raise InvalidInput(f"{name}={path} cannot be read as numbers: {error}") from None
+        raise InvalidInput(
+            f"{name}={path} cannot be read as numbers: {error}; allowed: a .npy, .csv or text file of numbers"
+        ) from None
 
 
 def labels(name: str, path: Path) -> Any:

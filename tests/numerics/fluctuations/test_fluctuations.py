@@ -190,7 +190,7 @@ def test_draws_hold_all_variances_and_covariances():
     assert np.corrcoef(change.ravel(), found.loss_draw.values.ravel())[0, 1] > 0.95
     alone = fluctuations(subject, X, Y, **options, quantities=(), draws="f")
     assert_allclose(alone.f_draw, found.f_draw, rtol=1e-12)
-    with pytest.raises(InvalidArgument, match="draws='A': 'A' is not known; allowed: f, loss, Phi, G, NTK"):
+    with pytest.raises(InvalidArgument, match="draws='A': 'A' is not known; allowed: f, loss, Phi, G, Theta"):
         fluctuations(subject, X, Y, **options, draws="A")
 
 
