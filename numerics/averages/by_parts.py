@@ -32,5 +32,5 @@ def without_derivatives(known: Integrand, K: Any) -> Integrand:
 
 
 def _exact(number: Any) -> sp.Rational:
-    """A number as the fraction that it is in binary, a text as it is written."""
+    """The exact value: of a number its binary fraction, of a text the fraction that is written."""
     return sp.Rational(number) if isinstance(number, str | int | float) else sp.Rational(sp.sympify(number))

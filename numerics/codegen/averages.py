@@ -1,4 +1,4 @@
-"""The Gaussian averages of a generated module: their names, what quadrature needs of them, and their closed forms."""
+"""The Gaussian averages of a generated module: their names, their orders for quadrature, and their closed forms."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ def write_layers(equations: CrossLayer, target: Target, nodes: int = NODES) -> s
 
 
 def _first_layer(equations: CrossLayer, fields: _Averaged, target: Target) -> Context:
-    """The order parameters of one layer, and what there is in the first one; sources are times the number of features."""
+    """The order parameters of one layer, and their values in the first one; sources are multiplied by the number of features."""
     samples = equations.labels * (2 // len(equations.labels))
     sources = [s for s in equations.of_role(Role.SOURCE) if s.first != 0]
     return {

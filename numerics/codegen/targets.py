@@ -43,9 +43,7 @@ class Target:
     runs_with: str
     template: str
     text: Text
-    averaging: Callable[
-        [Activation, Sequence[AverageTable], bool, int], Context
-    ]  #: what the template wants for the averages
+    averaging: Callable[[Activation, Sequence[AverageTable], bool, int], Context]  #: the averages for the template
     most_sites: int  #: how many samples quadrature can couple
     special: tuple[str, ...]  #: names to be imported where the text uses them
     library: str = ""  #: the template of the functions in which libraries with one text differ
@@ -148,7 +146,7 @@ def rendered(
     least: int = 0,
     **context: Any,
 ) -> str:
-    """The text of a module; ``context`` is what all templates share, ``least`` an order of derivatives that sigma has to have."""
+    """The text of a module; ``context`` holds the values for all templates, ``least`` the least order of sigma's derivatives."""
     context |= target.averaging(activation, found, context["single"], nodes)
     context["order"] = max(context["order"], least)
     stages = staged([activation.derivative(k) for k in range(context["order"] + 1)], target.text)

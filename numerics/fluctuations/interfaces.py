@@ -38,9 +38,9 @@ from ..training.conditioned import Conditioned, MatrixSide
 
 Array = NDArray[np.float64]
 
-#: A vector with no more than this part outside the span of those before is taken to lie in it; times gamma_0, as predictions are
-#: 1/gamma_0 times what training changes, up to the largest. N Var f changes by its square, times a number of order ten: by 0.1
-#: to 0.3 % (three networks, against 1e-3).
+#: A vector counts as dependent on those before if its part outside of their span is at most RESOLVED times gamma_0 (predictions are
+#: 1/gamma_0 times the change by training), and at most LARGEST. N Var f changes by the square of this share, times a number of
+#: order ten: by 0.1 to 0.3 % (three networks, against 1e-3).
 RESOLVED, LARGEST = 1e-2, 1e-1
 
 
@@ -109,6 +109,7 @@ def interface(run: Run, number: int) -> Interface:
     below, above = basis(up.sender), basis(up.receiver)
     i, j = up.sender.origins, up.receiver.origins
     forward, backward = up.scale * up.memory[: len(i), : len(j)], down.scale * down.memory[: len(j), : len(i)].T
+    # Each element of M is an average on the side that comes later: <d W e> for a later activity, <e W^T d> for a later gradient.
     M = np.zeros(earlier.shape)
     M[np.ix_(i, j)] = np.where(earlier[np.ix_(i, j)], forward, backward)
     return Interface(below, above, M, earlier)

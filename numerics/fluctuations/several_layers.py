@@ -174,7 +174,7 @@ class Kernel:
                 yield start
 
     def whole(self, squares: Array, problem: Problem, times: int) -> tuple[Array, Array]:
-        """Variances of all entries, (layer, time, ...) if it has layers, from those at the head of a list; and what follows."""
+        """Variances of all entries, (layer, time, ...) if it has layers, from those at the head of a list; and the rest of it."""
         i, j = self.pairs(problem).T
         rows, layers = self.rows(problem), len(self.layers(problem))
         own, rest = np.split(squares, [times * layers * len(i)])

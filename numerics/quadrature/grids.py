@@ -246,6 +246,7 @@ def refine(
     base: Grid, terms: Sequence[Term], floor: Array, rtol: float, atol: float, max_points: int
 ) -> tuple[Array, Array]:
     """Grids of growing resolution until two agree, for each covariance on its own: values and errors, (terms, N)."""
+    # Each term is a sum of requests, Hermite weights times sums of the tree, with coefficients C.
     requests = [(t, *pair) for t, (_, by) in enumerate(terms) for pair in hermite(by, base.last, base.L)]
     wanted = [(weights, terms[t][0]) for t, weights, _ in requests]
     combine = np.array([[float(owner == t) for owner, _, _ in requests] for t in range(len(terms))])

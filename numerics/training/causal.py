@@ -285,7 +285,7 @@ class Run:
         self.delta[t] = self.problem.errors(self.f[t])
 
     def _output(self, t: int, activities: Array) -> Array:
-        """The initial readout of activities, and the part of f by what training has added to the readout."""
+        """The initial readout of activities, and the outer products that training has added to the readout."""
         top = self.layers[-1]
         assert top.readout is not None
         readout = (top.weight * top.readout) @ activities.T

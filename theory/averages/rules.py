@@ -75,7 +75,7 @@ class Covariance(Atom):
             return kernel(labels[a], labels[b])
         obj: Covariance = super().__new__(cls)
         obj.content = (labels, curvatures, min(a, b), max(a, b))
-        # SymPy sorts letters by their structure, so it holds only what Python can order.
+        # SymPy sorts letters by their structure, whose parts Python has to be able to order.
         obj.structure = (labels, _spelled(curvatures), min(a, b), max(a, b))
         return obj
 

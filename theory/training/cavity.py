@@ -91,8 +91,8 @@ def rule(product: MatrixProduct, multiplied: Sequence[MatrixProduct]) -> sp.Expr
             place = PAST if product.transposed else PAST_OUT
             back = other.vector.xreplace({answer: answer.at(*place)})
             response = OrderParameter(name, product.layer, own.place, place)
-            # Within a step the forward pass comes first: an activity at t cannot answer to what comes back at t, while a
-            # gradient at t does answer to what went forward at t.
+            # Within a step the forward pass comes first: an activity at t does not respond to the gradients of time t, while a
+            # gradient at t responds to the activities of time t.
             total += Memory(gamma_0 * C_W * response, back, place, strict=vector == "phi")
     return total
 

@@ -57,7 +57,7 @@ class Dynamics(Equations):
 
     @cached_property
     def optimizer(self) -> tuple[sp.Eq, ...]:
-        r"""What a(t) and m(t, s) are, with momentum or weight decay: what is left of the initial parameters and of a step.
+        r"""The equations of a(t) and m(t, s), the shares of the initial parameters and of a step, with momentum or weight decay.
 
         From :math:`\theta(t+1)=(1+\beta-\eta\kappa)\theta(t)-\beta\theta(t-1)+\eta\,\mathrm{push}(t)`, which is linear.
         """
@@ -95,7 +95,7 @@ class Dynamics(Equations):
         return closed_equations(self, slope)
 
     def without_responses(self) -> Dynamics:
-        """The system without A and B, which is wrong: what is lost if matrices are drawn anew in every step."""
+        """The system without the responses A and B, which is wrong: matrices drawn anew in every step have none."""
         return self.with_(**{n: _drop(self.system[n].rhs, ("A", "B")) for n in ("h", "z")})
 
     @cached_property
@@ -172,9 +172,9 @@ def _derived() -> dict[str, sp.Eq]:
 def _prediction(steps: StepProgram) -> sp.Expr:
     r"""The output, a layer of one neuron.
 
-    What it sends back is :math:`g^{L+1}_{k\mu}=\gamma_0N\,\partial f/\partial(\gamma_0\sqrt N f_k)=\sqrt N\,e_k`.
-    Of the single site's equation for it the Gaussian field, divided by the root of N, vanishes. What remains of the initial readout
-    is the response to :math:`r^L`, which is one number for each neuron and output, so that by Stein's identity
+    It sends back the gradient :math:`g^{L+1}_{k\mu}=\gamma_0N\,\partial f/\partial(\gamma_0\sqrt N f_k)=\sqrt N\,e_k`.
+    In the equation of its single site the Gaussian field, divided by the root of N, vanishes. The initial readout enters through
+    the response to :math:`r^L`, which is one number for each neuron and output, so that by Stein's identity
     :math:`C_W\sum_s\sum_\alpha\langle\delta\phi/\delta r(s)\rangle=\langle r\,\phi\rangle`.
     """
     expr = sp.expand(site(steps, steps.output))
@@ -215,7 +215,7 @@ def _tangent_kernel(steps: StepProgram) -> sp.Eq:
         rate = memory.kernel.xreplace(dict.fromkeys(memory.kernel.atoms(OrderParameter), sp.S.One)) / (gamma_0 * eta)
         vector = at_layer(
             memory.vector, layer
-        )  # what a parameter's gradient is made of: one vector, or two of an outer product
+        )  # the vectors of a parameter's gradient: one, or two of an outer product
         parts = vector.args if isinstance(vector, Outer) else (vector,)
         total += rate * sp.Mul(*(overlap(at_place(v, here), at_place(v, there)) for v in parts))
     lhs = OrderParameter("Theta", None, here, there)

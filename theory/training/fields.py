@@ -87,7 +87,7 @@ class OrderParameter(Atom):
         return obj
 
     def _hashable_content(self) -> tuple[Any, ...]:
-        return (self.name, str(self.layer), self.places)  # what SymPy can put in order
+        return (self.name, str(self.layer), self.places)  # of parts that SymPy can sort
 
     @classmethod
     def class_key(cls) -> tuple[int, int, str]:

@@ -51,7 +51,7 @@ def operator(name: str, layer: sp.Expr = ell) -> sp.MatrixSymbol:
 
 
 def closed_equations(system: Mapping[str, sp.Eq], slope: sp.Expr) -> tuple[sp.Eq, ...]:
-    """The algebraic equations for Phi, G, A, B of a linear activation of that slope, and what the operators in them are."""
+    """The algebraic equations for Phi, G, A, B of a linear activation of that slope, and the operators in them."""
     kernels = []
     rows: Rows = {}
     for field, name in (("h", "C"), ("z", "D")):

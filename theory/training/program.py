@@ -76,7 +76,7 @@ class MatrixProduct(sp.Expr):
         return lambda v: MatrixProduct(v, self.layer, self.time, transposed=self.transposed)
 
     def _hashable_content(self) -> tuple[Any, ...]:
-        return (*self.args, self.layer, self.time or "", self.transposed)  # what SymPy can put in order
+        return (*self.args, self.layer, self.time or "", self.transposed)  # of parts that SymPy can sort
 
     def __getnewargs_ex__(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         return (self.vector, self.layer, self.time), {"transposed": self.transposed}
