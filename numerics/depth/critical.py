@@ -44,7 +44,7 @@ class Universality(StrEnum):
 
 
 class Stability(StrEnum):
-    """What happens to kernels near a fixed point."""
+    """The fate of kernels near a fixed point."""
 
     MARGINAL = "every K stays"
     STABLE = "stable"

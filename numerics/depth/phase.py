@@ -82,7 +82,7 @@ def phases(
     sigma_b: Sequence[float] | Array | None = None,
     start: float = 1.0,
 ) -> Phases:
-    r"""The phases of deep networks with this activation: the numbers of ``phase_diagram``, which says what is allowed.
+    r"""The phases of deep networks with this activation: the numbers of ``phase_diagram``, whose arguments they have.
 
     Equation
         .. math:: K^*=\sigma_b^2+\sigma_w^2\langle\sigma^2\rangle_{K^*},\qquad \chi_\perp=\sigma_w^2\langle\sigma'^2\rangle_{K^*}
@@ -160,6 +160,6 @@ class _Table:
                 better = K - residual / (C_W * self.parallel(_log(K)) - 1)
             usable = np.isfinite(better) & (better > K / 2) & (better < 2 * K)
             K = np.where(usable, better, K + residual)
-        # What still grows by a visible fraction in each layer has no fixed point; what shrinks is on its way to 0.
+        # A kernel that still grows by a visible fraction in each layer has no fixed point; one that shrinks is on its way to 0.
         growing = step(K) - K > SLOW * np.maximum(K, KERNELS[0])
         return np.where(unbounded | growing, np.inf, np.maximum(K, 0))

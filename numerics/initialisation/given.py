@@ -39,7 +39,7 @@ def given_equations(
 
 
 def _check_network(net: MLP, features: int, equations: Given) -> None:
-    """One and the same layer map and activation, and no number that is another in any layer."""
+    """An error unless layer maps and activations are the same, and the numbers of each layer equal where both give them."""
     derived, own = equations.subject, net.with_(residual=None)
     if equations.layer != own.layer_map:
         raise InvalidArgument(

@@ -115,7 +115,7 @@ def iterate(net: MLP, X: Array, names: tuple[str, ...], equations: Given | None 
 
 
 def _parameters(net: MLP, features: int) -> list[dict[str, float]]:
-    """What the code of each layer is called with."""
+    """The arguments of the code of each layer."""
     given = {p: net.per_layer(p) for p in HYPERPARAMETERS}
     values = [{p: v[i] for p, v in given.items()} | scale for i, scale in enumerate(net.scales(features))]
     del values[0]["rho"]  # there is no layer below the first
@@ -211,7 +211,7 @@ def _dataset(net: MLP, X: Array, names: tuple[str, ...], layers: list[dict[str, 
 
 
 def _warn_about_expansion(net: MLP, dataset: xr.Dataset) -> None:
-    """Say how large the next order is when the width is too small for the series to be trusted."""
+    """Warn with the size of the next order if the width is too small for the series."""
     widths = net.hidden_widths
     if not widths:
         return

@@ -1,4 +1,4 @@
-"""Networks with skips: the linear map that they make of a neuron, and what is predicted for them."""
+"""Networks with skips: the linear map of a neuron through the layers, and the quantities that are predicted."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def mixing(net: MLP) -> Array:
 
 
 def check(net: MLP, inputs: int, names: tuple[str, ...]) -> tuple[str, ...]:
-    """The fluctuating ones among the names; ``NotAvailable`` for what is not derived for skips."""
+    """The fluctuating ones among the names; ``NotAvailable`` for quantities that are not derived for skips."""
     rows = [quantity(name) for name in names]
     beyond = [q.name for q in rows if q.kind not in (Kind.MEAN, Kind.COVARIANCE)]
     if beyond:

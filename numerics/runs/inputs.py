@@ -20,7 +20,7 @@ def check_inputs(X: Any) -> NDArray[np.float64]:
     Units
         None: they are pure numbers.
     Valid
-        Anything that NumPy turns into real numbers: nested lists, arrays, data frames.
+        Values that NumPy turns into real numbers: nested lists, arrays, data frames.
     Errors
         ``InvalidInput`` with the shape or the entry at fault.
     """

@@ -1,4 +1,4 @@
-"""Independent solutions: their mean and spread, files to resume from, and progress."""
+"""The mean and spread of independent solutions."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ LONG, REDRAWN = 2.0, 0.1
 class Progress:
     """Counts the units of work, from any thread; shows rate and time left on stderr once a run turns out long.
 
-    No thread is needed for it: it is drawn by whoever counts.
+    The thread that counts draws it, so that no thread of its own is needed.
     """
 
     def __init__(self, what: str, total: int, wanted: bool | None, *, unit: str = "steps") -> None:

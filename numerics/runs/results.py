@@ -1,4 +1,4 @@
-"""Datasets of results, for any system: the one place where arrays get names, axes, errors, and all it takes to make them again."""
+"""Datasets of results, for any system: the one place where arrays get names, axes, errors, and attributes to make them again."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ SINGLE = ("output", "output2")
 
 
 class DatasetSubject(Protocol):
-    """What a dataset is about."""
+    """The subject of a dataset."""
 
     @property
     def attrs(self) -> dict[str, Any]:
-        """All that the subject was given, as numbers, strings and lists that a file can hold."""
+        """The arguments of the subject, as numbers, strings and lists that a file can hold."""
 
 
 @dataclass(frozen=True)
@@ -71,9 +71,9 @@ def dataset(
         A variable for each observable, ``<name>_stderr`` and ``<name>_step_error`` beside it, on the axes of its row. ``coords``
         without an axis are left out. ``single``: the system has one output, whose axes are left out.
     Units
-        ``order`` of a variable is the power of 1/width that multiplies it in what a finite system shows.
+        ``order`` of a variable is the power of 1/width that multiplies it in the observables of a finite system.
     Valid
-        ``attrs`` hold the version, all hyperparameters of the subject, and what the caller adds: seeds, counts, steps.
+        ``attrs`` hold the version, all hyperparameters of the subject, and attributes of the caller: seeds, counts, steps.
     """
     variables: dict[str, Variable] = {}
     for result in results:

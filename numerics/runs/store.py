@@ -1,4 +1,4 @@
-"""Files to resume from: results by what they depend on, and by the code that made them."""
+"""Files to resume from: results by their key, and by the code that made them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ...theory.language.values import content, fingerprint
 from .moments import Array
 from .version import version
 
-#: The floors whose text decides what a result is, and the files that hold it.
+#: The floors on whose text a result depends, and the files that hold this text.
 FLOORS, TEXTS = ("theory", "numerics", "validation"), (".py", ".jinja")
 
 
@@ -42,7 +42,7 @@ def _(part: CodeType) -> str:
 def code_of(root: Path | None = None) -> str:
     """A name for the version and the text of the floors below a folder, by default those that are running.
 
-    A result that an older text has made is another result: no checkpoint may serve it after a mistake is mended.
+    Results of an older text are not served: a mistake in it may have been corrected since.
     """
     base = Path(__file__).parents[2] if root is None else root
     found = (p for floor in FLOORS for p in (base / floor).rglob("*") if p.suffix in TEXTS)
@@ -64,7 +64,7 @@ class Store:
     """
 
     folder: str | Path | None
-    key: tuple[Any, ...]  #: what the results depend on, beside the number
+    key: tuple[Any, ...]  #: all that the results depend on except their number
     code: str | None = None  #: a name for the text that makes them; by default that of the package
 
     def __post_init__(self) -> None:
@@ -74,7 +74,7 @@ class Store:
             )
 
     def path(self, number: Any) -> Path:
-        """Where a result lies."""
+        """The file of a result."""
         return Path(self.folder or "") / f"{fingerprint(self._name, number)}.npz"
 
     @cached_property
@@ -83,7 +83,7 @@ class Store:
         return fingerprint(self.code or code_of(), *self.key)
 
     def find(self, number: Any) -> dict[str, Array] | None:
-        """A result, if it lies there."""
+        """The result in the file of a number; None if there is no file."""
         if self.folder is None or not (path := self.path(number)).exists():
             return None
         try:
@@ -95,7 +95,7 @@ class Store:
             ) from None
 
     def keep(self, number: Any, values: Mapping[str, Array]) -> None:
-        """Lay a result there."""
+        """Write the file of a result."""
         if self.folder is None:
             return
         path = self.path(number)
@@ -105,7 +105,7 @@ class Store:
         unfinished.replace(path)
 
     def __call__(self, number: Any, compute: Callable[[], dict[str, Array]]) -> dict[str, Array]:
-        """The result that lies there; else computed, and laid there."""
+        """The result in the file of a number; else it is computed, and written there."""
         found = self.find(number)
         if found is None:
             found = compute()

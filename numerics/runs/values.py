@@ -1,4 +1,4 @@
-"""Values that hold arrays and tables: they compare by what they hold, like all others."""
+"""Values that hold arrays and tables: they compare by content, like all others."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import sympy as sp
 
 @singledispatch
 def same(first: Any, second: Any) -> bool:
-    """Whether two values hold the same: labelled arrays and tables by their own comparison, records field by field."""
+    """Whether two values have equal contents: labelled arrays and tables by their own comparison, records field by field."""
     if type(first) is not type(second):
         return False
     if is_dataclass(first):

@@ -1,4 +1,4 @@
-"""The version that results and checkpoints tell."""
+"""The version in results and checkpoints."""
 
 from __future__ import annotations
 

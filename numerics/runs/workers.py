@@ -1,6 +1,6 @@
 r"""One way to do many tasks: by threads, one after the other where no thread can be started, or by an executor that is given.
 
-What a task returns depends on its number and not on who asks for it, so that results are the same for any number of workers.
+The result of a task depends on its number and on nothing else, so that results are the same for any number of workers.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .store import Store
 Number = TypeVar("Number", contravariant=True)
 Result = TypeVar("Result", covariant=True)
 
-#: Seconds after which the calling thread looks up from its waiting, so that Ctrl-C reaches it on every platform.
+#: The calling thread waits no longer than these seconds at a time, so that Ctrl-C reaches it on every platform.
 LOOK_UP = 0.25
 
 
@@ -32,7 +32,7 @@ class Stopped(Exception):
 
 
 class Tick(Protocol):
-    """What a task calls after each unit of work: it counts, and raises ``Stopped`` if the run is over."""
+    """The function that a task calls after each unit of work: it counts, and raises ``Stopped`` if the run is over."""
 
     def __call__(self, count: int = 1) -> None:
         """Count some units."""
@@ -97,8 +97,8 @@ def mapped(
         number after the other in the calling thread. An executor is used as it is, and is not shut down; the task and its results
         travel to it as pickles. Linear algebra has one thread meanwhile.
     Errors
-        The first error of a task, ``KeyboardInterrupt`` too: what runs is stopped at its next tick, and nothing is begun any
-        more; results that were complete stay in the store. ``InvalidArgument`` for an executor that the task cannot travel to.
+        The first error of a task, ``KeyboardInterrupt`` too: running tasks stop at their next tick, and no other is begun;
+        complete results stay in the store. ``InvalidArgument`` for an executor that the task cannot travel to.
     """
     bar = progress or Progress("", len(numbers), False)
     with single_blas, bar:
@@ -110,7 +110,7 @@ def mapped(
 def _by_threads(
     task: Task[Number, Result], numbers: Sequence[Number], threads: int, bar: Progress, store: Store | None
 ) -> list[Result]:
-    """Threads that take one number after the other; the calling thread takes them itself where there is no other."""
+    """Threads that take one number after the other; without threads the calling thread takes them itself."""
     left, lock, stop = iter(enumerate(numbers)), Lock(), Event()
     results, errors, started = dict[int, Result](), list[BaseException](), list[_Worker]()
 
@@ -145,12 +145,12 @@ def _by_threads(
             worker.over.wait()
             worker.join()
     if errors:
-        raise errors[0]  # those after it are of tasks that it has stopped
+        raise errors[0]  # the errors after the first one come from tasks that it has stopped
     return [results[place] for place in range(len(numbers))]
 
 
 class _Worker(Thread):
-    """A thread that says when it is over: in Python 3.11 a ``join`` that Ctrl-C interrupts takes the thread for ended."""
+    """A thread with an event for its end: in Python 3.11 a ``join`` that Ctrl-C interrupts counts the thread as ended."""
 
     def __init__(self, work: Callable[[], None]) -> None:
         super().__init__()
@@ -175,7 +175,7 @@ def _start(started: list[_Worker], work: Callable[[], None], count: int) -> None
 def _by_executor(
     executor: Executor, task: Task[Number, Result], numbers: Sequence[Number], bar: Progress, store: Store | None
 ) -> list[Result]:
-    """Futures of somebody else's workers; what they count is counted here once they are done."""
+    """Futures of an executor; the units that they count are added here once they are done."""
     _check_travels(executor, task)
     results, futures = dict[int, Any](), dict[Future[tuple[Any, int]], int]()
     try:
@@ -205,7 +205,7 @@ def _kept(store: Store | None, number: Any, compute: Callable[[], Any]) -> Any:
 
 
 def _counted(task: Task[Number, Result], number: Number) -> tuple[Result, int]:
-    """What a worker elsewhere does: a result, and how often it ticked."""
+    """A task in a worker of an executor: its result, and the number of its ticks."""
     done = 0
 
     def tick(count: int = 1) -> None:

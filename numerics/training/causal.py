@@ -46,9 +46,7 @@ class Problem:
     samples: int  #: sites of each layer
     exact: bool  #: sites linear in their sources: coefficients instead of samples
     kept: frozenset[int]  #: times at which all order parameters are wanted
-    least: float = (
-        1e-8  #: the share of a vector orthogonal to those before from which it is a new direction of a matrix
-    )
+    least: float = 1e-8  #: the share of a vector orthogonal to those before that makes a new direction
     followed: int = 0  #: sites whose responses are followed as derivatives; 0: responses by conditioned matrices
 
     @property

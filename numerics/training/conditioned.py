@@ -60,10 +60,8 @@ class MatrixSide:
         self.weight, self.least = weight, least
         self.basis, self.received = (np.zeros((min(n, sites), sites)) for n in (vectors, others))
         self.coordinates = np.zeros((vectors, len(self.basis)))
-        self.count, self.origins = (
-            0,
-            np.zeros(0, dtype=np.int64),
-        )  #: vectors so far; numbers of those that gave a direction
+        #: The number of vectors so far, and the numbers of those that gave a direction.
+        self.count, self.origins = 0, np.zeros(0, dtype=np.int64)
 
     @property
     def directions(self) -> Array:
@@ -106,9 +104,8 @@ class Conditioned:
 
     def __init__(self, sender: MatrixSide, receiver: MatrixSide, source: Innovations, scale: float) -> None:
         self.sender, self.receiver, self.source, self.scale = sender, receiver, source, scale
-        self.memory = np.zeros(
-            (len(sender.basis), len(receiver.basis))
-        )  # by direction of the sender: components along those of the receiver
+        #: <q e> or <y d> by direction of the sender and of the receiver.
+        self.memory = np.zeros((len(sender.basis), len(receiver.basis)))
 
     def take(self, sent: Array) -> tuple[Array, Array]:
         """The field, the first two terms of the product, and its memory as responses, for the vectors (..., sites) of one time."""

@@ -213,9 +213,7 @@ def _tangent_kernel(steps: StepProgram) -> sp.Eq:
     for equation, layer in ((steps.weights, ell), (steps.biases, ell + 1)):
         (memory,) = equation.rhs.atoms(Memory)
         rate = memory.kernel.xreplace(dict.fromkeys(memory.kernel.atoms(OrderParameter), sp.S.One)) / (gamma_0 * eta)
-        vector = at_layer(
-            memory.vector, layer
-        )  # the vectors of a parameter's gradient: one, or two of an outer product
+        vector = at_layer(memory.vector, layer)  # the vectors of a parameter's gradient
         parts = vector.args if isinstance(vector, Outer) else (vector,)
         total += rate * sp.Mul(*(overlap(at_place(v, here), at_place(v, there)) for v in parts))
     lhs = OrderParameter("Theta", None, here, there)
