@@ -23,7 +23,7 @@ from ..theory.networks.architecture import MLP
 
 Array = NDArray[np.float64]
 
-#: What a row of the inputs can be.
+#: The kinds of a row of the inputs.
 KINDS = ("generic", "parallel", "repeated", "zero")
 
 #: Far out, where a function that grows faster than |z| shows it.
@@ -64,7 +64,7 @@ def _sums(draw: DrawFn, smooth: bool | None) -> Activation:
         chosen[-1] = draw(st.sampled_from(_KINKED))
     scaled = [f.subs(z, draw(st.sampled_from(_SCALES)) * z) for f in chosen]
     expr = sp.Add(*(draw(st.sampled_from(_COEFFICIENTS)) * f for f in scaled))
-    # |z| + z - 2 max(z, 0) and the like: what cancels is no activation.
+    # |z| + z - 2 max(z, 0) and the like: an expression that cancels is no activation.
     return activation(expr if expr.has(z) and sp.simplify(expr.rewrite(sp.Piecewise)).has(z) else chosen[-1])
 
 

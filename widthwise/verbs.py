@@ -13,7 +13,7 @@ from .systems import system, system_of_equations
 
 
 def _called(verb: str, function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-    """The function's result; arguments that it does not take are told by the verb's name."""
+    """The function's result; an error about its arguments names the verb."""
     signature = inspect.signature(function)
     try:
         signature.bind(*arguments, **options)
@@ -38,17 +38,17 @@ def derive(subject: Any, /, *arguments: Any, **options: Any) -> Any:
     Units
         A tensor of layer l multiplies 1/n_(l-1). Time is steps times the learning rate.
     Valid
-        Leading order in 1/width; what the network does not give stays symbolic.
+        Leading order in 1/width; hyperparameters that the network does not give stay symbolic.
     Errors
         ``UnknownName`` for a quantity that does not exist; ``InvalidArgument`` for labels of the wrong number or no subject.
     Source
-        Derived; ``.steps`` of what is returned shows how.
+        Derived; ``.steps`` of the result shows how.
     """
     return _called("derive", system(subject).function("derive"), subject, *arguments, **options)
 
 
 def compile(equations: Any, /, **options: Any) -> Any:
-    r"""Generate code from what ``derive`` returns.
+    r"""Generate code from the result of ``derive``.
 
     Equation
         The text evaluates exactly the derived equations, each of which stands in the docstring of its function.
@@ -88,7 +88,7 @@ def predict(subject: Any, /, *arguments: Any, **options: Any) -> Any:
         ``<name>_stderr`` is the standard error over replicas, zero for linear networks, which are exact.
     Errors
         ``InvalidInput`` for data; ``InvalidNetwork`` for a missing depth or hyperparameter; ``InvalidArgument`` for times, step
-        sizes, memory; ``NotAvailable`` for what has no rule; ``NotConverged`` where numbers grow without bound.
+        sizes, memory; ``NotAvailable`` where no rule is known; ``NotConverged`` where numbers grow without bound.
     Source
         Derived; see ``derive(subject).steps``.
     """

@@ -56,7 +56,7 @@ class Role(StrEnum):
     NOISE = "noise"  #: N, recursive in its second layer
     COVARIANCE = "covariance"  #: C, recursive in its first layer
     OWN = "own"  #: G, recursive in its second layer
-    TENSOR = "tensor"  #: what is measured: V, D, ...
+    TENSOR = "tensor"  #: observable: V, D, ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,14 +148,14 @@ def _fluctuations(
             answers[key, replaced] = distinct.setdefault(answer.law.right, answer)
 
     def inherited(role: Role, key: Key) -> sp.Expr:
-        """What the second pair inherits from the layers below it."""
+        """The part that the second pair inherits from the layers below it."""
         row = ELL if role is Role.OWN else ELL + 1
         return sp.Add(
             *(_letter(answers[key, c], M) * handed_on(_name(role, c, row, K), M) for c, _ in responses(layer, key))
         )
 
     def above(key: Key) -> sp.Expr:
-        """What the first pair inherits from the layers below it."""
+        """The part that the first pair inherits from the layers below it."""
         back = turned(key)
         return sp.Add(
             *(
@@ -180,7 +180,7 @@ def _fluctuations(
 
 
 def _with_first(statement: LayerStatement, value: sp.Expr) -> LayerStatement:
-    """What a source is in the first layer: there the weights alone fluctuate."""
+    """The value of a source in the first layer, where the weights alone fluctuate."""
     if value == 0:
         return statement
     return LayerStatement(name=statement.name, law=statement.law, role=statement.role, first=value / width(sp.S.Zero))

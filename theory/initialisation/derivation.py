@@ -1,4 +1,4 @@
-r"""Derivations: an equation, what it depends on, and the steps that lead to it.
+r"""Derivations: an equation, the quantities in it, and the steps that lead to it.
 
 The steps are the ones by which the engine computes the equation, written down: they hold the same objects.
 """

@@ -73,5 +73,5 @@ def width(layer: sp.Expr) -> Layered:
 
 
 def handed_on(term: Layered, layer: sp.Expr) -> sp.Sum:
-    r""":math:`\sum_{k\le\ell}(\mathcal R^{(\ell k)})^2\,\mathrm{term}(k)`: what fluctuates of a kernel, from q."""
+    r""":math:`\sum_{k\le\ell}(\mathcal R^{(\ell k)})^2\,\mathrm{term}(k)`: the fluctuating part of a kernel, from q."""
     return sp.Sum(mixing(layer, K) ** 2 * term, (K, 1, layer))

@@ -129,7 +129,7 @@ class CrossLayer(Equations):
 def names_with_skips(
     layer: LayerMap, name: str | None, samples: int | Sequence[str] | None, order: int
 ) -> tuple[str, ...]:
-    """The name, or all up to an order; ``NotAvailable`` for what is not derived for networks with skips."""
+    """The name, or all up to an order; ``NotAvailable`` for quantities that are not derived for networks with skips."""
     if name is None:
         if check_order(order) > 1:
             raise NotAvailable(f"order={order} is not derived for networks with residual=; allowed: 0 or 1")

@@ -34,7 +34,7 @@ class Skips:
 
     @property
     def value(self) -> float | dict[tuple[int, int], float] | None:
-        """What ``residual=`` of a network would be; None if a strength is a symbol."""
+        """The argument ``residual=`` of a network with these skips; None if a strength is a symbol."""
         strengths = [self.gamma] if self.gamma is not None else [gamma for *_, gamma in self.edges]
         if not all(gamma.is_number for gamma in strengths):
             return None

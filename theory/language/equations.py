@@ -1,6 +1,6 @@
 """The derived equations of a subject by name: one mapping for every subject, with steps, print and other right-hand sides.
 
-What code is generated from is the law as derived; what is printed is the same law with some values put in.
+Code is generated from the law as it is derived; print shows the same law with some values put in.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class Statement(Written):
 
     name: str
     law: Law  #: as derived; code is generated from this
-    shown: tuple[Change, ...] = ()  #: what is put in or carried out for print
+    shown: tuple[Change, ...] = ()  #: values put in, and operations carried out, for print
 
     @cached_property
     def printed(self) -> Law:
@@ -198,7 +198,7 @@ class Equations(Written, Mapping[str, sp.Eq]):
         return replace(self, statements=tuple(s for s in self.statements if s.name in kept))
 
     def with_(self, **changes: Any) -> Self:
-        """Other right-hand sides: what is solved is what stands here.
+        """The equations with other right-hand sides, which are then solved.
 
         >>> equations.with_(z=equations.system["z"].rhs.subs(...))
         """

@@ -51,7 +51,7 @@ def visible(text: str) -> int:
 
 def signed(terms: Iterable[sp.Expr]) -> list[str]:
     """Each summand with its sign in front; sums among them are opened."""
-    # Within one sum, what is added stands before what is subtracted: <fg> - <f><g>.
+    # Within one sum, positive terms stand before negative ones: <fg> - <f><g>.
     opened = [
         t for term in terms for t in sorted(sp.Add.make_args(term), key=lambda t: bool(t.could_extract_minus_sign()))
     ]

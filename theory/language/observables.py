@@ -16,7 +16,7 @@ Permutation = tuple[int, ...]
 
 
 class Observable(Protocol):
-    """A row: what a number is called, how it is written, what it means, and on which axes it lies."""
+    """A row: the name of a number, its letters, its meaning, and its axes."""
 
     @property
     def name(self) -> str:
@@ -36,7 +36,7 @@ class Observable(Protocol):
 
     @property
     def order(self) -> int:
-        """The power of 1/width that multiplies it in what a finite system shows."""
+        """The power of 1/width that multiplies it in the observables of a finite system."""
 
     @property
     def slope_of(self) -> str | None:
@@ -92,7 +92,7 @@ class Table(Mapping[str, Row]):
         return len(self._rows)
 
     def register(self, *rows: Row) -> None:
-        """Add rows, each checked; what was looked up before does not matter.
+        """Add rows, each checked; at any time, before or after a lookup.
 
         Errors
             ``InvalidArgument`` for a name that is no identifier or that another row has, for a row without letter or meaning, and

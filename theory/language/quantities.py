@@ -57,13 +57,13 @@ class Entry(Atom):
 
 
 class Kind(StrEnum):
-    """What a quantity is, as a cumulant of the pairs."""
+    """The kind of a quantity: which cumulant of the pairs it is."""
 
     MEAN = "mean"  #: E[q_A] at infinite width
     COVARIANCE = "covariance"  #: n Cov(q_A, q_B) at leading order
     CUMULANT = "cumulant"  #: n^(r-1) times the joint cumulant of r pairs at leading order
     CORRECTION = "correction"  #: the coefficient of a higher power of 1/n in one of the above
-    LOCAL = "local"  #: n times the joint cumulant of four jets of one and the same neuron, beyond what the pairs give
+    LOCAL = "local"  #: n times the joint cumulant of four jets of one and the same neuron, beyond those of the pairs
 
 
 #: The axes of the samples of a correlator.
@@ -87,7 +87,7 @@ class Quantity:
 
     @property
     def kind(self) -> Kind:
-        """What it is, as a cumulant of the pairs."""
+        """Which cumulant of the pairs it is."""
         if self.correction:
             return Kind.CORRECTION
         if len(self.pairs[0]) > 2:
@@ -284,7 +284,7 @@ def lookup(pairs: tuple[Pair, ...], correction: int = 0) -> Entry | None:
 
 
 def _numbers(pattern: tuple[PairPattern, ...]) -> list[list[int]]:
-    """How many directions the jets of each pair have: what two patterns must share before anything else is compared."""
+    """How many directions the jets of each pair have: only patterns with equal numbers can be equal."""
     return sorted(sorted(len(r) for r, _ in pair) for pair in pattern)
 
 

@@ -11,7 +11,7 @@ from . import latex
 
 @dataclass(frozen=True)
 class Step:
-    """One step: what is done, why it is allowed, and the equations it gives."""
+    """One step: its title, the reason for which it is allowed, and the equations that it gives."""
 
     title: str
     reason: str

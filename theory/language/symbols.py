@@ -111,7 +111,7 @@ class Letter(Atom):
 
     @classmethod
     def class_key(cls) -> tuple[int, int, str]:
-        """In front of everything: sums and parameters stand before what they act on."""
+        """In front of everything: sums and parameters stand before the fields on which they act."""
         return 0, 0, cls.__name__
 
     def __new__(cls, plain: str, tex: str) -> Letter:

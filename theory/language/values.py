@@ -1,4 +1,4 @@
-"""Values: names for what they hold, in every process and version; and records of formulas that are copied as written."""
+"""Values: names for their contents, in every process and version; and records of formulas that are copied as written."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def fingerprint(*parts: Any) -> str:
 
     Equation
         SHA-256 of the contents: expressions by their structure, records by their fields, subjects by a ``fingerprint`` of their
-        own if they have one; floors above register what they know, such as arrays.
+        own if they have one; floors above register their own kinds of values, such as arrays.
     Shapes
         Any values; sequences and mappings of them.
     Units
@@ -43,7 +43,7 @@ def of_fields(record: Any) -> str:
 
 @singledispatch
 def content(part: Any) -> str:
-    """What a value holds, as text; a new kind of value is registered here."""
+    """The content of a value, as text; a new kind of value is registered here."""
     own = getattr(part, "fingerprint", None)
     if isinstance(own, str):
         return own

@@ -7,7 +7,7 @@ given the layer below is
 
 .. math:: q'_A = \mathrm{const}_A + \frac1n\sum_j f_A(x_j) + o_A(x_i),
 
-where :math:`f_A` sums over the neurons below and :math:`o_A` is the product of what the neuron hands on to itself (a skip
+where :math:`f_A` sums over the neurons below and :math:`o_A` is the product of values that the neuron hands on to itself (a skip
 connection; zero otherwise).
 """
 
@@ -54,7 +54,7 @@ class NeuronAverage:
 
     @property
     def total(self) -> sp.Expr:
-        """What is averaged over the site at infinite width."""
+        """The function that is averaged over the site at infinite width."""
         return self.site + self.own
 
 
@@ -65,7 +65,7 @@ class Term(Protocol):
         """The Gaussian fields in this jet, with their coefficients on the site below."""
 
     def own(self, jet: Jet) -> sp.Expr:
-        """What this jet takes over from the same neuron below."""
+        """The part of this jet that comes from the same neuron in the layer below."""
 
     def latex(self) -> str:
         """The term, for the neuron i."""
@@ -104,7 +104,7 @@ class LayerMap:
                 form[gaussian] = form.get(gaussian, sp.Integer(0)) + coefficient
         return form
 
-    # What a layer is, its terms say by what they do, so that a term of a user's own needs no row here.
+    # Properties of a layer follow from those of its terms, so that a term of a user's own needs no row here.
 
     @property
     def gaussian(self) -> bool:

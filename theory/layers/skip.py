@@ -23,7 +23,7 @@ Skips = tuple[tuple[int, int, Any], ...]
 
 
 def as_skips(residual: Any, depth: int | None) -> Skips:
-    """What ``residual=`` means, sorted; skips of strength zero are left out."""
+    """The skips that ``residual=`` means, sorted; skips of strength zero are left out."""
     if residual is None:
         return ()
     if depth is None:

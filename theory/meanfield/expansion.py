@@ -44,7 +44,7 @@ Blocks = tuple[tuple[tuple[int, ...], int], ...]
 
 @dataclass(frozen=True)
 class Recursion:
-    """One layer of a tensor entry: what is born in the layer, and the factor of each entry (or product) from below."""
+    """One layer of a tensor entry: the part born in the layer, and the factor of each entry (or product) from below."""
 
     left: Entry
     born: sp.Expr
@@ -68,7 +68,7 @@ class Recursion:
         return Recursion(self.left, change(self.born), inherited)
 
     def put(self, right: sp.Expr) -> Recursion:
-        """The recursion with another right-hand side, whose parts are no longer told apart."""
+        """The recursion with another right-hand side, whose parts are not distinguished."""
         return Recursion(self.left, right, ())
 
 

@@ -1,4 +1,4 @@
-r"""The mean-field system of a layer: order parameters, site and observables, and what the fluctuations need of them.
+r"""The mean-field system of a layer: order parameters, site and observables, with the noise and responses of fluctuations.
 
 With :math:`q'_A=\mathrm{const}+\frac1n\sum_j f_A(x_j)+o_A(x_i)` and :math:`x_j\sim N(0,q)` independent given q, the joint
 cumulant of pairs :math:`A_1\dots A_r` of r different neurons, given q, is :math:`n^{-(r-1)}\kappa_{A_1\dots A_r}(q)` with
@@ -68,7 +68,7 @@ class MeanFieldSystem:
         return self.cumulant((first, second)) + self.crossed(first, second)
 
     def crossed(self, first: Pair, second: Pair) -> sp.Expr:
-        r"""What weights that are not independent add to S: :math:`c\,(q_{xu}q_{yv}+q_{xv}q_{yu})`, A = (x, y), B = (u, v)."""
+        r"""The part of S by weights that are not independent: :math:`c\,(q_{xu}q_{yv}+q_{xv}q_{yu})`, A = (x, y), B = (u, v)."""
         return crossed(self.layer, first, second, expectation)
 
     def local(self, jets: Pair) -> sp.Expr:
@@ -161,7 +161,7 @@ def _derivatives(layer: LayerMap, pairs: Pairs, count: int) -> dict[Pairs, sp.Ex
     jets = _jets(sp.Add(*(_observable(layer, pair).total for pair in pairs)))
     variables = tuple(combinations_with_replacement(jets, 2))
     odd = _odd(pairs)
-    # Directions come in twos in every term: what the weights take, they take from both jets of a pair.
+    # Directions come in twos in every term: a weight takes a direction from both jets of a pair.
     possible = (by for by in combinations_with_replacement(variables, count) if _odd(by) == odd)
     found = ((by, _cumulant(layer, pairs, by)) for by in possible)
     return {by: value for by, value in found if value != 0}

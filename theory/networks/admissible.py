@@ -1,6 +1,6 @@
-r"""What an activation must be for its Gaussian averages to exist: checks that say where it is not.
+r"""Conditions on an activation for its Gaussian averages to exist: checks that say where one fails.
 
-A jump is allowed: :math:`\langle\sigma\sigma\rangle` exists, and what holds :math:`\sigma'` is refused one by one (``regularity``).
+A jump is allowed: :math:`\langle\sigma\sigma\rangle` exists. Averages of :math:`\sigma'` are refused one by one (``regularity``).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _FAR = 10**6
 
 
 def check(name: str, expr: sp.Expr) -> None:
-    """Raise for what is no function of the real line, or grows too fast."""
+    """Raise for an expression that is no function on the real line, or grows too fast."""
     _check_elementary(name, expr)
     if expr.has(sp.zoo, sp.oo, sp.nan):
         raise NotIntegrable(

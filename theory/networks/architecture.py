@@ -24,7 +24,7 @@ from .parametrization import Choice, Parametrization, as_parametrization, choose
 
 Value = float | tuple[float, ...] | None
 
-#: What the numbers of a network are; of all there is one, or one for each layer.
+#: The meaning of the numbers of a network; each is one number, or one for each layer.
 _MEANING = {"C_W": "a variance", "C_b": "a variance", "W_std": "a standard deviation", "b_std": "a standard deviation"}
 _MEANING["gamma_0"] = "a strength of feature learning"
 
@@ -148,7 +148,7 @@ class MLP:
 
     @property
     def attrs(self) -> dict[str, Any]:
-        """All that was given, as text, numbers and lists that a file can hold: what it takes to make the network again."""
+        """All arguments of the network as text, numbers and lists that a file can hold, from which it can be made again."""
         found: dict[str, Any] = {"activation": self.activation_names, "weights": str(self.weights)}
         found |= {} if self.depth is None else {"depth": self.depth}
         found |= {"width": list(self.hidden_widths)} if self.hidden_widths else {}
@@ -200,7 +200,7 @@ class MLP:
         return (features, *hidden, self.output_width or (hidden or (features,))[-1])
 
     def scales(self, features: int) -> tuple[dict[str, float], ...]:
-        r"""What the shapes and ensembles of the weights put into the recursions of the layers 1 ... L.
+        r"""The numbers that shapes and ensembles of the weights put into the recursions of the layers 1 ... L.
 
         ``rho`` is n_l/n_(l-1) for the map to layer l+1 (1 for the first layer, below which there is none), ``tau`` and ``kappa_4``
         are the fourth cumulants of its weights.
@@ -233,7 +233,7 @@ class MLP:
 
     @property
     def fingerprint(self) -> str:
-        """A short name for what this is made of."""
+        """A short name for the content of this network."""
         return of_fields(self)
 
     def at_width(self, width: int | Sequence[int]) -> MLP:

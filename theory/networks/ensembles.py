@@ -155,7 +155,7 @@ TRUNCATION = 2
 
 
 def _rows() -> dict[str, Any]:
-    """Name: what makes the ensemble; made when it is first asked for."""
+    """Names, and functions that make their ensembles on first use."""
     fifth = sp.Rational(6, 5)
     return {
         "gaussian": lambda: Ensemble("gaussian", meaning="independent normal entries"),
@@ -185,7 +185,7 @@ def ensemble(name: str) -> Ensemble:
 
 
 def as_ensembles(weights: Any, depth: int | None) -> Ensemble | tuple[Ensemble, ...]:
-    """What ``weights=`` means: a name, an :class:`Ensemble`, or one of these for each layer 1 ... L."""
+    """The ensembles that ``weights=`` means: a name, an :class:`Ensemble`, or one of these for each layer 1 ... L."""
     if isinstance(weights, Ensemble):
         return weights
     if isinstance(weights, str):

@@ -1,4 +1,4 @@
-r"""Parametrizations: how a program writes the weights, and what that makes of C_W, C_b, lambda_W, lambda_b.
+r"""Parametrizations: how a program writes the weights, and the C_W, C_b, lambda_W, lambda_b that follow.
 
 A program holds raw parameters r, drawn with a variance v and trained with a learning rate s, and uses m r: (m, v, s) is a row.
 For W_ij = m r_ij and b_i = m r_i, and gradient descent dr = -s dL/dr, the chain rule dL/dr = m dL/dW gives
@@ -192,7 +192,7 @@ YANG_HU = {
 
 
 def as_parametrization(parametrization: Any) -> Parametrization:
-    """What ``parametrization=`` means: a name or a :class:`Parametrization`."""
+    """The parametrization that ``parametrization=`` means: a name or a :class:`Parametrization`."""
     if isinstance(parametrization, Parametrization):
         return parametrization
     if not isinstance(parametrization, str):
@@ -278,7 +278,7 @@ def _put(formula: sp.Expr, values: Given) -> sp.Expr:
 
 
 def choose(parametrization: Any, arguments: Given) -> Choice:
-    """The parametrization with what of the arguments is not None; ``InvalidArgument`` for one that it does not have."""
+    """The parametrization with those arguments that are not None; ``InvalidArgument`` for one that it does not have."""
     row = as_parametrization(parametrization)
     given = {name: value for name, value in arguments.items() if value is not None}
     for name, value in given.items():
@@ -324,7 +324,7 @@ def solve(
 
 
 def _match(where: str, what: str, formula: sp.Expr, number: float, layer: Given) -> Formulas:
-    """What the equation formula = number says of the one hyperparameter in it that is not yet known."""
+    """The equation formula = number, solved for the one hyperparameter in it that is not yet known."""
     left, value = _put(formula, layer), _exact(number)
     waiting = sorted({str(s) for s in left.free_symbols} & {"width", "features"})
     if waiting:

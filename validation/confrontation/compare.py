@@ -120,7 +120,7 @@ def unique(row: Observable, array: xr.DataArray) -> NDArray[np.bool_]:
 
 
 def _rows(row: Observable, predicted: xr.DataArray, columns: Mapping[str, Array]) -> pd.DataFrame:
-    """A line for each entry that symmetry leaves different: where it lies, and what was found there."""
+    """A line for each entry that symmetry leaves different: its place, prediction and measurement."""
     keep = unique(row, predicted)
     index = dict(
         zip(map(str, predicted.dims), np.indices(predicted.shape).reshape(predicted.ndim, -1)[:, keep], strict=True)

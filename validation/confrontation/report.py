@@ -28,7 +28,7 @@ PLAIN = "widthwise.validation.reports.page"
 
 @dataclass(frozen=True, eq=False)
 class Report(Value):
-    """What ``validate`` found.
+    """The result of ``validate``.
 
     Shapes
         table: one row for each comparison, with a column for each axis that is no sample or output, and ``entry``: their indices
@@ -43,7 +43,7 @@ class Report(Value):
     table: pd.DataFrame
     verdict: Verdict
     data: xr.Dataset
-    subject: Any  #: what was validated
+    subject: Any  #: the subject that was validated
     observables: tuple[Observable, ...]  #: those that were compared
     page: str = (
         PLAIN  #: the module with the figures, texts and equations that the system supplies, loaded when it is used

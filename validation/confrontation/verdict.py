@@ -28,7 +28,7 @@ LEAST = -460.0
 
 @dataclass(frozen=True)
 class Extrapolation:
-    """One coefficient of y(n) = sum_p c_p n^p for each column, with what each width adds to its variance."""
+    """One coefficient of y(n) = sum_p c_p n^p for each column, with the contribution of each width to its variance."""
 
     value: Array
     variances: Array  #: (w, columns)
@@ -64,7 +64,7 @@ def extrapolate(
             f"widths={widths.astype(int).tolist()} are too few to leave the next order free; "
             f"allowed: at least {len(powers)} different ones"
         )
-    # what is exact at one width weighs as if its error were small beside the others'
+    # a number that is exact at one width weighs as if its error were small beside those at the others
     weighed = np.maximum(stderr, EXACT * stderr.max(axis=0))
     noisy = (weighed > 0).all(axis=0)
     ratio = np.exp(np.log(weighed[:, noisy] / weighed[0, noisy]).mean(axis=1)) if noisy.any() else np.ones(len(widths))
@@ -103,7 +103,7 @@ def p_values(sigma: Array, variances: Array, dof: ArrayLike) -> Array:
     """
     size, columns = np.abs(np.asarray(sigma, dtype=float)), np.asarray(variances, dtype=float)
     total = columns.sum(axis=0)
-    found = np.where(size == 0, 1.0, 0.0)  # what is no number fails
+    found = np.where(size == 0, 1.0, 0.0)  # a value that is no number fails
     noisy = np.isfinite(size) & (size > 0) & (total > 0)
     if noisy.any():
         share, nu = columns[:, noisy] / total[noisy], np.asarray(dof, dtype=float)[:, None]

@@ -23,7 +23,7 @@ Array = NDArray[np.float64]
 #: The directions of each jet in a product, for each neuron of a mean: (("", ""), ("r", "r")) is E[z_i z_i d_r z_j d_r z_j].
 Pattern = tuple[tuple[str, ...], ...]
 
-#: The jets of a neuron that has a cumulant of its own beyond what pairs give.
+#: The number of jets of one neuron that have a joint cumulant beyond those of pairs.
 LOCAL_JETS = 4
 
 

@@ -71,7 +71,7 @@ def needed(net: MLP, names: Sequence[str]) -> tuple[str, ...]:
 
 
 def remark(net: MLP) -> str:
-    """What has to be said before the equations."""
+    """The statements in front of the equations."""
     if not net.residual:
         return ""
     skips = ", ".join(f"{gamma:g} from layer {below} to {above}" for below, above, gamma in net.residual)

@@ -24,7 +24,7 @@ from ..literal.networks import LiteralNetworks
 
 Array = NDArray[np.float64]
 
-#: What can be estimated, and whether it takes backpropagation.
+#: The quantities that can be estimated, and whether each needs backpropagation.
 NEEDS_NTK = {
     "K": False, "Theta": True, "V": False, "D": True, "F": True, "A": True, "B": True,
     "P": True, "Q": True, "R": True, "S": True, "T": True, "U": True, "K1": False, "Theta1": True,
@@ -49,7 +49,7 @@ def missing(name: str, activation: Activation) -> str | None:
 
 @dataclass(frozen=True)
 class MeasurementPlan:
-    """What to measure: the names, and the means that they are made of."""
+    """The quantities to measure: their names, and the means that they are made of."""
 
     names: tuple[str, ...]
 
@@ -76,7 +76,7 @@ class MeasurementPlan:
 
 
 class Record:
-    r"""What is kept of N networks, layer by layer.
+    r"""The means kept of N networks, layer by layer.
 
     Shapes
         ``zz`` (L, N, m, m): sum_i z_i;a z_i;b over all neurons; ``zzzz`` (L, m m, m m): sum_i z_i;a z_i;b z_i;c z_i;d
@@ -221,7 +221,7 @@ def scaled(name: str, value: Array, influence: Array, w: Array, factor: Array) -
 
 
 def corrected(row: Quantity, value: Array, error: Array, n: Array, limits: Mapping[str, Any]) -> tuple[Array, Array]:
-    r"""The coefficient of a higher power of 1/n: what is left of a measurement without the lower ones.
+    r"""The coefficient of a higher power of 1/n: a measurement without the lower powers.
 
     Equation
         :math:`q^{\{c\}} = n^c\bigl(q(n)-\sum_{j<c}n^{-j}q^{\{j\}}\bigr)`, with the :math:`q^{\{j\}}` from ``limits``. For a row

@@ -129,7 +129,7 @@ def _levels(axes: Axes, report: Report, name: str, entries: tuple[Index, ...]) -
 
 
 def _residuals(axes: Axes, report: Report, name: str, entries: tuple[Index, ...]) -> None:
-    """Residuals in sigmas with the rejection threshold; what lies outside is drawn at the edge, as a triangle."""
+    """Residuals in sigmas with the rejection threshold; residuals outside are drawn at the edge, as triangles."""
     limit = threshold(report)
     axes.axhspan(-1, 1, color="#F0F0F0", lw=0)
     axes.axhline(0, color=GREY, lw=0.8)

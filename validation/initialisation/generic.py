@@ -75,7 +75,7 @@ class JetTask:
     sizes: tuple[int, ...]
 
     def __call__(self, group: int, tick: Callable[[int], object]) -> dict[Pattern, Array]:
-        """The means of all patterns, (L, m, ...) each; ``tick`` is told of every batch that is done."""
+        """The means of all patterns, (L, m, ...) each; ``tick`` counts every batch."""
         seed, size = self.seeds[group], self.sizes[group]
         # a child of the group's stream, so that measurements of other kinds in this group are of other networks
         rng = np.random.Generator(np.random.SFC64(np.random.SeedSequence(seed.entropy, spawn_key=(*seed.spawn_key, 0))))

@@ -1,4 +1,4 @@
-"""The page of networks at initialisation: figures over depth, what was done, the derived recursions and the generated code."""
+"""The page of networks at initialisation: figures over depth, the settings, the derived recursions and the generated code."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def figure(report: Report, name: str | None) -> Figure:
 
 
 def context(report: Report) -> dict[str, Any]:
-    """What the template shows beyond the common parts."""
+    """The parts of the page beyond the common ones."""
     net, single = report.subject, len(report.X) == 1
     return {
         "title": f"Theory against simulation: {net.activation_names}, depth {net.depth}",
@@ -48,7 +48,7 @@ def context(report: Report) -> dict[str, Any]:
 
 
 def _setup(report: Report) -> Iterator[tuple[str, Any]]:
-    """What was done, as pairs of a label and its text."""
+    """The settings of the comparison, as pairs of a label and its text."""
     net, attrs = report.subject, report.data.attrs
     yield "network", repr(net)
     for activation in net.distinct_activations:

@@ -34,7 +34,7 @@ Sizes = NDArray[np.int64]
 MAX_GROUPS = 256
 #: When networks are few: rather this many groups than full batches.
 MIN_GROUPS = 32
-#: What the means of all groups may take; FEWEST_GROUPS whatever it takes.
+#: The most memory of the means of all groups, in bytes; the fewest groups, at any cost.
 MEANS_BYTES = 1 << 30
 FEWEST_GROUPS = 8
 #: Networks that are held before they are reduced to means.
@@ -54,7 +54,7 @@ class Workspaces(threading.local):
 
 @dataclass(frozen=True)
 class MeansTask:
-    """The means over a group of networks; what they are does not depend on who asks."""
+    """The means over a group of networks; they depend on the networks of the group alone."""
 
     net: MLP
     X: Array
@@ -166,7 +166,7 @@ def simulate(
     """
     X = check_inputs(X)
     for activation in net.distinct_activations:
-        derivatives(activation, 1)  # complains first about what the user most likely forgot
+        derivatives(activation, 1)  # the first error is about the likeliest omission, an activation
     names = _names(quantities, limits, net)
     plan = MeasurementPlan(tuple(name for name in names if name in NEEDS_NTK and not jets))
     rows = Rows(tuple(quantity(name) for name in names if name not in plan.names))

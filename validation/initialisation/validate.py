@@ -110,14 +110,14 @@ def confront(
 
 def _order(quantities: str | Sequence[str] | None) -> int:
     """The power of 1/n up to which the theory is asked for."""
-    if quantities is None or not isinstance(quantities, str | Iterable):  # ``predict`` says what is wrong
+    if quantities is None or not isinstance(quantities, str | Iterable):  # ``predict`` raises the error
         return 1
     names = (quantities,) if isinstance(quantities, str) else tuple(quantities)
     return max([1, *(quantity(name).order for name in names)])
 
 
 def _measurable(net: MLP, theory: xr.Dataset) -> list[str]:
-    """What is predicted and can be measured: a literal network with kinks has no delta functions in its Hessian."""
+    """The quantities that are predicted and can be measured: a literal network with kinks has no delta functions in its Hessian."""
     predicted = (row for row in TENSORS.values() if row.name in theory and no_estimator(row) is None)
     return [row.name for row in predicted if not any(missing(row.name, a) for a in net.distinct_activations)]
 

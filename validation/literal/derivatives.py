@@ -25,11 +25,11 @@ def derivatives(activation: Activation, order: int) -> Derivatives:
     r"""One NumPy function for :math:`\sigma,\sigma',\dots,\sigma^{(k)}`, which share their common subexpressions.
 
     Equation
-        :math:`x\mapsto(\sigma(x),\dots,\sigma^{(k)}(x))`, k = ``order``; at a kink what SymPy's Piecewise gives (ReLU: slope 0).
+        :math:`x\mapsto(\sigma(x),\dots,\sigma^{(k)}(x))`, k = ``order``; at a kink the value of SymPy's Piecewise (ReLU: slope 0).
     Shapes
         Any; all results have the shape of the argument.
     Valid
-        Between the kinks; see :func:`missing_derivative` for what is lost there.
+        Between the kinks; see :func:`missing_derivative` for delta functions there.
     Errors
         ``InvalidArgument`` for the unspecified activation.
     """

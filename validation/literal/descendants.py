@@ -70,7 +70,7 @@ BRACKETS = {
 }
 
 
-#: Arrays in memory that hold what is soon used up, before those of delta-dot.
+#: The number of short-lived arrays in memory, beside those of delta-dot.
 SCRATCH = 3
 
 
@@ -142,7 +142,7 @@ class Descendants:
         return blocks[len(self.W) - 1 - top, : self.s]
 
     def _signals(self, top: int) -> None:
-        """From the bottom up: what the directions of layer ``top`` do to the signals."""
+        """From the bottom up: the changes of the signals by the directions of layer ``top``."""
         for k in range(top):
             zeta, own = self.zeta[k], self._room(0, k, self.s, self.m, self.m)
             coefficients = self.networks.coefficients[k].transpose(1, 2, 0)[..., None]
@@ -155,7 +155,7 @@ class Descendants:
             np.multiply(self.jets[k][1], zeta, out=self.sigma_dot[k])
 
     def _gradients(self, top: int) -> None:
-        """From the top down: what they do to the gradients, and what each layer contributes."""
+        """From the top down: the changes of the gradients, and the contribution of each layer."""
         z = self.networks.z[top][:, :, : self.s].transpose(2, 0, 1)  # (i, d, network)
         delta: Array | None = None  # those of layer ``top`` itself are unit vectors, which do not change
         delta_dot: Array | None = None

@@ -78,7 +78,7 @@ class LiteralNetworks:
     Valid
         Every layer at least s wide. ``neurons=0`` is for the forward pass alone.
     Errors
-        ``InvalidNetwork``, ``InvalidArgument`` for what is not given; ``NotAvailable`` for weights that cannot be drawn.
+        ``InvalidNetwork``, ``InvalidArgument`` for arguments that are missing; ``NotAvailable`` for weights that cannot be drawn.
     """
 
     def __init__(self, net: MLP, X: Array, batch: int, neurons: int, *, probes: bool = True) -> None:
@@ -93,7 +93,7 @@ class LiteralNetworks:
         self.into, self.onward = _skips(net, by=1), _skips(net, by=0)
         self.samplers = [None if ensemble.gaussian else sampler(ensemble) for ensemble in net.ensembles]
         self._allocate_parameters()
-        # vectors[k] holds what backpropagation carries to layer k: one block of (r, m) rows for each layer above it,
+        # vectors[k] holds the gradients that backpropagation carries to layer k: one block of (r, m) rows for each layer above it,
         # and in its last m rows z^(k) itself, so that the probes of layer k pass through the same product.
         self.vectors = [np.empty(((L - 1 - k) * self.columns * m + m, batch, n[k])) for k in range(L)]
         self.z = [v[-m:] for v in self.vectors]
@@ -180,7 +180,7 @@ class LiteralNetworks:
         np.multiply(W[:, :s].transpose(1, 0, 2)[:, None], slope, out=start[:s])
 
     def _hand_down(self, above: int, k: int, gamma: float) -> None:
-        """Add to the gradients in layer k, of z^(above) and all higher layers, what reaches them through a skip."""
+        """Add to the gradients in layer k, of z^(above) and all higher layers, the part that comes through a skip."""
         m, s, here = len(self.X), self.neurons, self.vectors[k]
         carried = len(self.vectors[above]) - m
         here[:carried] += gamma * self.vectors[above][:carried]

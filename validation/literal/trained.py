@@ -132,7 +132,7 @@ def train(
     centred: bool,
     tick: Callable[[], None],
 ) -> dict[str, Array]:
-    """One network from its draw to the last time: what is asked for, at the times that are kept."""
+    """One network from its draw to the last time: the wanted results, at the times that are kept."""
     net = TrainedNetwork(flow, data, N, np.random.default_rng(seed), centred=centred)
     losses, kept = loss_function(flow), set(map(int, grid.kept))
     f, loss, ntk, phi, g = (list[Array]() for _ in range(5))

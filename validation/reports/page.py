@@ -39,7 +39,7 @@ def figure(report: Report, name: str | None) -> Figure:
 
 
 def context(report: Report) -> dict[str, Any]:
-    """What was done, as the attributes of the data say."""
+    """The settings of the comparison, from the attributes of the data."""
     return {"title": f"Theory against simulation: {type(report.subject).__name__}", "setup": dict(attributes(report))}
 
 
@@ -62,7 +62,7 @@ def _environment() -> jinja2.Environment:
 
 
 def common(report: Report) -> dict[str, Any]:
-    """What every page shows: verdict, figures, a line for each quantity, the table, versions."""
+    """The parts of every page: verdict, figures, a line for each quantity, the table, versions."""
     X = report.X if "X" in report.data else np.zeros((0, 0))
     packages = ("widthwise", "sympy", "numpy", "scipy")
     return {

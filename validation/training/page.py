@@ -1,4 +1,4 @@
-"""The page of networks in training: curves and heat maps, what was done, and the derived equations."""
+"""The page of networks in training: curves and heat maps, the settings, and the derived equations."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def figure(report: Report, name: str | None) -> Figure:
 
 
 def context(report: Report) -> dict[str, Any]:
-    """What the template shows beyond the common parts."""
+    """The parts of the page beyond the common ones."""
     found = dynamics(report.subject)
     rows = [
         row
@@ -42,7 +42,7 @@ def context(report: Report) -> dict[str, Any]:
 
 
 def _setup(report: Report) -> Iterator[tuple[str, Any]]:
-    """What was done, as pairs of a label and its text."""
+    """The settings of the comparison, as pairs of a label and its text."""
     attrs = report.data.attrs
     yield "network", repr(report.subject)
     yield "widths simulated", ", ".join(f"{n:g}" for n in report.data["width"].values)

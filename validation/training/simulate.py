@@ -49,7 +49,7 @@ def simulate_training(
     checkpoint: str | Path | None = None,
     progress: bool | None = None,
 ) -> xr.Dataset:
-    r"""Train literal finite networks, and measure what ``predict`` predicts.
+    r"""Train literal finite networks, and measure the quantities of ``predict``.
 
     Equation
         :math:`\Phi^\ell_{\mu\alpha}(t,s)=\frac1N\phi(h_\mu(t))\cdot\phi(h_\alpha(s))`, :math:`G^\ell=\frac1N g\cdot g` with
@@ -123,7 +123,7 @@ class Networks:
     centred: bool
 
     def __call__(self, number: int, tick: Tick) -> dict[str, Array]:
-        """What is measured of one network; of gradient flow extrapolated from two trainings of the same network."""
+        """The measurements of one network; of gradient flow extrapolated from two trainings of the same network."""
         asked, seed = self.asked, [self.seed, number, self.N]
         each = [train(asked.flow, asked.data, self.N, g, self.names, seed, self.centred, tick) for g in asked.grids]
         return asked.extrapolated(each)

@@ -1,1 +1,1 @@
-"""The command line: its vocabulary, how options are read, what becomes of results, and the subjects of each system."""
+"""The command line: its vocabulary, how options are read, the output of results, and the subjects of each system."""

@@ -1,4 +1,4 @@
-"""A command for each verb of each row: the options of the subject, of its data, of the verb, and of what becomes of the result."""
+"""A command for each verb of each row: the options of the subject, of its data, of the verb, and of the output."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..systems import VERBS, Row
 from . import results
 from .vocabulary import FLAG, Option, files, options_of
 
-#: What a verb does, in the list of commands, and what becomes of its result.
+#: For each verb its line in the list of commands, and the output of its result.
 ABOUT: dict[str, tuple[str, Callable[..., None]]] = {
     "derive": ("Derive the equations and print them.", results.equations),
     "compile": ("Generate code that stands on its own from the equations.", results.code),
@@ -99,7 +99,7 @@ class Part:
     options: dict[str, Option]
 
     def read(self, typed: dict[str, Any]) -> dict[str, Any]:
-        """The arguments of the function: what is not typed is left to its defaults."""
+        """The arguments of the function: those not typed have its defaults."""
         return {n: o.value(typed[n]) for n, o in self.options.items() if typed[n] is not None}
 
 

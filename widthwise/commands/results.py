@@ -1,4 +1,4 @@
-"""What becomes of a result: printed equations, a file of code, a table and a netCDF file, a report."""
+"""The output of a result: printed equations, a file of code, a table and a netCDF file, a report."""
 
 from __future__ import annotations
 

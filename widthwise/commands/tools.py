@@ -81,7 +81,7 @@ def phase_diagram(activation: Any, *, sigma_w: Any = None, sigma_b: Any = None, 
 
 @dataclass(frozen=True)
 class Tool:
-    """A command beside the verbs: a function, what becomes of its result, and whether it takes a network and its inputs."""
+    """A command beside the verbs: a function, the output of its result, and whether it takes a network and its inputs."""
 
     about: str
     function: Callable[..., Any]

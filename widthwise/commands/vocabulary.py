@@ -1,4 +1,4 @@
-"""The words of the command line: those of Python, each with what it means and how its text is read, for all systems.
+"""The words of the command line: those of Python, each with its meaning and the reader of its text, for all systems.
 
 An option is a parameter of a Python function; its name, default and meaning are those of the function. A new keyword of a
 function is an option at once if it has a row here, or if its type is plain.
@@ -137,7 +137,7 @@ class Option:
     read: Callable[[str, Any], Any] | None
 
     def value(self, typed: Any) -> Any:
-        """What the function is given."""
+        """The value for the function."""
         return typed if self.read is None else self.read(self.label, typed)
 
 
