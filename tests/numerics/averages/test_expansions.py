@@ -114,6 +114,9 @@ def test_a_tile_is_its_pairs():
 def test_no_degree_is_enough_for_a_kink():
     """The negative control: |angle - 1| has no short series, and values that are not finite have none."""
     few = {"budget": 1e5}
-    wrong = (lambda s, x: np.abs(x - 1.0) * np.ones((len(s), len(s), 1)), lambda s, x: np.full((len(s), len(s), len(x)), np.nan))
+    wrong = (
+        lambda s, x: np.abs(x - 1.0) * np.ones((len(s), len(s), 1)),
+        lambda s, x: np.full((len(s), len(s), len(x)), np.nan),
+    )
     for values in wrong:
         assert fit(lambda s, x, values=values: [values(s, x)], Range(0, 0), Range(-0.9, 0.9), **few) is None

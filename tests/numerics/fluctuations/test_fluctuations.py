@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
+from training_cases import X, Y, flow
 
 from widthwise.numerics.fluctuations import influences, interfaces
 from widthwise.numerics.fluctuations import predict as finite_width
@@ -31,13 +32,6 @@ from widthwise.validation.literal.trained import TrainedNetwork
 from widthwise.validation.training.simulate import simulate_training
 
 WEIGH = influences._weigh
-X = np.random.default_rng(0).standard_normal((6, 3)).T
-Y = np.array([1.0, -0.7, 0.5])
-
-
-def flow(activation, depth, **options):
-    network = {k: options.pop(k) for k in ("C_W", "C_b", "lambda_W", "lambda_b") if k in options}
-    return Training(MLP(activation, depth=depth, **network), **options)
 
 
 def within(found, name, expected, limit=6.0, relative=0.0):

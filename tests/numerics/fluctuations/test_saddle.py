@@ -1,4 +1,4 @@
-"""The saddle that fluctuations are taken around: its kernels move neurons as training does, and weights are pushed back through them."""
+"""The saddle of fluctuations: its kernels move neurons as training does, and weights are pushed back through them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def saddle():
 
 
 def test_the_first_layer_moves_by_what_training_adds(saddle):
-    """h = a u + K g with K = gamma eta Delta (lambda_W Kx + lambda_b) below the diagonal of times: no response below the first layer."""
+    """h = a u + K g, K = gamma eta Delta (lambda_W Kx + lambda_b) at earlier times: nothing below the first layer responds."""
     T, P = STEPS + 1, len(Y)
     delta = Y - saddle.run.f[:, 0]
     Kx = X @ X.T / X.shape[1]

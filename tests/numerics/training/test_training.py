@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import functools
 import runpy
 from dataclasses import replace
 
 import numpy as np
 import pytest
-import sympy as sp
 from numpy.testing import assert_allclose
 from scipy.integrate import solve_ivp
+from training_cases import X, Y, flow, value_of
 
 from widthwise.numerics.runs.store import fingerprint
 from widthwise.numerics.training.causal import Run
@@ -27,14 +26,6 @@ from widthwise.theory.language.symbols import gamma_0
 from widthwise.theory.networks.architecture import MLP
 from widthwise.theory.training.dynamics import dynamics
 from widthwise.theory.training.subject import Training
-
-X = np.random.default_rng(0).standard_normal((6, 3)).T  # the data of the numbers below
-Y = np.array([1.0, -0.7, 0.5])
-
-
-def flow(activation, depth, **options):
-    network = {k: options.pop(k) for k in ("C_W", "C_b", "lambda_W", "lambda_b") if k in options}
-    return Training(MLP(activation, depth=depth, **network), **options)
 
 
 def within(found, expected, name, limit=5.0):
@@ -103,26 +94,6 @@ def test_deep_linear_solution_satisfies_the_closed_equations(depth):
             assert_allclose(A[layer], inverse @ C / gamma, atol=1e-11)
         if layer > 1:
             assert_allclose(B[layer - 1], other @ D / gamma, atol=1e-11)
-
-
-def value_of(expr, arrays):
-    """A matrix expression with arrays for its operators."""
-    if isinstance(expr, sp.MatrixSymbol):
-        return arrays[expr.name]
-    if isinstance(expr, sp.Identity):
-        return np.eye(len(arrays["C[ell]"]))
-    if not isinstance(expr, sp.MatrixExpr):
-        return float(expr)
-    parts = [value_of(a, arrays) for a in expr.args if a != -1 or not isinstance(expr, sp.Inverse)]
-    if isinstance(expr, sp.MatAdd):
-        return sum(parts)
-    if isinstance(expr, sp.MatMul):
-        return functools.reduce(np.dot, parts)
-    if isinstance(expr, sp.Transpose):
-        return parts[0].T
-    if isinstance(expr, sp.Inverse):
-        return np.linalg.inv(parts[0])
-    raise TypeError(expr)
 
 
 @pytest.mark.parametrize("decay", [0.0, 0.7])

@@ -37,7 +37,7 @@ def test_the_orbit_is_the_series_of_the_closed_form(name):
     """K' = K (1 + u), with the activation divided by its slope."""
     system, scale = origin(name)
     assert system.critical_weight == system.ring.one
-    expected = sp.series(CLOSED[name]/ scale**2, kernel, 0, 5).removeO()
+    expected = sp.series(CLOSED[name] / scale**2, kernel, 0, 5).removeO()
     for (e, j), c in system.orbit.u.terms.items():
         assert j == 0
         assert sp.simplify(c.as_expr() - expected.coeff(kernel, e + 1)) == 0

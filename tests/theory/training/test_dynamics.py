@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import sympy as sp
+import training_cases
 
 from widthwise.theory.language.errors import InvalidArgument, NotAvailable, UnknownName
 from widthwise.theory.language.symbols import SiteAverage, ell, gamma_0
@@ -13,6 +16,7 @@ from widthwise.theory.training.fields import Activated, Memory, OrderParameter, 
 from widthwise.theory.training.losses import LOSSES, as_loss, f, y
 from widthwise.theory.training.subject import Training
 
+flow = partial(training_cases.flow, depth=4)
 HERE, PAST = (("mu",), "t"), (("alpha",), "s")
 DELTA = OrderParameter("Delta", None, PAST)
 
@@ -27,10 +31,6 @@ def order(name, layer):
 
 def past(kernel, vector):
     return Memory(kernel, vector, PAST, continuous=True)
-
-
-def flow(**options):
-    return Training(MLP("tanh", depth=4), **options)
 
 
 def test_gradient_flow_of_bordelon_and_pehlevan():

@@ -12,7 +12,17 @@ from widthwise.theory.language.symbols import C_W, SiteAverage, ell, gamma_0, la
 from widthwise.theory.training import cavity
 from widthwise.theory.training.dynamics import dynamics
 from widthwise.theory.training.fields import Activated, Memory, OrderParameter, SiteField, Variation, eta
-from widthwise.theory.training.program import HERE, HERE_OUT, PAST, PAST_OUT, Outer, Product, activity, gradient, program
+from widthwise.theory.training.program import (
+    HERE,
+    HERE_OUT,
+    PAST,
+    PAST_OUT,
+    Outer,
+    Product,
+    activity,
+    gradient,
+    program,
+)
 
 pytestmark = pytest.mark.quick
 

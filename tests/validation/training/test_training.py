@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
+from training_cases import X, Y, flow
 
 from widthwise.numerics.fluctuations.predict import fluctuations
 from widthwise.numerics.training.data import check_data
@@ -12,21 +13,11 @@ from widthwise.numerics.training.predict import predict_training
 from widthwise.numerics.training.times import TimeGrid, check_times
 from widthwise.theory.language.errors import InvalidArgument, InvalidNetwork, UnknownName
 from widthwise.theory.language.symbols import gamma_0
-from widthwise.theory.networks.architecture import MLP
 from widthwise.theory.training.dynamics import dynamics
 from widthwise.theory.training.fields import OrderParameter
-from widthwise.theory.training.subject import Training
 from widthwise.validation.literal.trained import TrainedNetwork, train
 from widthwise.validation.training.simulate import simulate_training
 from widthwise.validation.training.validate import confront, validate_training
-
-X = np.random.default_rng(0).standard_normal((6, 3)).T
-Y = np.array([1.0, -0.7, 0.5])
-
-
-def flow(activation="tanh", depth=3, **options):
-    network = {k: options.pop(k) for k in ("C_W", "C_b", "lambda_W", "lambda_b", "width") if k in options}
-    return Training(MLP(activation, depth=depth, **network), **options)
 
 
 def test_a_step_is_gradient_descent_on_the_loss(rng):
