@@ -7,13 +7,17 @@ SOURCES := pyproject.toml setup.py README.md LICENSE $(shell find widthwise theo
 # What is installed is run and tested, not the folders of this tree: keep the current folder off the module path.
 export PYTHONSAFEPATH := 1
 
-.PHONY: demo test test-all lint benchmarks figures clean
+.PHONY: demo quick test test-all lint benchmarks figures clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python examples/demo.py out
 
 # Two processes test side by side: threads of linear algebra beyond that only wait for each other.
-test test-all: export OPENBLAS_NUM_THREADS := 1
+quick test test-all: export OPENBLAS_NUM_THREADS := 1
+
+# A law of every wing, in a minute: the name of a test that fails says where.
+quick: $(VENV)/.tested
+	$(BIN)/python -m pytest -q -m quick
 
 test: $(VENV)/.tested lint
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not slow"

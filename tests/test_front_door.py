@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import doctest
 import importlib.util
+import inspect
 import os
 import re
 import subprocess
@@ -30,6 +31,7 @@ def run(code: str, cwd: Path | None = None) -> str:
     return result.stdout
 
 
+@pytest.mark.quick
 def test_import_loads_nothing_heavy():
     """The names are loaded when they are first used."""
     loaded = run("import sys, widthwise; print(*sys.modules)").split()
@@ -99,6 +101,7 @@ def test_a_subclass_of_a_subject_has_its_row():
     assert str(ww.derive(Mine("tanh"), "K", samples=1)) == str(ww.derive(ww.MLP("tanh"), "K", samples=1))
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("row", ww.systems.ROWS, ids=lambda row: row.name)
 def test_rows_of_the_package_hold(row):
     assert row.check() is row
@@ -122,6 +125,7 @@ def test_rows_that_do_not_hold_are_refused(changes, message):
         ww.systems.register(replace(ww.systems.NETWORK, **({"about": "other"} | changes)))
 
 
+@pytest.mark.quick
 def test_signatures_are_those_of_the_functions():
     """``verbs.pyi`` is what ``python tests/signatures.py`` writes from the functions that the rows name."""
     assert signatures.STUB.read_text(encoding="utf-8") == signatures.text(), "run python tests/signatures.py"
@@ -195,22 +199,7 @@ def test_unknown_name_lists_what_there_is():
 
 
 ORDER = ["Equation", "Shapes", "Units", "Valid", "Errors", "Source"]
-PUBLIC = [
-    "MLP",
-    "derive",
-    "compile",
-    "predict",
-    "simulate",
-    "validate",
-    "critical",
-    "Activation",
-    "Equations",
-    "Recursions",
-    "Compiled",
-    "Training",
-    "Dynamics",
-    "fluctuations",
-]
+PUBLIC = [name for name in ww.__all__ if inspect.isfunction(getattr(ww, name)) or inspect.isclass(getattr(ww, name))]
 
 
 @pytest.mark.parametrize("name", PUBLIC)
@@ -220,6 +209,12 @@ def test_docstrings_have_their_parts_in_order(name):
     assert found[0] == "Equation"
     assert "Valid" in found
     assert found == sorted(found, key=ORDER.index)
+
+
+def test_all_public_functions_and_classes_are_looked_at():
+    """The others are modules, tables and the version."""
+    assert len(PUBLIC) > 30
+    assert {type(getattr(ww, name)).__name__ for name in set(ww.__all__) - set(PUBLIC)} <= {"module", "dict", "str"}
 
 
 def test_example_of_the_readme_runs(tmp_path):

@@ -70,6 +70,7 @@ def offences(root: Path) -> list[str]:
     return wrong
 
 
+@pytest.mark.quick
 def test_imports_go_one_way():
     """theory -> numerics -> validation -> front door, at any depth of folders."""
     assert len(dict(modules())) > 100
@@ -96,6 +97,7 @@ def test_an_import_upward_is_seen(tmp_path, line):
     assert len(offences(tmp_path)) == 1
 
 
+@pytest.mark.quick
 def test_there_are_no_circles():
     known = dict(modules())
     graph = {name: imports(name, path, set(known), runtime=True) - {name} for name, path in known.items()}
@@ -105,6 +107,7 @@ def test_there_are_no_circles():
         pytest.fail(f"a circle of imports: {error.args[1]}")
 
 
+@pytest.mark.quick
 def test_theory_knows_no_arrays():
     for name, path in modules():
         if name.startswith("theory"):
@@ -205,3 +208,43 @@ def test_sympy_prints_as_before():
     """Importing the package changes no printed formula of SymPy's own."""
     shown = subprocess.run([sys.executable, "-c", PRINTS], capture_output=True, text=True, check=True, timeout=300)
     assert shown.stdout.strip() == "True"
+
+
+def wings(root: Path = ROOT) -> list[str]:
+    """The folders of each floor, as floor/wing."""
+    return sorted(
+        p.parent.relative_to(root).as_posix() for floor in FLOORS for p in (root / floor).glob("*/__init__.py")
+    )
+
+
+def is_quick(path: Path) -> bool:
+    """Whether a module of tests has the mark, on a test or on the whole of it."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    on_tests = [d for n in tree.body if isinstance(n, ast.FunctionDef) for d in n.decorator_list]
+    on_module = [n.value for n in tree.body if isinstance(n, ast.Assign) and ast.unparse(n.targets[0]) == "pytestmark"]
+    return any("mark.quick" in ast.unparse(mark) for mark in (*on_tests, *on_module))
+
+
+def without_a_quick_test(root: Path) -> list[str]:
+    """The wings without a folder of tests of the same name, or without a quick test in it."""
+    return [w for w in wings(root) if not any(map(is_quick, (root / "tests" / w).glob("test_*.py")))]
+
+
+@pytest.mark.quick
+def test_every_wing_has_a_quick_test_of_its_own():
+    """So that the minute of ``make quick`` names the floor and the wing in which a law is broken."""
+    assert len(wings()) > 20
+    assert without_a_quick_test(ROOT) == []
+
+
+def test_a_wing_without_a_quick_test_is_seen(tmp_path):
+    """The negative control: a wing whose tests are all slow, and one that has none."""
+    for floor in FLOORS:
+        for wing, test in (("bare", None), ("slow", "@pytest.mark.slow\n"), ("tested", "@pytest.mark.quick\n")):
+            (tmp_path / floor / wing).mkdir(parents=True)
+            (tmp_path / floor / wing / "__init__.py").touch()
+            (tmp_path / "tests" / floor / wing).mkdir(parents=True)
+            if test:
+                (tmp_path / "tests" / floor / wing / "test_law.py").write_text(f"{test}def test_law(): ...\n", "utf-8")
+    bare = [f"{floor}/{wing}" for floor in sorted(FLOORS) for wing in ("bare", "slow")]
+    assert without_a_quick_test(tmp_path) == bare

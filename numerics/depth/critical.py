@@ -55,11 +55,17 @@ class Stability(StrEnum):
 
 @dataclass(frozen=True)
 class CriticalPoint(Written):
-    """Critical hyperparameters of an activation; ``K`` is None where every K is a fixed point, all are None for class none.
+    r"""Critical hyperparameters of an activation.
 
-    ``exact`` holds (C_W, C_b, K*) as SymPy expressions where they have a closed form. ``h`` is
-    :math:`\\tfrac12\\,d\\chi_\\perp/dK` at K*; ``bend`` is :math:`a` in :math:`K'-K^*=(K-K^*)+a\\,(K-K^*)^2+\\dots`. Both are None
-    where they diverge or vary with K.
+    Equation
+        :math:`h=\tfrac12\,d\chi_\perp/dK` at K*; ``bend`` is :math:`a` in :math:`K'-K^*=(K-K^*)+a\,(K-K^*)^2+\dots`
+    Units
+        C_W and C_b are variances.
+    Valid
+        ``K`` is None where every K is a fixed point; all numbers are None for class none; ``h`` and ``bend`` are None where they
+        diverge or vary with K. ``exact`` holds (C_W, C_b, K*) as SymPy expressions where they have a closed form.
+    Source
+        The classes are those of Roberts, Yaida & Hanin (arXiv:2106.10165), chapter 5.
     """
 
     activation: str

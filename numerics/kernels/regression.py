@@ -105,9 +105,15 @@ class NTKKernel(NNGPKernel):
 
     Equation
         :math:`k(x,x')=\Theta^{(L)}(x,x')`, see ``kernel``.
-    Shapes, Units, Valid, Errors
-        As ``NNGPKernel``; learning rates are lambda_b of the biases and lambda_W/n of the weights. As the kernel of a Gaussian
-        process it gives the mean to which gradient flow from zero outputs converges, not the spread of trained networks.
+    Shapes
+        As ``NNGPKernel``.
+    Units
+        lambda_b and lambda_W/n are the learning rates of biases and weights.
+    Valid
+        As ``NNGPKernel``. As the kernel of a Gaussian process it gives the mean to which gradient flow from zero outputs converges,
+        not the spread of trained networks.
+    Errors
+        As ``NNGPKernel``.
     Source
         Derived; the interface is that of ``sklearn.gaussian_process.kernels.Kernel``.
     """

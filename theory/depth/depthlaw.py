@@ -50,6 +50,10 @@ class DepthLaw(Written):
     Equation
         ``leading`` and ``series`` are functions of ``ell``; for K* = 0 ``in_kernel`` is the same series as a function of K, with
         more orders. ``ratio`` is the leading behaviour of X divided by the powers of K and Theta with its dimension.
+    Units
+        As the recursions: a tensor multiplies 1/n.
+    Valid
+        At criticality, for large ``ell``; ``exact`` says whether ``series`` holds at every layer.
     """
 
     name: str
@@ -87,7 +91,18 @@ def _rounded(expr: sp.Expr) -> sp.Expr:
 
 @dataclass(frozen=True)
 class DepthLaws(Written, Mapping[str, DepthLaw]):
-    """The depth laws of a closed system of quantities; ``definitions`` are the values of their letters, in order."""
+    r"""The depth laws of a closed system of quantities, by name.
+
+    Equation
+        :math:`X^{(\ell)}\simeq c\,\ell^{\,p}\log^j\ell` for each quantity; ``definitions`` are the values of the letters in the
+        coefficients, in order.
+    Units
+        As the recursions: a tensor multiplies 1/n.
+    Valid
+        At the fixed point ``point`` of the activation of ``net``, with critical C_W and C_b.
+    Errors
+        ``UnknownName`` for a name that is no quantity.
+    """
 
     net: MLP
     point: Point

@@ -28,8 +28,11 @@ PLAIN = "widthwise.validation.reports.page"
 
 @dataclass(frozen=True, eq=False)
 class Report(Value):
-    """The result of ``validate``.
+    r"""The result of ``validate``.
 
+    Equation
+        :math:`\sigma=(\mathrm{extrapolated}-\mathrm{predicted})/\mathrm{error}` for each comparison; it passes if the smallest
+        p-value of m comparisons is above :math:`\alpha/m`.
     Shapes
         table: one row for each comparison, with a column for each axis that is no sample or output, and ``entry``: their indices
         from 0, in the order of the array's axes. data: ``K`` and so on as predicted, ``K_measured`` (width, ...),

@@ -40,6 +40,7 @@ def test_published_critical_points(name):
     assert point.K is None if K is None else pytest.approx(K, abs=1e-8) == point.K
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("name", ["softplus", "sigmoid", "cos", "exp"])
 def test_activations_without_critical_point_say_why(name):
     point = ww.critical(name)
@@ -48,6 +49,7 @@ def test_activations_without_critical_point_say_why(name):
     assert "has no zero" in point.reason
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("name", ["gelu", "swish"])
 def test_critical_kernel_is_a_fixed_point(name):
     """At the critical point the kernel of every layer is K*."""

@@ -53,6 +53,7 @@ RATIOS = {
 }
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("weights", LAYER_4)
 def test_published_numbers_of_critical_tanh(weights):
     """K, Theta, V/K^2, F/(K Theta), B/Theta^2, P/Theta^2, K R/Theta^3, K S/Theta^3, to the printed digits.
@@ -75,6 +76,7 @@ def test_published_numbers_of_critical_tanh(weights):
             assert f == pytest.approx(float(text), abs=1.0 * 10.0**-digits), (layer, text)
 
 
+@pytest.mark.quick
 def test_critical_relu_and_linear_grow_by_their_slopes():
     """V/K^2 = nu (l - 1) with nu = 5 and 2: exact at leading order."""
     for name, C_W, slope in (

@@ -147,6 +147,7 @@ PAIRS = np.array([[[a, r * math.sqrt(a * b)], [r * math.sqrt(a * b), b]]
                   for r in (-0.999999, -0.5, 0.0, 0.3, 0.9, 0.99999999)])  # fmt: skip
 
 
+@pytest.mark.quick
 def test_erf_kernel():
     """<erf erf> = (2/pi) asin(2 K_ab / sqrt((1 + 2 K_aa)(1 + 2 K_bb)))."""
     values, errors = average(erf_, PAIRS, plain((0,), (0,)))
@@ -156,6 +157,7 @@ def test_erf_kernel():
     assert (errors[0] <= 1e-10 * np.abs(exact) + 1e-13).all()
 
 
+@pytest.mark.quick
 def test_relu_kernels_are_arc_cosines():
     """<relu relu> = sqrt(K_aa K_bb)(sin t + (pi - t) cos t)/2pi, <step step> = (pi - t)/2pi = <d_a d_b relu relu>."""
     values, errors = average(relu, PAIRS, plain((0,), (0,)), plain((1,), (1,)), (((0,), (0,)), (1, 1)))
@@ -167,6 +169,7 @@ def test_relu_kernels_are_arc_cosines():
     assert errors[2].max() > 1e-11, "weights ~ 1/det K lose digits near a singular pair, and the estimate must say so"
 
 
+@pytest.mark.quick
 def test_sin_kernel_and_its_price_derivatives():
     """<sin sin> = exp(-(K_aa + K_bb)/2) sinh K_ab; d_a^i d_b^j moves onto the sines."""
     K = np.array([[[0.8, 0.3], [0.3, 0.5]], [[1.0, -0.95], [-0.95, 1.0]]])
@@ -397,6 +400,7 @@ def test_true_errors_are_below_reported_errors(rng):
     assert broken <= cases / 1000
 
 
+@pytest.mark.quick
 def test_without_the_split_relu_misses_its_mark():
     """Negative control: told of no kinks, the same code cannot reach 1e-6 on 100 000 points, and does not claim to."""
     K = np.array([[[1.0, 0.6], [0.6, 1.0]]])

@@ -35,6 +35,7 @@ def within(found, expected, name, limit=5.0):
     assert (np.abs(found[name].values - expected) <= limit * error + 1e-9).all()
 
 
+@pytest.mark.quick
 def test_one_step_from_white_data_by_hand():
     """K^x = 1: h = u + eta g0 y r, w = r + eta g0 y u, so f = <h w>/g0 = 2 eta y and Phi = G = 1 + (eta g0 y)^2."""
     eta, gamma, y = 0.1, 1.7, 0.8

@@ -429,6 +429,7 @@ def test_four_error_functions_of_which_two_are_differentiated():
 # --- limits and laws -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("name", [*ANALYTIC, "x_sin", "wavelet"])
 @pytest.mark.parametrize("orders", [((0,), (0,)), ((1,), (1,)), ((0,), (2,)), ((0,), (1,))])
 def test_equal_samples_are_one_sample(name, orders):
@@ -485,12 +486,14 @@ PRINTED = [
 ]  # fmt: skip
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize(("name", "product", "printed"), PRINTED)
 def test_the_form_that_is_printed(name, product, printed):
     """Not only the same function: the same expression."""
     assert closed_form(Average(product), BY_NAME[name]) == sp.sympify(printed)
 
 
+@pytest.mark.quick
 def test_what_has_no_rule_is_none():
     four = Average(sp.Mul(*(Sigma(jet, 0) for jet in (A, B, C, D))))
     assert closed_form(Average(Sigma(ONE, 2) ** 2), BY_NAME["relu"]) is None  # delta squared
@@ -518,6 +521,7 @@ def test_specialize_replaces_what_it_can():
     assert result.has(sp.asin)
 
 
+@pytest.mark.quick
 def test_a_wrong_coefficient_is_caught():
     """The comparator of this file sees a relative change of 1e-20 in one coefficient of each kind of closed form."""
     for name, oracle in (("relu", rays), ("gelu", lattice), ("sin", lattice)):

@@ -84,6 +84,7 @@ def test_strengths_are_numbers_or_symbols_of_some_skips():
         ww.predict(ww.MLP("tanh", depth=2, C_W=1, C_b=0, lambda_W=1, lambda_b=0, residual=gamma), [[1.0]], "K")
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("weights", ["gaussian", "orthogonal"])
 def test_without_a_skip_the_system_is_the_recursion_from_layer_to_layer(weights):
     """At gamma = 0 two derivations meet: all layers at once, and the law of total covariance of one layer."""

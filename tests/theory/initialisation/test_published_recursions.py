@@ -87,12 +87,14 @@ ONE_INPUT = {
 }  # fmt: skip
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("name", ONE_INPUT)
 def test_one_input_recursion_is_the_published_one(name):
     """Every tensor at one input, all coefficients."""
     assert equal(derive(MLP(), name, samples=1).law.right, ONE_INPUT[name])
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("name", ONE_INPUT)
 def test_a_changed_coefficient_is_noticed(name):
     """Negative control: each term of the expectation, changed by a factor, breaks the identity."""

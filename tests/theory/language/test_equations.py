@@ -33,6 +33,7 @@ def subject(request):
     return make(), name
 
 
+@pytest.mark.quick
 def test_values_are_equations_by_name(subject):
     found, name = subject
     assert isinstance(found, ww.Equations)
@@ -56,6 +57,7 @@ def test_print_holds_each_equation(subject):
     assert found.latex(steps=True).count("\\paragraph") == len(found.steps)
 
 
+@pytest.mark.quick
 def test_another_right_hand_side_stands_where_the_derived_one_stood(subject):
     found, name = subject
     changed = found.with_(**{name: 2 * found.system[name].rhs})

@@ -14,6 +14,8 @@ from widthwise.theory.language.observables import exchanges
 from widthwise.theory.language.quantities import TENSORS, Quantity, lookup
 from widthwise.theory.layers.map import LayerMap
 
+pytestmark = pytest.mark.quick
+
 #: n^2 times the joint cumulant of a kernel and of two tangent kernels at three different neurons: a tensor of the next order.
 A6 = Quantity(
     "A6", ((("", 0), ("", 1)), (("r", 2), ("r", 3)), (("s", 4), ("s", 5))), r"\mathcal{A}", "(01)(23)(45)",

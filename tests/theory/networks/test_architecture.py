@@ -14,6 +14,8 @@ from widthwise.theory.language.errors import InvalidArgument, InvalidNetwork, No
 from widthwise.theory.language.symbols import z
 from widthwise.theory.networks.activations import ACTIVATIONS, Activation, activation
 
+pytestmark = pytest.mark.quick
+
 x = sp.Symbol("x")
 
 BAD_NETWORKS = [

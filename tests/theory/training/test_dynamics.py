@@ -33,6 +33,7 @@ def past(kernel, vector):
     return Memory(kernel, vector, PAST, continuous=True)
 
 
+@pytest.mark.quick
 def test_gradient_flow_of_bordelon_and_pehlevan():
     """Their equations for h, z, g, f and the order parameters, transcribed."""
     found = {name: eq.rhs for name, eq in dynamics(flow()).items()}

@@ -10,6 +10,8 @@ import widthwise as ww
 from widthwise.theory.language.errors import InvalidArgument
 from widthwise.validation.confrontation.verdict import LEAST, extrapolate, judge, p_values, sigmas
 
+pytestmark = pytest.mark.quick
+
 WIDTHS = np.array([32.0, 64.0, 128.0])
 GROUPS = np.array([200.0, 200.0, 200.0])
 

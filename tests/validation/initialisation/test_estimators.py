@@ -38,6 +38,7 @@ def brute_force(z: np.ndarray, H: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
+@pytest.mark.quick
 def test_means_are_the_sums_over_different_neurons():
     """With all neurons of a layer chosen, every estimator is the plain double sum over i != j."""
     net = MLP("tanh", depth=3, width=5, output_width=5, C_W=1.5, C_b=0.1, lambda_W=1.0, lambda_b=0.5)
@@ -60,6 +61,7 @@ def test_means_are_the_sums_over_different_neurons():
             assert_allclose(symmetrised(name, got), symmetrised(name, value), rtol=1e-10, atol=1e-12, err_msg=name)
 
 
+@pytest.mark.quick
 def test_record_in_two_parts_is_the_record_in_one():
     net = MLP("relu", depth=2, width=6, C_W=2.0, C_b=0.0, lambda_W=1.0, lambda_b=0.0)
     nets, plan = LiteralNetworks(net, X, 4, 3), MeasurementPlan(ALL)
@@ -82,6 +84,7 @@ def test_symmetrised_has_the_symmetries_and_is_a_projection(name, rng):
     assert_allclose(symmetrised(name, tensor), tensor, rtol=1e-12)
 
 
+@pytest.mark.quick
 def test_product_of_means_is_unbiased_for_unequal_groups():
     """E[p] - E[x] E[y] over all 2^3 outcomes of three groups of sizes 1, 2, 3 equals the covariance of one network."""
     sizes, total, weight = np.array([1, 2, 3]), 0.0, 0.0

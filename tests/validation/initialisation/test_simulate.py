@@ -39,6 +39,7 @@ def agrees(ds: xr.Dataset, name: str, layer: int, exact: np.ndarray) -> bool:
 # Known exactly
 
 
+@pytest.mark.quick
 def test_first_layer_is_gaussian():
     """All tensors are 0 at layer 1, the NTK does not fluctuate, K = C_b + C_W x.x / n_0."""
     ds = simulate(MLP("tanh", depth=1, C_W=1.5, C_b=0.1, lambda_W=1.0, lambda_b=0.5), X, networks=2000)
@@ -66,6 +67,7 @@ def test_linear_network_has_no_correction_to_the_kernel(linear):
         assert agrees(linear, "K", layer, K)
 
 
+@pytest.mark.quick
 def test_linear_network_has_the_exact_vertex(linear):
     """E[z_i^2 z_j^2] = K^2 prod_k (1 + 2/n_k): V = n_(l-1) K^2 (prod over the hidden layers below - 1)."""
     K = X[0] @ X[0] / 3
@@ -106,6 +108,7 @@ def test_two_inputs_pair_as_the_definitions_say():
         assert not agrees(ds, name, 2, exact[name].transpose(0, 2, 1, 3)), name
 
 
+@pytest.mark.quick
 def test_wrong_factor_is_caught(linear):
     """Negative control: V of layer 3 multiplied by n_2 / n_1, and K off by five percent."""
     K = X[0] @ X[0] / 3

@@ -11,6 +11,8 @@ from widthwise.theory.language.errors import InvalidArgument
 from widthwise.theory.networks.activations import ACTIVATIONS, activation
 from widthwise.validation.literal.derivatives import derivatives, missing_derivative
 
+pytestmark = pytest.mark.quick
+
 x = sp.Symbol("x", real=True)
 
 

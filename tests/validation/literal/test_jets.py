@@ -13,6 +13,8 @@ from widthwise.theory.networks.ensembles import independent
 from widthwise.validation.literal.jets import LiteralJets, closed, faa_di_bruno
 from widthwise.validation.literal.networks import LiteralNetworks
 
+pytestmark = pytest.mark.quick
+
 X = np.array([[1.0, 0.3, -0.5], [-0.4, 0.9, 0.1]])
 RATES = {"C_W": (1.5, 1.2, 1.1, 1.3), "C_b": 0.2, "lambda_W": (1.0, 0.7, 1.4, 0.6), "lambda_b": (0.5, 0.3, 0.2, 0.9)}
 NETWORKS = {

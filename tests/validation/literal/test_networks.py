@@ -15,6 +15,8 @@ from widthwise.theory.networks.activations import Activation
 from widthwise.theory.networks.architecture import MLP
 from widthwise.validation.literal.networks import OUTPUT_WIDTH, LiteralNetworks, layer_widths
 
+pytestmark = pytest.mark.quick
+
 X = np.array([[1.0, 0.3, -0.5], [-0.4, 0.9, 0.1]])
 NET = MLP(
     "tanh", depth=4, width=(5, 4, 6), output_width=3,

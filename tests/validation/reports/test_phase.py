@@ -9,6 +9,8 @@ import widthwise as ww
 from widthwise.theory.language.errors import InvalidArgument
 from widthwise.validation.reports.phase import phase_diagram
 
+pytestmark = pytest.mark.quick
+
 
 @pytest.fixture(scope="module")
 def erf():

@@ -20,6 +20,7 @@ from widthwise.validation.training.simulate import simulate_training
 from widthwise.validation.training.validate import confront, validate_training
 
 
+@pytest.mark.quick
 def test_a_step_is_gradient_descent_on_the_loss(rng):
     """Against finite differences of the loss by every parameter of a small network."""
     subject = flow(
@@ -51,6 +52,7 @@ def test_a_step_is_gradient_descent_on_the_loss(rng):
                 assert_allclose(getattr(moved.theta, kind)[number][index], expected, rtol=1e-7, atol=1e-9)
 
 
+@pytest.mark.quick
 def test_the_tangent_kernel_is_the_speed_of_the_predictions():
     """A small step changes f by eta times the kernel times the errors."""
     subject = flow(gamma=1.2, learning_rate=0.1, lambda_b=0.5, C_b=0.2)
