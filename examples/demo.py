@@ -1,12 +1,13 @@
 """The main job, end to end: two digit images, tanh at criticality, theory against literal networks of widths 32, 64, 128.
 
-    python examples/demo.py [folder]
+    python examples/demo.py [folder] [--networks 8000]
 
 leaves report.html, theory.tex, generated.py and results.nc in the folder (default: out).
 """
 
 from __future__ import annotations
 
+import argparse
 import sys
 import time
 from pathlib import Path
@@ -31,7 +32,7 @@ DOCUMENT = r"""\documentclass{article}
 """
 
 
-def main(folder: Path) -> bool:
+def main(folder: Path, networks: int) -> bool:
     folder.mkdir(parents=True, exist_ok=True)
     console = Console()
     start = time.perf_counter()
@@ -53,7 +54,7 @@ def main(folder: Path) -> bool:
     generated = ww.compile(system).save(folder / "generated.py")
 
     # 4. - 6. Predict, simulate, compare.
-    report = ww.validate(net, X, widths=(32, 64, 128), networks=8_000, seed=1)
+    report = ww.validate(net, X, widths=(32, 64, 128), networks=networks, seed=1)
     console.print(str(report))
     files = [report.to_html(folder / "report.html"), theory, generated, report.to_netcdf(folder / "results.nc")]
     console.print(f"wrote {', '.join(map(str, files))} in {time.perf_counter() - start:.0f} s")
@@ -61,4 +62,8 @@ def main(folder: Path) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(0 if main(Path(sys.argv[1] if len(sys.argv) > 1 else "out")) else 1)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", nargs="?", type=Path, default=Path("out"))
+    parser.add_argument("--networks", type=int, default=8_000)
+    given = parser.parse_args()
+    sys.exit(0 if main(given.folder, given.networks) else 1)

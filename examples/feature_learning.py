@@ -3,7 +3,8 @@
 Three strengths of feature learning; for each the equations are derived and solved, networks of three widths are trained, and the
 extrapolation of the networks is judged; so is the scatter over initialisations.
 
-    python examples/feature_learning.py [picture.png] [--steps 30] [--networks 24] [--scatter 300]
+    python examples/feature_learning.py [picture.png] [--steps 30] [--networks 24] [--widths 256 512 1024]
+        [--replicas 16] [--scatter 300] [--samples 4096]
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ from sklearn.datasets import load_digits
 import widthwise as ww
 
 GAMMAS = (0.1, 1.0, 2.0)
-WIDTHS = (256, 512, 1024)
 
 
 def images() -> tuple[np.ndarray, np.ndarray]:
@@ -36,25 +36,30 @@ def main() -> None:
     parser.add_argument("picture", nargs="?", default="feature_learning.png")
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--networks", type=int, default=24)
+    parser.add_argument("--widths", type=int, nargs="+", default=[256, 512, 1024])
+    parser.add_argument("--replicas", type=int, default=16, help="independent solutions of the theory")
     parser.add_argument("--scatter", type=int, default=300, help="networks for the scatter over initialisations")
+    parser.add_argument("--samples", type=int, default=4096, help="sites of the theory of the scatter")
     given = parser.parse_args()
     X, y = images()
     times = np.linspace(0, given.steps, 6).astype(int)
     reports = {}
     for gamma in GAMMAS:
         flow = ww.Training(ww.MLP("tanh", depth=3), gamma=gamma, learning_rate=0.03)
-        reports[gamma] = ww.validate(flow, X, y, times=times, widths=WIDTHS, networks=given.networks, replicas=16)
+        reports[gamma] = ww.validate(
+            flow, X, y, times=times, widths=given.widths, networks=given.networks, replicas=given.replicas
+        )
         print(f"gamma = {gamma:g}: {reports[gamma].verdict}")
-        scatter(flow, X, y, times[:3], given.scatter)
+        scatter(flow, X, y, times[:3], given)
     print(ww.derive(flow))
     picture(reports, given.picture)
     print(f"wrote {given.picture}")
 
 
-def scatter(flow: ww.Training, X: np.ndarray, y: np.ndarray, times: np.ndarray, networks: int) -> None:
+def scatter(flow: ww.Training, X: np.ndarray, y: np.ndarray, times: np.ndarray, given: argparse.Namespace) -> None:
     """N Var f, predicted and measured."""
-    theory = ww.fluctuations(flow, X, y, times=times, quantities="f", samples=4096, replicas=4)
-    found = ww.simulate(flow, X, y, times=times, width=WIDTHS[0], networks=networks, quantities="f")
+    theory = ww.fluctuations(flow, X, y, times=times, quantities="f", samples=given.samples, replicas=4)
+    found = ww.simulate(flow, X, y, times=times, width=given.widths[0], networks=given.scatter, quantities="f")
     off = (found.f_variance - theory.f_variance) / np.hypot(found.f_variance_stderr, theory.f_variance_stderr)
     print(
         f"    N Var f: networks / theory = {float((found.f_variance / theory.f_variance)[1:].mean()):.3f}, "
@@ -89,7 +94,7 @@ def picture(reports: dict[float, ww.Report], path: str) -> None:
             axes[place].set_yticks([])
         axes[up].set_title("start" if time == 0 else rf"end, $\gamma_0$ = {gamma:g}")
     axes["s"].set_ylabel(rf"$\Phi^{{{last}}}$, theory")
-    axes["t"].set_ylabel(rf"$\Phi^{{{last}}}$, N = {WIDTHS[-1]}")
+    axes["t"].set_ylabel(rf"$\Phi^{{{last}}}$, N = {data.width.values[-1]:g}")
     figure.colorbar(image, ax=[axes[k] for k in "cf"], shrink=0.6)
     figure.savefig(path, dpi=110)
 

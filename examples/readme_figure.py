@@ -1,11 +1,11 @@
 """The figure of the README: the tensors of a critical tanh network over depth, theory as a line, literal networks as points.
 
-python examples/readme_figure.py [file]
+python examples/readme_figure.py [picture.png] [--networks 40000]
 """
 
 from __future__ import annotations
 
-import sys
+import argparse
 from pathlib import Path
 
 import numpy as np
@@ -23,10 +23,10 @@ PANELS = {
 }
 
 
-def main(path: Path) -> None:
+def main(path: Path, networks: int) -> None:
     net = ww.MLP("tanh", depth=8, C_W=1, C_b=0, lambda_W=1, lambda_b=0)
     X = np.full((1, 16), np.sqrt(0.5))
-    report = ww.validate(net, X, widths=(32, 64, 128), networks=40_000, quantities=tuple(PANELS), seed=3)
+    report = ww.validate(net, X, widths=(32, 64, 128), networks=networks, quantities=tuple(PANELS), seed=3)
     data, layers = report.data, report.data["layer"].values
 
     figure = Figure(figsize=(10, 5.4), layout="constrained")
@@ -55,4 +55,8 @@ def main(path: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1] if len(sys.argv) > 1 else "docs/figure.png"))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("picture", nargs="?", type=Path, default=Path("docs/figure.png"))
+    parser.add_argument("--networks", type=int, default=40_000)
+    given = parser.parse_args()
+    main(given.picture, given.networks)

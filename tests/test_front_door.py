@@ -215,13 +215,3 @@ def test_all_public_functions_and_classes_are_looked_at():
     """The others are modules, tables and the version."""
     assert len(PUBLIC) > 30
     assert {type(getattr(ww, name)).__name__ for name in set(ww.__all__) - set(PUBLIC)} <= {"module", "dict", "str"}
-
-
-def test_example_of_the_readme_runs(tmp_path):
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    (code,) = re.findall(r"```python\n(.*?)```", readme, flags=re.S)
-    assert len([line for line in code.splitlines() if line.strip()]) <= 12
-    out = run(code, cwd=tmp_path)
-    assert r"\begin{align}" in out
-    assert "comparisons, family-wise false-alarm rate" in out
-    assert (tmp_path / "recursion.py").exists()
