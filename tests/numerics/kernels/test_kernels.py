@@ -12,8 +12,9 @@ import sympy as sp
 import widthwise as ww
 from widthwise.numerics.averages.chebyshev import Range
 from widthwise.numerics.codegen.elementwise import compile_tile
-from widthwise.numerics.kernels import composed, tiles
+from widthwise.numerics.kernels import composed
 from widthwise.numerics.kernels.pairs import pair_map
+from widthwise.numerics.kernels.tiles import Plan, Side, evaluated, plan_for
 from widthwise.theory.initialisation.derivation import recursions
 from widthwise.theory.language.errors import InvalidArgument, InvalidInput, InvalidNetwork, NotConverged, NotIntegrable
 
@@ -92,28 +93,44 @@ def arc_cosine(x, y, depth, C_W, lambda_W):
         return float(K), float(Theta)
 
 
-@pytest.mark.parametrize("interpolated", [False, True])
-def test_relu_at_fifty_digits(interpolated, monkeypatch):
-    monkeypatch.setitem(tiles.WORTH_IT, True, 0 if interpolated else 10**9)
+def through_layers(net, X):
+    """K and Theta layer by layer, whatever the number of pairs."""
+    exact = pair_map(net, X.shape[1], ("K", "Theta"))
+    side = Side.of(X, exact)
+    return evaluated(exact, side, side, None, Plan(exact, exact, None))
+
+
+def by_interpolant(net, X, sample=200):
+    """K and Theta by the interpolant, whatever it costs; pairs beyond its range go through the layers."""
+    exact = pair_map(net, X.shape[1], ("K", "Theta"))
+    side = Side.of(X, exact)
+    i, j = np.triu_indices(len(X), 1)
+    cosine = np.clip((side.units @ side.units.T)[i, j], -1.0, 1.0)
+    some = np.random.default_rng(0).permutation(len(i))[: sample if exact.closed else composed.QUADRATURE]
+    at = side.squares[i[some]], side.squares[j[some]], cosine[some]
+    found = composed.compose(exact, side.squares, Range(cosine.min(), cosine.max()), at)
+    assert found is not None
+    return evaluated(exact, side, side, None, Plan(exact, exact.bulk, found))
+
+
+@pytest.mark.parametrize("way", [through_layers, by_interpolant])
+def test_relu_at_fifty_digits(way):
     X = RNG.normal(size=(30, 7))
     net = ww.MLP("relu", depth=6, C_W=2, C_b=0, lambda_W=1, lambda_b=0)
-    found = ww.kernel(net, X)
+    found = way(net, X)
     for i, j in ((0, 1), (2, 17), (29, 5)):
-        K, Theta = arc_cosine(X[i], X[j], 6, 2, 1)
-        assert found.K[i, j] == pytest.approx(K, rel=1e-12)
-        assert found.Theta[i, j] == pytest.approx(Theta, rel=1e-12)
+        for matrix, exact in zip(found, arc_cosine(X[i], X[j], 6, 2, 1), strict=True):
+            assert matrix[i, j] == pytest.approx(exact, rel=1e-12)
 
 
 @pytest.mark.parametrize("activation", ["relu", "erf", "gelu", "sin"])
 @pytest.mark.parametrize("equal", [False, True], ids=["any norms", "equal norms"])
-def test_the_composed_map_agrees_with_the_layers(activation, equal, monkeypatch):
+def test_the_composed_map_agrees_with_the_layers(activation, equal):
     X = RNG.normal(size=(340, 20))
     X = X / np.linalg.norm(X, axis=1)[:, None] if equal else X
     net = ww.MLP(activation, depth=8, C_W=1.3, C_b=0.05, lambda_W=1, lambda_b=0.5)
     found = ww.kernel(net, X)
-    monkeypatch.setitem(tiles.WORTH_IT, True, 10**9)
-    layered = ww.kernel(net, X)
-    for matrix, truth in zip(found, layered, strict=True):
+    for matrix, truth in zip(found, through_layers(net, X), strict=True):
         assert not np.array_equal(matrix, truth)  # the interpolant was used
         assert np.abs(matrix / truth - 1).max() < 2e-12
     assert np.array_equal(found.Theta, found.Theta.T)
@@ -174,13 +191,11 @@ def test_wrong_arguments():
 
 
 @pytest.mark.parametrize("activation", ["tanh", "swish"])
-def test_interpolated_averages_give_the_kernels_of_quadrature(activation, monkeypatch):
+def test_interpolated_averages_give_the_kernels_of_quadrature(activation):
     X = RNG.normal(size=(70, 20))
     net = ww.MLP(activation, depth=5, C_W=1.3, C_b=0.05, lambda_W=1, lambda_b=0.5)
     found = ww.kernel(net, X)
-    monkeypatch.setitem(tiles.WORTH_IT, False, 10**9)
-    direct = ww.kernel(net, X[:12])
-    for matrix, truth in zip(found, direct, strict=True):
+    for matrix, truth in zip(found, through_layers(net, X[:12]), strict=True):
         assert not np.array_equal(matrix[:12, :12], truth)  # the interpolant was used
         assert np.abs(matrix[:12, :12] / truth - 1).max() < 2e-12
 
@@ -229,9 +244,9 @@ def test_a_tile_of_what_depends_on_rows_alone():
     np.testing.assert_array_equal(third, a * b - 1)
 
 
-def compared(net, X, pairs=12):
+def compared(net, X, way=ww.kernel, pairs=12):
     """Largest differences from predict at a few inputs, relative to the roots of the diagonal."""
-    found = ww.kernel(net, X)
+    found = way(net, X)
     few = np.linspace(0, len(X) - 1, pairs).astype(int)
     truth = ww.predict(net, X[few], ("K", "Theta"))
     worst = []
@@ -244,23 +259,24 @@ def compared(net, X, pairs=12):
 
 @pytest.mark.parametrize("activation", ["tanh", "erf"])
 @pytest.mark.parametrize("C_b", [0.0, 0.05])
-def test_a_wide_range_of_norms(activation, C_b, monkeypatch):
-    """Six orders of magnitude in |x|^2/n_0; kernels are interpolated relative to their natural scale."""
-    monkeypatch.setitem(tiles.WORTH_IT, activation == "erf", 0)
-    monkeypatch.setattr(tiles, "FEWEST_CLOSED", 0)
-    monkeypatch.setattr(tiles, "compose", lambda *a: composed.compose(*a[:-1]))  # whatever it costs
-    X = RNG.normal(size=(330, 20))
-    X *= (10 ** RNG.uniform(-2, 1, size=330) / np.sqrt((X**2).mean(axis=1)))[:, None]
-    assert compared(ww.MLP(activation, depth=3, C_W=1.3, C_b=C_b, lambda_W=1, lambda_b=0.5), X) < 1e-12
+def test_a_wide_range_of_norms(activation, C_b):
+    """Two orders of magnitude in |x|^2/n_0 are interpolated, relative to the natural scale of kernels; six go layer by layer."""
+    net = ww.MLP(activation, depth=3, C_W=1.3, C_b=C_b, lambda_W=1, lambda_b=0.5)
+    for low, high, way in ((-0.5, 0.5, by_interpolant), (-2, 1, ww.kernel)):
+        X = RNG.normal(size=(330, 20))
+        X *= (10 ** RNG.uniform(low, high, size=330) / np.sqrt((X**2).mean(axis=1)))[:, None]
+        assert compared(net, X, way) < 1e-12
 
 
-def test_kernels_that_pass_near_zero_are_interpolated(monkeypatch):
+def test_kernels_that_pass_near_zero_are_interpolated():
     """Without biases K vanishes at orthogonal inputs: what counts is the scale of Cauchy and Schwarz."""
-    made = []
-    monkeypatch.setattr(tiles, "compose", lambda *a: made.append(composed.compose(*a)) or made[-1])
-    assert compared(ww.MLP("tanh", depth=5, C_W=1.3, C_b=0, lambda_W=1, lambda_b=0), RNG.normal(size=(330, 20))) < 1e-12
-    assert made[0] is not None
-    assert made[0].bound < 1e-12
+    net, X = ww.MLP("tanh", depth=5, C_W=1.3, C_b=0, lambda_W=1, lambda_b=0), RNG.normal(size=(330, 20))
+    assert compared(net, X) < 1e-12
+    exact = pair_map(net, 20, ("K", "Theta"))
+    side = Side.of(X, exact)
+    made = plan_for(exact, side, side, None).composed
+    assert made is not None
+    assert made.bound < 1e-12
 
 
 @pytest.mark.parametrize(
@@ -306,12 +322,11 @@ def test_a_residual_network_obeys_the_derived_recursion_of_a_layer_with_a_skip()
         np.testing.assert_allclose(matrix, state[name], rtol=1e-12, atol=1e-13)
 
 
-def test_a_large_matrix_of_a_residual_network(monkeypatch):
+def test_a_large_matrix_of_a_residual_network():
     X = RNG.normal(size=(340, 20))
     net = ww.MLP("relu", depth=6, C_W=0.7, C_b=0.05, lambda_W=1, lambda_b=0.5, residual=0.8)
     found = ww.kernel(net, X)
-    monkeypatch.setitem(tiles.WORTH_IT, True, 10**9)
-    for matrix, truth in zip(found, ww.kernel(net, X), strict=True):
+    for matrix, truth in zip(found, through_layers(net, X), strict=True):
         assert not np.array_equal(matrix, truth)
         np.testing.assert_allclose(matrix, truth, rtol=2e-12)
 
