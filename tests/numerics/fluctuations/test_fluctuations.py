@@ -10,23 +10,26 @@ import pytest
 from numpy.testing import assert_allclose
 from training_cases import X, Y, flow
 
-from widthwise.numerics.fluctuations import influences, interfaces
-from widthwise.numerics.fluctuations import predict as finite_width
-from widthwise.numerics.fluctuations import routes as ways
+from widthwise.numerics.fluctuations import influences
 from widthwise.numerics.fluctuations.interfaces import interface
 from widthwise.numerics.fluctuations.one_layer import Options, fluctuate
 from widthwise.numerics.fluctuations.predict import fluctuations
+from widthwise.numerics.fluctuations.routes import SHIFTS, Task
 from widthwise.numerics.fluctuations.several_layers import fluctuate_deep
 from widthwise.numerics.initialisation.predict import predict
+from widthwise.numerics.runs.moments import Moments
+from widthwise.numerics.runs.results import Result, dataset
 from widthwise.numerics.training import conditioned
 from widthwise.numerics.training.causal import Run
 from widthwise.numerics.training.data import check_data, loss_derivative, losses_of
 from widthwise.numerics.training.predict import predict_training
 from widthwise.numerics.training.problem import problem_of
+from widthwise.numerics.training.question import question
 from widthwise.numerics.training.times import check_times
 from widthwise.theory.language.errors import InvalidArgument, NotAvailable, NotConverged
-from widthwise.theory.networks.architecture import MLP
+from widthwise.theory.networks.architecture import MLP, kinked
 from widthwise.theory.training.dynamics import dynamics
+from widthwise.theory.training.observables import TRAINING
 from widthwise.theory.training.subject import Training
 from widthwise.validation.literal.trained import TrainedNetwork
 from widthwise.validation.training.simulate import simulate_training
@@ -98,12 +101,25 @@ def test_what_is_not_derived_is_said():
     assert not fluctuations(flow("tanh", 2, learning_rate=0.1), X, Y, times=0, samples=64, replicas=2).f_variance.any()
 
 
-def resampled(subject, labels, monkeypatch, **options):
-    """The same by half-samples."""
-    with monkeypatch.context() as only:
-        only.setattr(ways, "WAYS", {"resampling": ways.WAYS["resampling"]})
-        only.setattr(finite_width, "_known", lambda *of: {})
-        return fluctuations(subject, X, labels, **options)
+def by_route(name, subject, inputs, labels, *, times, quantities, centred=True, least=None, **options):
+    """The same by one route alone; ``least`` is the part of a vector that counts as a direction of its own."""
+    replicas, samples, seed = options.pop("replicas", 8), options.pop("samples", None), options.pop("seed", 0)
+    asked = question(subject, inputs, labels, times=times)
+    quantities = (quantities,) if isinstance(quantities, str) else quantities
+    kernels = tuple(k for k in ("Theta", "Phi", "G") if k in quantities)
+    known = partial(loss_derivative, subject, asked.data), losses_of(subject, asked.data)
+    given = Options(asked.grids[0].kept, asked.data.trained, centred, kernels, kinked(subject.net), *known, **options)
+    names = tuple(q if q in SHIFTS else f"{q}_variance" for q in quantities)
+    task, moments = Task(name, names, asked, samples, given), Moments()
+    if least is not None:
+        task.problems = [replace(problem, least=least) for problem in task.problems]
+    for number in range(replicas):
+        moments.add(task([seed, number], lambda: None))
+    results = [Result(TRAINING[n], value, moments.stderr(n)) for n, value in moments.mean.items()]
+    return dataset(subject, results, {}, single=subject.outputs == 1)
+
+
+resampled = partial(by_route, "resampling")
 
 
 ONE_LAYER = {
@@ -120,14 +136,14 @@ ONE_LAYER = {
 @pytest.mark.parametrize(
     "name", [n if n in ("not centred", "kinks") else pytest.param(n, marks=pytest.mark.slow) for n in ONE_LAYER]
 )
-def test_half_samples_against_the_feedback_of_neurons(name, monkeypatch):
+def test_half_samples_against_the_feedback_of_neurons(name):
     """Two routes that share the equations of one neuron only: all results in one number each, within five standard errors."""
     activation, options, labels, centred = ONE_LAYER[name]
     subject = flow(activation, 2, learning_rate=0.1, **options)
     quantities = ("f", "Theta", "Phi", "G") if name == "kinks" else ("f", "Theta", "Phi", "G", "f1", "loss1")
     asked = {"times": [3, 8], "centred": centred, "quantities": quantities}
     expected = fluctuations(subject, X, labels, **asked, samples=1024 if name == "kinks" else None)
-    found = resampled(subject, labels, monkeypatch, **asked, directions=6, replicas=12, samples=256, seed=1)
+    found = resampled(subject, X, labels, **asked, directions=6, replicas=12, samples=256, seed=1)
     for key in (q if q in ("f1", "loss1") else f"{q}_variance" for q in quantities):
         truth = expected[key].values
         ratio = float((found[key].values * truth).sum() / (truth**2).sum())
@@ -152,7 +168,7 @@ def test_half_samples_of_several_layers(known, monkeypatch):
     asked = {"times": [1, 3], "quantities": ("f", "Theta")}
     expected = fluctuations(flow("linear", 3, **options), X, Y, **asked)
     assert expected.attrs["exact"]
-    found = resampled(flow("linear", 3, **options), Y, monkeypatch, **asked, directions=12, replicas=12, samples=512)
+    found = resampled(flow("linear", 3, **options), X, Y, **asked, directions=12, replicas=12, samples=512)
     close = []
     for key in ("f_variance", "Theta_variance"):
         truth, error = expected[key].values, found[f"{key}_stderr"].values
@@ -275,16 +291,16 @@ def test_what_a_matrix_remembers_in_literal_networks():
     assert np.abs(M).max() > 0.5  # there is something to remember
 
 
-@pytest.mark.parametrize("least", [interfaces.RESOLVED, 1e-8])
-def test_small_directions_that_sites_cannot_tell_are_left_out(least, monkeypatch):
+@pytest.mark.parametrize("least", [None, 1e-8])
+def test_small_directions_that_sites_cannot_tell_are_left_out(least):
     """With those of part 1e-8 of a vector some replicas are off by many orders of magnitude: a negative control."""
-    monkeypatch.setattr(interfaces, "RESOLVED", least)
     rng = np.random.default_rng(1)
     inputs, labels = rng.standard_normal((3, 10)), np.sign(rng.standard_normal(3))
     subject = flow("tanh", 3, gamma=1.0, learning_rate=0.03, C_W=2.0)
-    found = fluctuations(subject, inputs, labels, times=[16], quantities="f", samples=1024, replicas=3)
+    asked = {"times": [16], "quantities": "f", "samples": 1024, "replicas": 3}
+    found = by_route("influences", subject, inputs, labels, least=least, **asked)
     known = bool((found.f_variance_stderr < 0.2 * found.f_variance).all())
-    assert known == (least > 1e-3)
+    assert known == (least is None)
 
 
 def test_a_matrix_remembers_no_more_than_a_matrix_holds():
