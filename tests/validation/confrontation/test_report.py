@@ -28,7 +28,7 @@ from widthwise.validation.confrontation.report import Report
 from widthwise.validation.confrontation.verdict import judge
 from widthwise.validation.initialisation.validate import validate
 from widthwise.validation.reports import figures
-from widthwise.validation.reports.mathml import equations, math, prose
+from widthwise.validation.reports.mathml import equations, prose
 from widthwise.validation.reports.paper import compact
 
 RNG = np.random.default_rng(5)
@@ -197,31 +197,6 @@ def test_page_escapes_what_it_is_given(single, tmp_path):
 # Equations
 
 
-@pytest.mark.parametrize(
-    ("source", "expected"),
-    [
-        (r"\sigma_{1}''", "<msub><mrow><mi>σ</mi><mi>′′</mi></mrow><mrow><mn>1</mn></mrow></msub>"),
-        (r"\mathrm{E}", '<mi mathvariant="normal">E</mi>'),
-        (r"\mathrm{Cov}", "<mi>Cov</mi>"),
-        (r"\Theta", '<mi mathvariant="normal">Θ</mi>'),
-        (r"\operatorname{erf}", "<mi>erf</mi>"),
-    ],
-)
-def test_math_is_set_as_latex_sets_it(source, expected):
-    assert expected in math(source)
-
-
-@pytest.mark.parametrize("samples", [None, 1])
-def test_no_latex_command_is_left_in_an_equation(samples):
-    for derivation in derive(NET, samples=samples).statements:
-        found = [latex.equation_lines(eq.lhs, sp.Add.make_args(eq.rhs)) for s in derivation.steps for eq in s.equations]
-        for rows in found:
-            block = equations(rows)
-            ElementTree.fromstring(block)
-            assert "\\" not in block
-            assert "&amp;" not in block
-
-
 # Figures
 
 
@@ -267,27 +242,6 @@ def test_plot_of_a_wrong_name_says_what_is_allowed(single):
 
 
 # A table for a paper
-
-
-@pytest.mark.parametrize(
-    ("predicted", "measured", "error", "expected"),
-    [
-        (0.13871, 0.1387, 0.0002, ("0.13871", "0.1387(2)")),
-        (0.13871, 0.13871, 0.000123, ("0.138710", "0.13871(12)")),
-        (-1.5, -1.46, 0.31, ("-1.50", "-1.5(3)")),
-        (1234.4, 1234.0, 56.0, ("1234.4", "1234(56)")),
-        (2.5e-7, 2.4e-7, 2e-8, (r"2.50\times10^{-7}", r"2.4(2)\times10^{-7}")),
-        (0.0, -0.001, 0.04, ("0.000", "0.00(4)")),
-        (0.5, 0.5, 0.0096, ("0.5000", "0.500(10)")),
-    ],
-)
-def test_compact_notation(predicted, measured, error, expected):
-    assert compact(predicted, measured, error, (measured - predicted) / error or 1e-9) == expected
-
-
-def test_compact_notation_without_noise_has_no_error():
-    assert compact(0.25, 0.25, 0.0, 0.0) == ("0.25", "0.25")
-    assert compact(0.0, 3e-16, 1e-17, 0.0) == ("0", "0")
 
 
 def test_latex_table_has_one_row_for_each_quantity_and_layer(pair, tmp_path):
