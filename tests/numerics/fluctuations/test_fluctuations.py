@@ -14,10 +14,10 @@ from widthwise.numerics.fluctuations import influences
 from widthwise.numerics.fluctuations.interfaces import interface
 from widthwise.numerics.fluctuations.one_layer import Options, fluctuate
 from widthwise.numerics.fluctuations.predict import fluctuations
-from widthwise.numerics.fluctuations.routes import SHIFTS, Task
+from widthwise.numerics.fluctuations.routes import SHIFTS, PreparedRoute
 from widthwise.numerics.fluctuations.several_layers import fluctuate_deep
 from widthwise.numerics.initialisation.predict import predict
-from widthwise.numerics.runs.moments import Moments
+from widthwise.numerics.runs.moments import RunningMoments
 from widthwise.numerics.runs.results import Result, dataset
 from widthwise.numerics.training import conditioned
 from widthwise.numerics.training.causal import Run
@@ -110,7 +110,7 @@ def by_route(name, subject, inputs, labels, *, times, quantities, centred=True, 
     known = partial(loss_derivative, subject, asked.data), losses_of(subject, asked.data)
     given = Options(asked.grids[0].kept, asked.data.trained, centred, kernels, kinked(subject.net), *known, **options)
     names = tuple(q if q in SHIFTS else f"{q}_variance" for q in quantities)
-    task, moments = Task(name, names, asked, samples, given), Moments()
+    task, moments = PreparedRoute(name, names, asked, samples, given), RunningMoments()
     if least is not None:
         task.problems = [replace(problem, least=least) for problem in task.problems]
     for number in range(replicas):

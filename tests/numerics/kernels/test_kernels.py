@@ -14,7 +14,7 @@ from widthwise.numerics.averages.chebyshev import Range
 from widthwise.numerics.codegen.elementwise import compile_tile
 from widthwise.numerics.kernels import composed
 from widthwise.numerics.kernels.pairs import pair_map
-from widthwise.numerics.kernels.tiles import Plan, Side, evaluated, plan_for
+from widthwise.numerics.kernels.tiles import EvaluationPlan, InputSide, evaluated, plan_for
 from widthwise.theory.initialisation.derivation import recursions
 from widthwise.theory.language.errors import InvalidArgument, InvalidInput, InvalidNetwork, NotConverged, NotIntegrable
 
@@ -96,21 +96,21 @@ def arc_cosine(x, y, depth, C_W, lambda_W):
 def through_layers(net, X):
     """K and Theta layer by layer, whatever the number of pairs."""
     exact = pair_map(net, X.shape[1], ("K", "Theta"))
-    side = Side.of(X, exact)
-    return evaluated(exact, side, side, None, Plan(exact, exact, None))
+    side = InputSide.of(X, exact)
+    return evaluated(exact, side, side, None, EvaluationPlan(exact, exact, None))
 
 
 def by_interpolant(net, X, sample=200):
     """K and Theta by the interpolant, whatever it costs; pairs beyond its range go through the layers."""
     exact = pair_map(net, X.shape[1], ("K", "Theta"))
-    side = Side.of(X, exact)
+    side = InputSide.of(X, exact)
     i, j = np.triu_indices(len(X), 1)
     cosine = np.clip((side.units @ side.units.T)[i, j], -1.0, 1.0)
     some = np.random.default_rng(0).permutation(len(i))[: sample if exact.closed else composed.QUADRATURE]
     at = side.squares[i[some]], side.squares[j[some]], cosine[some]
     found = composed.compose(exact, side.squares, Range(cosine.min(), cosine.max()), at)
     assert found is not None
-    return evaluated(exact, side, side, None, Plan(exact, exact.bulk, found))
+    return evaluated(exact, side, side, None, EvaluationPlan(exact, exact.bulk, found))
 
 
 @pytest.mark.parametrize("way", [through_layers, by_interpolant])
@@ -273,7 +273,7 @@ def test_kernels_that_pass_near_zero_are_interpolated():
     net, X = ww.MLP("tanh", depth=5, C_W=1.3, C_b=0, lambda_W=1, lambda_b=0), RNG.normal(size=(330, 20))
     assert compared(net, X) < 1e-12
     exact = pair_map(net, 20, ("K", "Theta"))
-    side = Side.of(X, exact)
+    side = InputSide.of(X, exact)
     made = plan_for(exact, side, side, None).composed
     assert made is not None
     assert made.bound < 1e-12

@@ -10,7 +10,7 @@ import widthwise as ww
 from widthwise.numerics.averages.chebyshev import Range
 from widthwise.numerics.kernels import composed, tiles
 from widthwise.numerics.kernels.pairs import pair_map
-from widthwise.numerics.kernels.tiles import Plan, Side, evaluated
+from widthwise.numerics.kernels.tiles import EvaluationPlan, InputSide, evaluated
 
 pytestmark = pytest.mark.quick
 
@@ -43,7 +43,7 @@ def test_tiles_are_the_recursions():
     """Two sides and one, with rows that occur twice, are opposite, or parallel."""
     X = RNG.normal(size=(23, 5))
     X[3], X[4], X[5] = X[0], -X[1], 2 * X[2]
-    left, right = Side.of(X, EXACT), Side.of(X[:9] + 0.3, EXACT)
+    left, right = InputSide.of(X, EXACT), InputSide.of(X[:9] + 0.3, EXACT)
     for other in (left, right):
         for found, expected in zip(evaluated(EXACT, left, other, 1), pair_by_pair(EXACT, left, other), strict=True):
             assert_allclose(found, expected, rtol=1e-12, atol=1e-14)
@@ -53,7 +53,7 @@ def test_tiles_are_the_recursions():
 def test_silent_inputs_go_by_themselves():
     X = RNG.normal(size=(6, 5))
     X[2] = 0
-    side = Side.of(X, EXACT)
+    side = InputSide.of(X, EXACT)
     assert side.silent.tolist() == [False, False, True, False, False, False]
     for found, name in zip(evaluated(EXACT, side, side, 1), ("K", "Theta"), strict=True):
         assert_allclose(found, ww.predict(NET, X, name)[name].values[-1], rtol=1e-12, atol=1e-14)
@@ -72,12 +72,12 @@ def test_the_composed_map_is_the_recursions_inside_its_range(wrong):
 
 
 def test_a_plan_asks_no_interpolant_beyond_its_range():
-    side = Side.of(RNG.normal(size=(8, 5)), EXACT)
+    side = InputSide.of(RNG.normal(size=(8, 5)), EXACT)
     squares = side.squares
     some = squares[:1], squares[:1], np.array([0.1])
-    plan = Plan(EXACT, EXACT, composed.compose(EXACT, squares, Range(-0.3, 0.3), some))
+    plan = EvaluationPlan(EXACT, EXACT, composed.compose(EXACT, squares, Range(-0.3, 0.3), some))
     assert not plan.beyond(Range(-0.3, 0.3))
     assert plan.beyond(Range(-0.3, 0.9))
     for found, expected in zip(evaluated(EXACT, side, side, 1, plan), pair_by_pair(EXACT, side, side), strict=True):
         assert_allclose(found, expected, rtol=2e-12, atol=1e-13)
-    assert not Plan(EXACT, EXACT, None).beyond(Range(-1, 1))
+    assert not EvaluationPlan(EXACT, EXACT, None).beyond(Range(-1, 1))

@@ -13,7 +13,7 @@ import xarray as xr
 from numpy.testing import assert_allclose
 
 from widthwise.numerics.runs.inputs import check_inputs
-from widthwise.numerics.runs.moments import Moments
+from widthwise.numerics.runs.moments import RunningMoments
 from widthwise.numerics.runs.progress import Progress
 from widthwise.numerics.runs.results import Result, dataset
 from widthwise.numerics.runs.store import Store
@@ -31,14 +31,14 @@ RNG = np.random.default_rng(0)
 def test_running_moments_are_those_of_all_values():
     """Far from zero too, where a sum of squares would have lost its digits."""
     values = 1e8 + RNG.normal(size=(50, 3, 2))
-    moments = Moments()
+    moments = RunningMoments()
     for value in values:
         moments.add({"f": value})
     assert_allclose(moments.mean["f"], values.mean(axis=0), rtol=1e-15)
     assert_allclose(moments.stderr("f"), values.std(axis=0, ddof=1) / np.sqrt(50), rtol=1e-7)
     naive = np.sqrt(np.maximum((values**2).mean(axis=0) - values.mean(axis=0) ** 2, 0) / 49)
     assert not np.allclose(naive, moments.stderr("f"), rtol=1e-3)  # the negative control
-    single = Moments()
+    single = RunningMoments()
     single.add({"f": values[0]})
     assert not single.stderr("f").any()
 

@@ -17,8 +17,8 @@ from widthwise.theory.training.program import (
     HERE_OUT,
     PAST,
     PAST_OUT,
+    MatrixProduct,
     Outer,
-    Product,
     activity,
     gradient,
     program,
@@ -61,7 +61,7 @@ class Literal:
 def test_the_backward_pass_is_the_chain_rule():
     """g = gamma N df/dh of a layer, from the statements alone and from differences of a literal network."""
     net, statements = Literal(), program()
-    (product,) = statements.signal.rhs.atoms(Product)
+    (product,) = statements.signal.rhs.atoms(MatrixProduct)
     assert (product.transposed, product.layer, product.vector) == (True, ell, gradient(ell + 1))
     z = net.W.T @ net.g2
     slope = statements.gradient.rhs.xreplace({statements.signal.lhs: sp.S.One})
@@ -86,12 +86,12 @@ def test_what_training_adds_multiplies_by_overlaps():
     """(1/N) b a^T times a vector v is b (a.v)/N: Phi where activities meet, G where gradients do."""
     weights = program().weights
     for product, name, out in (
-        (Product(activity(ell), ell, "t"), "Phi", gradient(ell + 1, PAST_OUT)),
-        (Product(gradient(ell + 1), ell, "t", transposed=True), "G", activity(ell, PAST)),
+        (MatrixProduct(activity(ell), ell, "t"), "Phi", gradient(ell + 1, PAST_OUT)),
+        (MatrixProduct(gradient(ell + 1), ell, "t", transposed=True), "G", activity(ell, PAST)),
     ):
         found = cavity.trained(product, weights)
         (memory,) = found.atoms(Memory)
-        (kept,) = found.atoms(Product)
+        (kept,) = found.atoms(MatrixProduct)
         assert (kept.vector, kept.time, memory.vector) == (product.vector, None, out)
         assert [o.name for o in memory.kernel.atoms(OrderParameter) if o.layer is not None] == [name]
     with pytest.raises(ValueError, match="different layers"):
@@ -100,7 +100,10 @@ def test_what_training_adds_multiplies_by_overlaps():
 
 def test_the_memory_of_the_cavity_rule_is_the_response():
     """gamma_0 C_W B with B = <dg/du>/gamma_0, and A likewise; an activity does not answer to what comes back at its own time."""
-    forward, back = Product(activity(ell), ell, None), Product(gradient(ell + 1), ell, None, transposed=True)
+    forward, back = (
+        MatrixProduct(activity(ell), ell, None),
+        MatrixProduct(gradient(ell + 1), ell, None, transposed=True),
+    )
     for product, other, source, answers in ((forward, back, "u", ("phi", "r")), (back, forward, "r", ("g", "u"))):
         found = cavity.rule(product, [forward, back])
         (memory,) = found.atoms(Memory)
