@@ -264,7 +264,7 @@ def test_zero_variance_puts_the_variable_to_zero():
         (sp.I * x**2, 1.0, InvalidArgument, "not real"),
         ("relu(a)/relu(b)", None, NotIntegrable, "not finite"),
         ("leaky_relu(a, 0.2)", None, InvalidArgument, r"leaky_relu\(0.2\)\(a\)"),
-        ("relu", None, InvalidArgument, r"write relu\(a\)"),
+        ("relu", None, InvalidArgument, r"allowed: relu\(a\)"),
         (lambda u: u * np.nan, 1.0, NotIntegrable, "nan at z="),
         ("*".join(f"tanh({c})" for c in "abcde"), np.eye(5), NotAvailable, "up to 4"),
     ],

@@ -57,7 +57,7 @@ def test_a_changed_equation_fails_against_networks():
         (lambda: ww.derive(ww.Training(NET)), {}, "is a Dynamics; allowed: what derive"),
         (lambda: ww.derive(ww.MLP("relu")), {}, "activation='relu', and the network has tanh"),
         (lambda: ww.derive(ww.MLP("tanh", C_W=2)), {}, "derived with C_W=2, and the network has C_W=1.2"),
-        (lambda: ww.derive(ww.MLP(weights="orthogonal")), {}, "whose layers are others"),
+        (lambda: ww.derive(ww.MLP(weights="orthogonal")), {}, "whose layers are not those of .* allowed: derive"),
         (lambda: ww.derive(ww.MLP(), samples=1), {}, r"those of one input \(samples=1\), and X has 2"),
         (lambda: ww.derive(ww.MLP(), "V"), {}, "hold V, which needs K, and not K"),
         (lambda: ww.derive(ww.MLP(), order=0), {"quantities": "V"}, "'V'"),

@@ -383,8 +383,8 @@ def test_only_what_is_asked_for_is_differentiated(monkeypatch):
 @pytest.mark.parametrize(
     ("activation", "left_out", "reason"),
     [
-        ("relu", "PQRSTU", "sigma'' is not a function: sigma' jumps from 0 to 1 at z=0; available: K, Theta"),
-        ("elu", "R", "sigma''' is not a function: sigma'' jumps from 1 to 0 at z=0; available: K, Theta"),
+        ("relu", "PQRSTU", "sigma'' is not a function: sigma' jumps from 0 to 1 at z=0; allowed: K, Theta"),
+        ("elu", "R", "sigma''' is not a function: sigma'' jumps from 1 to 0 at z=0; allowed: K, Theta"),
         (sp.Abs(sp.Symbol("x")) ** sp.Rational(3, 2), "PQRSTU", "sigma'' is not bounded at z=0"),
         ("gelu", "", ""),
     ],
