@@ -37,13 +37,13 @@ def check_count(
     return int(value)
 
 
-def check_counts(name: str, value: Any, number: int, least: int, *, of: str) -> tuple[int, ...]:
+def check_counts(name: str, value: Any, number: int, least: int, *, of: str, why: str = "") -> tuple[int, ...]:
     """One count for all, or one for each of ``number`` things called ``of``."""
     if isinstance(value, Integral):
-        return (check_count(name, value, least),) * number
+        return (check_count(name, value, least, why=why),) * number
     if isinstance(value, str) or not isinstance(value, Iterable):
         raise InvalidArgument(f"{name}={value!r}; allowed: an integer from {least}, or one for each of the {of}")
-    counts = tuple(check_count(f"{name}[{i}]", count, least) for i, count in enumerate(value))
+    counts = tuple(check_count(f"{name}[{i}]", count, least, why=why) for i, count in enumerate(value))
     if len(counts) != number:
         raise InvalidArgument(
             f"{name}={list(counts)} has {len(counts)} entries for {number} {of}; allowed: one number, or one for each of the {of}"

@@ -68,7 +68,7 @@ def validate(
     seed = check_seed(seed)
     inputs = check_inputs(X)
     nets = _family(net, widths)
-    counts = check_counts("networks", networks, len(nets), 2, of="widths")
+    counts = check_counts("networks", networks, len(nets), 2, of="widths", why="a standard error needs at least 2")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExpansionWarning)  # the extrapolation is the remedy for a small width
         order = _order(quantities)

@@ -82,7 +82,7 @@ def validate_training(
     check_alpha(alpha)
     if len(set(widths)) < 2:
         raise InvalidArgument(f"widths={tuple(widths)!r}; allowed: at least two different widths")
-    counts = check_counts("networks", networks, len(widths), 2, of="widths")
+    counts = check_counts("networks", networks, len(widths), 2, of="widths", why="a standard error needs at least 2")
     names = check_names("quantities", quantities, COMPARED, "cannot be measured")
     means, finite = (tuple(n for n in names if (n in MEASURED) == is_mean) for is_mean in (True, False))
     if finite and equations is not None:

@@ -132,7 +132,7 @@ NET = ww.MLP("linear", depth=3, C_W=1, C_b=0, lambda_W=1, lambda_b=0)
         (dict(widths=(8, 8)), "at least two different widths"),
         (dict(widths=((8, 16), (16, 16))), "not in proportion"),
         (dict(widths=(8, 16), networks=(10, 10, 10)), "3 entries for 2 widths"),
-        (dict(widths=(8, 16), networks=1), "networks=1; allowed: integers from 2"),
+        (dict(widths=(8, 16), networks=1), "at least 2"),
         (dict(widths=(8, 16), networks=2.5), "networks=2.5"),
         (dict(widths=8), "widths=8"),
         (dict(widths=(8, 16), seed="a"), "seed='a'"),
