@@ -42,7 +42,9 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 
+# Without what an earlier build left: a module that has moved since would be installed at both places.
 $(VENV)/.installed: $(SOURCES) | $(BIN)/python
+	rm -rf build *.egg-info
 	$(BIN)/python -m pip install --quiet .
 	$(BIN)/python -m pip install --quiet --force-reinstall --no-deps .
 	touch $@
