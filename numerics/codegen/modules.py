@@ -108,8 +108,7 @@ def compile(equations: Recursions | CrossLayer, *, target: str = "numpy", nodes:
         raise InvalidArgument(
             f"equations={equations!r} is a {type(equations).__name__}; allowed: what derive() returns"
         )
-    if not equations.subject.activation.specified:
-        raise InvalidArgument("activation='sigma' is unspecified; allowed: a concrete one, e.g. MLP('tanh')")
+    equations.subject.activation.concrete()
     row = target_of(target)
     return _compile(equations, row.name, nodes_of(nodes, row))
 

@@ -15,7 +15,7 @@ from scipy.optimize import brentq
 
 from ...theory.depth.criticality import OriginPoint, exact_half_stable, origin, susceptibilities
 from ...theory.initialisation.derivation import recursions
-from ...theory.language.errors import InvalidArgument, NotConverged
+from ...theory.language.errors import NotConverged
 from ...theory.language.symbols import C_W, C_b
 from ...theory.language.values import Written
 from ...theory.networks.activations import Activation
@@ -133,10 +133,7 @@ def critical_points(activation: Any) -> tuple[CriticalPoint, ...]:
 
 def specified(activation: Any) -> Activation:
     """The activation, if it is a concrete one."""
-    subject = as_activation(activation)
-    if not subject.specified:
-        raise InvalidArgument("activation='sigma' is unspecified; allowed: a concrete activation, e.g. 'tanh'")
-    return subject
+    return as_activation(activation).concrete()
 
 
 @dataclass(frozen=True)

@@ -140,7 +140,7 @@ def fluctuating(
         losses_of(flow, data), directions=check_count("directions", directions, 1), draws=drawn,
     )  # fmt: skip
     plan = chosen(flow, [name for name in wanted if name not in known])
-    tasks = [PreparedRoute(way, names, asked, samples, options) for way, names in plan.items()]
+    tasks = [PreparedRoute(route, names, asked, samples, options) for route, names in plan.items()]
     values: Values = {name: (value, np.zeros_like(value)) for name, value in known.items()}
     gib, work = max((task.gib for task in tasks), default=0.0), replicas * sum(task.ticks for task in tasks)
     with Progress(f"fluctuations, {gib:.2g} GiB", work, progress) as bar:
@@ -153,7 +153,7 @@ def fluctuating(
         "seed": seed,
         "samples": max((task.sites for task in tasks), default=0),
         "exact": int(not plan),
-        "ways": ", ".join(f"{way}: {' '.join(names)}" for way, names in (taken | plan).items()),
+        "routes": ", ".join(f"{route}: {' '.join(names)}" for route, names in (taken | plan).items()),
     }
     return _dataset(asked, {n: values[n] for n in wanted}, attrs)
 
@@ -164,7 +164,7 @@ def _estimated(task: PreparedRoute, replicas: int, seed: int, checkpoint: str | 
     store = Store(checkpoint, (*task.key, task.names, seed))
     for number in range(replicas):
         compute = partial(task, [seed, number], bar.advance)
-        with threadpool_limits(task.way.threads, user_api="blas"):
+        with threadpool_limits(task.route.threads, user_api="blas"):
             found = store(number, compute)
         draws.append({name: found.pop(name) for name in task.names if name in DRAWS})
         moments.add(found)

@@ -53,7 +53,7 @@ def _of_influences(flow: Training, name: str) -> bool:
 
 
 #: The routes by name; of those that give a result the first one is taken.
-WAYS = {
+ROUTES = {
     "neurons": Route(_of_neurons, fluctuate, lambda p: 4096, lambda p, options: p.steps),
     "influences": Route(
         _of_influences,
@@ -77,7 +77,7 @@ def chosen(flow: Training, wanted: Sequence[str]) -> dict[str, tuple[str, ...]]:
     """The wanted results by the route that gives them."""
     plan: dict[str, tuple[str, ...]] = {}
     for name in wanted:
-        key = next(k for k, way in WAYS.items() if way.gives(flow, name))
+        key = next(k for k, route in ROUTES.items() if route.gives(flow, name))
         plan[key] = (*plan.get(key, ()), name)
     return plan
 
@@ -87,32 +87,32 @@ class PreparedRoute:
 
     def __init__(
         self,
-        way: str,
+        route: str,
         names: tuple[str, ...],
         asked: Question,
         samples: int | None,
         options: Options,
     ) -> None:
-        self.way, self.names, self.asked = WAYS[way], names, asked
+        self.route, self.names, self.asked = ROUTES[route], names, asked
         grids = asked.grids
         kernels = tuple(k for k in options.kernels if f"{k}_variance" in names)
         draws = tuple(n for n in options.draws if n + DRAW in names)
         options = replace(options, kernels=kernels, draws=draws, shifts=not set(SHIFTS).isdisjoint(names))
         self.options = [replace(options, kept=grid.kept) for grid in grids]
         problem = partial(problem_of, asked.flow, asked.equations, asked.data)
-        sites = self.way.sites(problem(grids[-1], 1)) if samples is None else samples
+        sites = self.route.sites(problem(grids[-1], 1)) if samples is None else samples
         self.sites = power_of_two("samples", sites, asked.data, asked.flow)
-        self.problems = [self.way.prepare(replace(problem(g, self.sites), exact=False)) for g in grids]
-        self.ticks = sum(map(self.way.ticks, self.problems, self.options))
-        self.gib = check_memory(self.problems[-1], self.way.memory(self.problems[-1], self.options[-1]))
+        self.problems = [self.route.prepare(replace(problem(g, self.sites), exact=False)) for g in grids]
+        self.ticks = sum(map(self.route.ticks, self.problems, self.options))
+        self.gib = check_memory(self.problems[-1], self.route.memory(self.problems[-1], self.options[-1]))
         first = self.problems[0]
         of = (options.kernels, options.centred, options.directions, self.sites, first.least, first.sites.source)
-        self.key = ("fluctuations", way, asked.key, *of)
+        self.key = ("fluctuations", route, asked.key, *of)
 
     def __call__(self, seed: Sequence[int], tick: Callable[[], None]) -> Results:
         """One independent estimate; the same random numbers for both problems."""
         pairs = zip(self.problems, self.options, strict=True)
-        results = [self.way.estimate(p, np.random.default_rng(seed), replace(o, tick=tick)) for p, o in pairs]
+        results = [self.route.estimate(p, np.random.default_rng(seed), replace(o, tick=tick)) for p, o in pairs]
         found = self.asked.extrapolated(results)
         for name in self.names:
             if not np.isfinite(found[name]).all():

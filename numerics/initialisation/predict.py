@@ -73,8 +73,8 @@ def predict(
     """
     if not isinstance(net, MLP):
         raise InvalidArgument(f"net={net!r} is a {type(net).__name__}; allowed: an MLP")
-    if not all(a.specified for a in net.distinct_activations):
-        raise InvalidArgument("activation='sigma' is unspecified; allowed: a concrete one, e.g. MLP('tanh')")
+    for activation in net.distinct_activations:
+        activation.concrete()
     inputs = check_inputs(X)
     if equations is not None:
         equations, names = given_equations(net, inputs.shape[1], len(inputs), equations, quantities)

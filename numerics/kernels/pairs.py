@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ...theory.averages.gaussian import Average
 from ...theory.initialisation.derivation import recursions
 from ...theory.language import symbols
-from ...theory.language.errors import InvalidArgument, NotIntegrable
+from ...theory.language.errors import NotIntegrable
 from ...theory.language.jets import Jet, Overlap
 from ...theory.language.quantities import Entry
 from ...theory.language.symbols import z
@@ -222,8 +222,8 @@ def _again(net: MLP, features: int, names: tuple[str, ...], bulk: bool) -> PairM
 @lru_cache(maxsize=64)
 def pair_map(net: MLP, features: int, names: tuple[str, ...]) -> PairMap:
     """The map of a network, for inputs of so many features."""
-    if not all(a.specified for a in net.distinct_activations):
-        raise InvalidArgument("activation='sigma' is unspecified; allowed: a concrete one, e.g. MLP('tanh')")
+    for activation in net.distinct_activations:
+        activation.concrete()
     jumping = next((a for a in net.layer_activations if a.jumps), None)
     if jumping is not None and "Theta" in names:
         raise NotIntegrable(

@@ -41,8 +41,8 @@ def check_data(flow: Training, X: ArrayLike, y: ArrayLike, X_test: ArrayLike | N
         raise InvalidArgument(f"flow={flow!r} is a {type(flow).__name__}; allowed: a Training")
     if flow.net.depth is None:
         raise InvalidNetwork("depth=None: only a network of given depth can be trained; allowed: integers from 2")
-    if not all(a.specified for a in flow.net.distinct_activations):
-        raise InvalidArgument("activation='sigma' is unspecified; allowed: a concrete one, e.g. MLP('tanh')")
+    for activation in flow.net.distinct_activations:
+        activation.concrete()
     inputs = check_inputs(X)
     try:
         labels = np.asarray(y, dtype=np.float64)

@@ -19,7 +19,7 @@ from typing import Any
 
 import sympy as sp
 
-from ..language.errors import InvalidArgument, NotAvailable
+from ..language.errors import NotAvailable
 from ..language.jets import Sigma
 from ..language.pieces import sides
 from ..language.symbols import z
@@ -56,9 +56,7 @@ class Taylor:
 
 def taylor(activation: Activation) -> Taylor:
     """The Taylor data of a concrete activation; ``InvalidArgument`` for the unspecified one."""
-    if not activation.specified:
-        raise InvalidArgument("activation='sigma' is unspecified; allowed: a concrete activation, e.g. 'tanh'")
-    sides = (1, -1) if activation.kinks else (1, 1)
+    sides = (1, -1) if activation.concrete().kinks else (1, 1)
     return Taylor(*(lambda count, s=side: _derivatives(activation, s, _rounded(count))[:count] for side in sides))
 
 

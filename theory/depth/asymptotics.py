@@ -77,8 +77,7 @@ def asymptotics(
         Derived here from ``derive``; the classes are those of Roberts, Yaida & Hanin (arXiv:2106.10165), chapter 5.
     """
     net = subject if isinstance(subject, MLP) else MLP(subject)
-    if not net.activation.specified:
-        raise InvalidArgument("activation='sigma' is unspecified; allowed: a concrete activation, e.g. 'tanh'")
+    net.activation.concrete()
     rates = _rates(net)
     layer = layer or _residual(net)
     where = _point(net, point)

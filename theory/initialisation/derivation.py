@@ -195,11 +195,7 @@ class Recursions(Equations):
 
         Raises ``InvalidArgument`` for the unspecified activation.
         """
-        activation = self.subject.activation
-        if not activation.specified:
-            raise InvalidArgument(
-                "activation='sigma' is unspecified; allowed: a network with a concrete one, e.g. MLP('tanh')"
-            )
+        activation = self.subject.activation.concrete()
         return replace(self, statements=tuple(d.specialize(activation) for d in self.statements))
 
     def doit(self) -> Self:

@@ -110,11 +110,7 @@ class CrossLayer(Equations):
 
     def specialize(self) -> Self:
         """The same with closed forms of the network's activation wherever they exist; other averages stay."""
-        activation = self.subject.activation
-        if not activation.specified:
-            raise InvalidArgument(
-                "activation='sigma' is unspecified; allowed: a network with a concrete one, e.g. MLP('tanh')"
-            )
+        activation = self.subject.activation.concrete()
         return self._showing(Specialized(activation))
 
     def doit(self) -> Self:

@@ -51,6 +51,12 @@ class Activation:
         """Whether this is a concrete function."""
         return self.expr is not None
 
+    def concrete(self) -> Activation:
+        """The activation itself; ``InvalidArgument`` for the unspecified one."""
+        if not self.specified:
+            raise InvalidArgument("activation='sigma' is unspecified; allowed: a concrete activation, e.g. 'tanh'")
+        return self
+
     def __call__(self, at: sp.Expr, order: int = 0) -> sp.Expr:
         """The ``order``-th derivative at ``at``, away from the kinks."""
         return self.derivative(order).subs(z, at)
