@@ -23,7 +23,7 @@ SHORT = {
         "networks=1000": "networks=200",
         "times=30, width=512": "times=3, width=32, networks=4",
         "widths=(256, 512, 1024)": "widths=(32, 64, 128), networks=8, replicas=4",
-        "ww.fluctuations(flow, X, y, times=30)": "ww.fluctuations(flow, X, y, times=2, samples=128, replicas=2)",
+        "ww.fluctuations(flow, X, y, times=30)": "ww.fluctuations(flow, X, y, times=2, samples=128, replicas=2, directions=4)",
     },
     "training.md": {
         "times=[0, 5, 10], quantities=()": "times=[0, 2, 4], samples=256, replicas=2, quantities=()",
