@@ -220,21 +220,21 @@ def fit(
         # The decay of the coefficients in one of the norms and in the angle; the kernel with the longest series decides.
         profiles = [[_profile(np.moveaxis(c, axis, 0)) for c in coefficients] for axis in (1, 0)]
         degrees = (NORMS, [a for a in ANGLES if a <= most])
-        wanted = [max(_wanted(p, d) for p in profiles[axis]) for axis, d in enumerate(degrees)]
+        needed = [[_wanted(p, d) for p in profiles[axis]] for axis, d in enumerate(degrees)]
         if equal:
-            wanted[0] = 1
+            needed[0] = [1]
+        enough = [[size for size in some if size is not None] for some in needed]
+        if any(len(e) < len(some) for e, some in zip(enough, needed, strict=True)):
+            return None
+        wanted = [max(some) for some in enough]
         if wanted == sizes:
             return _interpolant(norms, cosines, coefficients, tail, small)
         sizes = wanted
     return None
 
 
-#: A size that is never tried.
-NEVER = 10**6
-
-
-def _wanted(profile: Array, sizes: Iterable[int]) -> int:
-    """The size that a series needs, by its decay so far: the present one if it has ended, NEVER if none is enough."""
+def _wanted(profile: Array, sizes: Iterable[int]) -> int | None:
+    """The size that a series needs, by its decay so far: the present one if it has ended, None if none is enough."""
     n, last = len(profile), float(profile[-2:].max())
     if last <= ENDS:
         return n
@@ -242,7 +242,7 @@ def _wanted(profile: Array, sizes: Iterable[int]) -> int:
     needed = n * max(1.0, 0.9 * np.log(ENDS) / np.log(last)) if last < 0.1 else 1.5 * n
     larger = [size for size in sizes if size > n]
     if not larger or (last < 0.1 and needed > 2 * larger[-1]):
-        return NEVER
+        return None
     return next((size for size in larger if size >= needed), larger[-1])
 
 

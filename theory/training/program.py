@@ -143,7 +143,7 @@ def program() -> StepProgram:
     With :math:`g^\ell=\gamma_0N\,\partial f/\partial h^\ell` the chain rule gives :math:`g^\ell=\gamma_0N\,(\partial
     h^{\ell+1}/\partial h^\ell)^\top \partial f/\partial h^{\ell+1}`, and the gradient of the loss is :math:`\partial\mathcal
     L/\partial W=-\sum\Delta\,\partial f/\partial W =-\frac1{\gamma_0N}\sum\Delta\,g\,a^\top`, of which a step takes
-    :math:`-\gamma_0^2N^2\cdot\frac{\lambda_W}N`.
+    :math:`-\eta\,\gamma_0^2N\cdot\frac{\lambda_W}N`.
     """
     h = preactivation(ell)
     forward = _forward(ell)

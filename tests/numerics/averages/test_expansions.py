@@ -8,7 +8,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from widthwise.numerics.averages import hermite
-from widthwise.numerics.averages.chebyshev import Range, fit
+from widthwise.numerics.averages.chebyshev import ANGLES, Range, fit
 
 pytestmark = pytest.mark.quick
 
@@ -120,3 +120,15 @@ def test_no_degree_is_enough_for_a_kink():
     )
     for values in wrong:
         assert fit(lambda s, x, values=values: [values(s, x)], Range(0, 0), Range(-0.9, 0.9), **few) is None
+
+
+def test_a_function_without_a_short_series_has_no_interpolant():
+    """|angle - 1| has a kink: at equal norms too none is made, and none is looked for at a million angles."""
+    sizes = []
+
+    def nodes(norms, angles):
+        sizes.append(len(angles))
+        return [np.broadcast_to(np.abs(angles - 1.0), (len(norms), len(norms), len(angles))).copy()]
+
+    assert fit(nodes, Range(0.0, 0.0), Range(-0.9, 0.9)) is None
+    assert max(sizes) <= ANGLES[-1]
