@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from ..training.sites import ERRORS
 from ..training.sources import root
 from .interfaces import Interface
 from .saddle import Saddle
@@ -190,18 +191,18 @@ class Backward:
         below = saddle.pushed("h", number, h_g)
         above = saddle.pushed("z", number, z_phi)
         # The errors, in the outer products that training has added.
-        into.errors = into.errors + below["Delta"] + above["Delta"]
+        into.errors = into.errors + below[ERRORS] + above[ERRORS]
         decay = saddle.decay[:times]
         if neurons.below is not None:  # h by Phi in the outer products, and by a u = a L (y + M d) of the matrix below
             known = neurons.below.upto(n, m)
-            into.add(number - 1, ("phi", "phi"), below["Phi"])
+            into.add(number - 1, ("phi", "phi"), below[saddle.problem.sites.overlap("phi")])
             a = np.repeat(decay, n // times)[:, None, None]
             y, d = mean(a * by_h, "y", n), (a * h_g) @ known.above.to_e.T
             gram_e, gram_d, memory = _answers(known, y, d)
             _weigh(into, number - 1, gram_e, gram_d, memory, known)
         if neurons.above is not None:  # z by G in the outer products, and by a r of the transposed matrix above
             known = neurons.above.upto(n, m)
-            into.add(number + 1, ("g", "g"), above["G"])
+            into.add(number + 1, ("g", "g"), above[saddle.problem.sites.overlap("g")])
             a = np.repeat(decay, m // times)[:, None, None]
             q, e = mean(a * by_z, "q", m), (a * z_phi) @ known.below.to_e.T
             gram_d, gram_e, memory = _answers(known.transposed, q, e)

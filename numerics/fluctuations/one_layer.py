@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from ...theory.training.observables import TRAINING
 from ..training.causal import Problem, Run
+from ..training.sites import ERRORS
 
 Array = NDArray[np.float64]
 
@@ -71,18 +72,10 @@ class DrivenNeurons:
 
     def _kernels(self, t: int, ones: Array) -> tuple[Array, list[Array]]:
         """The kernels of the memories of h and z at time t, for errors of one."""
-        run, (_, K, P) = self.run, self.problem.shape
-        row = {
-            "A": np.zeros((P, t, K, P)),
-            "B": np.zeros((K, P, t, P)),
-            "a": run.a[t],
-            "m": run.m[t, :t],
-            "Delta": ones[:t],
-        }
-        row |= {"Phi": run.q["Phi"][0][t][:, :t], "G": run.q["G"][2][t][:, :, :t]}
-        taken = {n: [row[o] for o, _ in self.problem.sites.takes[f"{n}_kernels"]] for n in "hz"}
-        (h,) = run.call("h_kernels", *taken["h"])
-        z = run.call("z_kernels", *taken["z"])
+        run = self.run
+        taken = {n: run.orders(f"{n}_kernels", 1, t, t) | {ERRORS: ones[:t]} for n in "hz"}
+        (h,) = run.call("h_kernels", **taken["h"])
+        z = run.call("z_kernels", **taken["z"])
         return h, z
 
     def __call__(self, delta: Array) -> NeuronShares:
@@ -92,9 +85,8 @@ class DrivenNeurons:
         phi, g = np.zeros((T, P, S)), np.zeros((T, K, P, S))
         driven_g, driven_phi = np.zeros((T, K, P, S)), np.zeros((K, T, P, S))
         f = np.zeros((T, K, P, S))
-        own = {"a": 1.0}
         for t in range(T):
-            own = {"a": run.a[t]} if self.problem.sites.takes["h"] else {}
+            own = run.orders("h", 1, t, t)
             kernel, kernels = self.kernels[t]
             memory = kernel.reshape(P, -1) @ driven_g[:t].reshape(t * K * P, S)
             h = run.call("h", self.u, memory_0=memory, **own)
@@ -107,20 +99,22 @@ class DrivenNeurons:
             g[t] = run.call("g", slope, z)
             driven_g[t] = g[t] * delta[t]
             driven_phi[:, t] = phi[t] * delta[t]
-            f[t] = z * phi[t] / self.problem.parameters["gamma_0"]
+            f[t] = run.call("share", phi[t], z)
         return NeuronShares(f - f[0] if self.centred else f, phi, g)
 
     def tangent_kernel(self, Phi: Array, G: Array) -> Array:
         """The change of the tangent kernel, summed over both layers of weights, by changes of Phi and G, (time, ..., any)."""
         (_, K, P), x = self.problem.shape, Phi.shape[-1]
-        flat = {"Phi": np.moveaxis(Phi, -1, 1).reshape(-1, P, P), "G": np.moveaxis(G, -1, 1).reshape(-1, K, P, K, P)}
+        by_phi, by_g = np.moveaxis(Phi, -1, 1).reshape(-1, P, P), np.moveaxis(G, -1, 1).reshape(-1, K, P, K, P)
+        sites, output = self.problem.sites, np.einsum("kc,pq->kpcq", np.eye(K), np.ones((P, P)))
+
+        def layer(Phi: Array, G: Array) -> Array:
+            return np.asarray(self.run.call("Theta", **{sites.overlap("phi"): Phi, sites.overlap("g"): G}))
+
         # Theta = (lambda_W x.x'/n_0 + lambda_b) G + lambda_W Phi + lambda_b: the coefficients of G and of Phi
-        below = self.run.call("Theta", G=np.ones((K, P, K, P)), Phi=self.problem.overlaps)
-        output = np.einsum("kc,pq->kpcq", np.eye(K), np.ones((P, P)))
-        above = self.run.call("Theta", G=output, Phi=np.ones((P, P))) - self.run.call(
-            "Theta", G=output, Phi=np.zeros((P, P))
-        )
-        found = below * flat["G"] + above * flat["Phi"][:, None, :, None, :]
+        below = layer(self.problem.overlaps, np.ones((K, P, K, P)))
+        above = layer(np.ones((P, P)), output) - layer(np.zeros((P, P)), output)
+        found = below * by_g + above * by_phi[:, None, :, None, :]
         return np.moveaxis(found.reshape(-1, x, K, P, K, P), 1, -1)
 
 
@@ -147,12 +141,12 @@ class Feedback:
         """The derivative by the errors, (n, n), of the part of f that is no average over neurons: of the output's trained bias."""
         T, K, P = self.delta.shape
         run, size = self.neurons.run, K * P
-        found = np.zeros((T, size, T, size))
+        found, Phi = np.zeros((T, size, T, size)), run.problem.sites.overlap("phi")
         for t in range(1, T):
             # Phi = 0, as the trained weights of the readout are in the average over neurons
             taken = run.orders("f", run.problem.layers, t, t)
-            taken["Phi"] = np.zeros_like(taken["Phi"])
-            push = run.call("f_push", np.eye(size).reshape(K, P, size), **taken)["Delta"]
+            taken[Phi] = np.zeros_like(taken[Phi])
+            push = run.call("f_push", np.eye(size).reshape(K, P, size), **taken)[ERRORS]
             found[t, :, :t] = np.asarray(push).reshape(size, t, size)
         return found.reshape(self.size, self.size)
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..training.causal import Run
+from ..training.sites import ERRORS
 from .interfaces import Interface, interface
 
 Array = NDArray[np.float64]
@@ -64,8 +65,9 @@ class Saddle:
         _, K, P = self.problem.shape
         rows, columns = self.rows(name, 1), self.rows("z" if name == "h" else "h", 1)
         x, times = weights.shape[1], len(weights) // rows
-        order, size = ("Phi", P) if name == "h" else ("G", K * P)
-        found = {order: np.zeros((times * size, x, times * size)), "Delta": np.zeros((x, times * K * P))}
+        size = P if name == "h" else K * P
+        order = self.problem.sites.overlap("phi" if name == "h" else "g")
+        found = {order: np.zeros((times * size, x, times * size)), ERRORS: np.zeros((x, times * K * P))}
         lead, ends = ((P,), (K, P)) if name == "h" else ((K, P), (P,))
         for t in range(times):
             _, factors = self.factors(name, t)
@@ -78,7 +80,7 @@ class Saddle:
                 pushes.append(push.reshape(*lead, x, t + 1, *ends))
             taken = self.run.orders(f"{name}_kernels", number, t, t + 1)
             for key, value in self.run.call(f"{name}_kernels_push", *pushes, **taken).items():
-                if key == "Delta":
+                if key == ERRORS:
                     found[key][:, : (t + 1) * K * P] += value.reshape(x, -1)
                 else:
                     found[key][t * size : (t + 1) * size, :, : (t + 1) * size] += value.reshape(size, x, -1)
@@ -93,7 +95,7 @@ class Saddle:
         nothing = np.zeros((K, P))
         constant = self.run.call("f", nothing, **taken)
         factor = float((self.run.call("f", nothing + 1.0, **taken) - constant).mean())
-        sizes = {"Phi": (P, x, t * P), "Delta": (x, t * K * P)}
+        sizes = {self.problem.sites.overlap("phi"): (P, x, t * P), ERRORS: (x, t * K * P)}
         if not t:
             return factor, {name: np.zeros(shape) for name, shape in sizes.items()}
         push = np.eye(x).reshape(K, P, x)

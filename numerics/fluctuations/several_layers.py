@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..training.causal import Problem, Run
+from ..training.sites import ERRORS
 from .influences import Backward, Neurons, Pending
 from .one_layer import Options, bias_influence, kept_times, pushed
 from .saddle import Saddle
@@ -129,9 +130,9 @@ def _prediction(saddle: Saddle, t: int, centred: bool) -> Pending:
     if centred:
         readout[k, k, p, 0, p] -= saddle.prediction(0)[0]  # f - f(0)
     phi = np.zeros((n, x, n))
-    phi[t * P :, :, : t * P] = found["Phi"]
+    phi[t * P :, :, : t * P] = found[saddle.problem.sites.overlap("phi")]
     errors = np.zeros((x, (t + 1) * x))
-    errors[:, : t * x] = found["Delta"]
+    errors[:, : t * x] = found[ERRORS]
     weights = {("r", "phi"): readout.reshape(K, x, n), ("phi", "phi"): phi}
     return Pending(t + 1, {saddle.problem.layers: weights}, errors)
 
@@ -188,13 +189,13 @@ def _tangent_kernel(saddle: Saddle, t: int, _: int, entries: Array, start: Pendi
     _, K, P = saddle.problem.shape
     run, L = saddle.run, saddle.problem.layers
     push = entries.reshape(K, P, -1, K, P)
+    phi, g = (saddle.problem.sites.overlap(vector) for vector in ("phi", "g"))
     for number in range(L + 1):
-        G, Phi = run.q["G"][number + 1][t, :, :, t], run.q["Phi"][number][t, :, t]
-        found = run.call("Theta_push", push, G=G, Phi=Phi)
+        found = run.call("Theta_push", push, **run.orders("Theta", number, t, t))
         if number < L:
-            _weigh(start, number + 1, "g", found["G"].reshape(K * P, -1, K * P))
+            _weigh(start, number + 1, "g", found[g].reshape(K * P, -1, K * P))
         if number:
-            _weigh(start, number, "phi", found["Phi"])
+            _weigh(start, number, "phi", found[phi])
 
 
 def _weigh(start: Pending, number: int, vector: str, entries: Array) -> None:

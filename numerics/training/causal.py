@@ -17,9 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...theory.language.errors import NotConverged
+from ...theory.training.fields import OrderParameter, last
+from ...theory.training.orders import INPUTS, SiteOrder
+from ...theory.training.program import initial, optimizer
 from .conditioned import Conditioned, Fresh, Innovations, MatrixSide, Neighbour
 from .optimizer import kernels
-from .sites import SiteFunctions
+from .sites import ERRORS, IDENTITY, SiteFunctions, shift
 from .sources import Embedding, Rotation, root, standard_normal
 
 Array = NDArray[np.float64]
@@ -159,18 +162,30 @@ class Run:
         self.layers = [Layer(problem, i + 1, rng) for i in range(L)]
         for lower, upper in pairwise(self.layers):
             upper.below, lower.above = self._between(lower, upper, rng)
-        q: dict[str, list[Array]] = {
-            "Phi": [np.zeros((T, P, T, P)) for _ in range(L + 1)],
-            "G": [np.zeros((T, K, P, T, K, P)) for _ in range(L + 2)],
-            "A": [np.zeros((T, P, T, K, P)) for _ in range(L + 1)],
-            "B": [np.zeros((T, K, P, T, P)) for _ in range(L + 1)],
-        }
-        q["Phi"][0][:] = problem.overlaps[:, None, :]
-        q["G"][L + 1][:] = np.eye(K)[:, None, None, :, None]
-        self.q = q
+        self.schema = problem.sites.schema
+        self.q = {order.name: self._arrays(order) for order in self.schema.orders}
+        self.factors = {o.name: float(self.call(f"{o.name}_factor")) for o in self.schema.orders}
+        for equation in self.schema.boundaries:
+            self._set_boundary(equation.lhs)
         self.f, self.delta = np.zeros((T, K, P)), np.zeros((T, K, P))
         self.Theta = np.zeros((T, K, P, K, P))
         self.a, self.m = kernels(T, problem.parameters["eta"], problem.momentum, problem.decay)
+        self.given = {initial().name: self.a, optimizer().name: self.m, ERRORS: self.delta}
+        self.Phi, self.G = (self.q[self.schema.overlap(vector).name] for vector in ("phi", "g"))
+
+    def _arrays(self, order: SiteOrder) -> list[Array]:
+        """The values of an order parameter, layer by layer from 0 on."""
+        shape = order_shape(order, self.problem)
+        return [np.zeros(shape) for _ in range(self.schema.top(order, self.problem.layers) + 1)]
+
+    def _set_boundary(self, order: OrderParameter) -> None:
+        """The same values at all times."""
+        name, (first, _) = f"{order.name}_boundary", order.places
+        known = {INPUTS.name: self.problem.overlaps, IDENTITY: np.eye(self.problem.outputs)}
+        value = np.asarray(self.call(name, *(known[o.name] for o in self.problem.sites.takes[name])))
+        assert order.layer is not None
+        layer = int(order.layer.subs(last, self.problem.layers))
+        self.q[order.name][layer][:] = np.expand_dims(value, len(first[0])) if value.ndim else value
 
     def _between(self, lower: Layer, upper: Layer, rng: np.random.Generator) -> tuple[Neighbour, Neighbour]:
         """The fields and memories that the upper layer receives from the lower, and the lower from the upper."""
@@ -206,20 +221,15 @@ class Run:
         return self.problem.sites.functions[name](*arguments, **more, **self.problem.parameters)
 
     def orders(self, name: str, layer: int, t: int, upto: int) -> dict[str, Any]:
-        """The rows of time t that a generated function takes."""
-        rows: dict[str, Any] = {}
-        for order, shift in self.problem.sites.takes[name]:
-            if order == "a":
-                rows[order] = self.a[t]
-            elif order == "m":
-                rows[order] = self.m[t, :upto]
-            elif order == "Delta":
-                rows[order] = self.delta[:upto]
-            else:
-                row = self.q[order][layer + shift][t]
-                past = 1 if order in ("Phi", "A") else 2
-                rows[order] = row[(slice(None),) * past + (slice(upto),)]
-        return rows
+        """The rows of time t that a generated function takes, of the times before ``upto`` where it takes a past."""
+        return {order.name: self._row(order, layer, t, upto) for order in self.problem.sites.takes[name]}
+
+    def _row(self, order: OrderParameter, layer: int, t: int, upto: int) -> Any:
+        values = self.given[order.name] if order.layer is None else self.q[order.name][layer + shift(order)]
+        index: tuple[Any, ...] = ()
+        for indices, time in order.places:
+            index += (t if time == "t" else slice(upto), *(slice(None) for _ in indices))
+        return values[index]
 
     def _renew(self, name: str, layer: Layer, t: int) -> None:
         """The kernels of the memories of h or z at a new time, as matrices."""
@@ -240,7 +250,7 @@ class Run:
 
     def field(self, name: str, source: Array | float, t: int, memories: Sequence[Array | float]) -> Array:
         """A field of a site, h or z, from its source and its memories."""
-        own = {"a": self.a[t]} if self.problem.sites.takes[name] else {}
+        own = self.orders(name, 0, t, t)
         named = {f"memory_{i}": memory for i, memory in enumerate(memories)}
         return np.asarray(self.call(name, source, **own, **named))
 
@@ -253,7 +263,7 @@ class Run:
         layer.phi[t] = self.problem.phi[layer.number - 1](layer.h, 0)[0]
         if t == 0:
             layer.start = layer.phi[0].copy()
-        Phi = self.q["Phi"][layer.number]
+        Phi = self.Phi[layer.number]
         row = _gram(layer.weight * layer.phi[t], layer.phi[: t + 1])  # Phi(t, s) = <phi(t) phi(s)>: (P, t + 1, P)
         Phi[t, :, : t + 1] = row
         Phi[: t + 1, :, t] = row.transpose(1, 2, 0)
@@ -265,7 +275,7 @@ class Run:
             assert slope is not None
             tangent.phi[t] = slope[:, :, None] * tangent.dh
             if name == "r":
-                self._respond("A", layer.number, t, tangent.phi[t].mean(axis=1))
+                self._respond("phi", layer.number, t, tangent.phi[t].mean(axis=1))
 
     def _source_u(self, layer: Layer, t: int) -> Array:
         if layer.inputs is not None:
@@ -273,7 +283,7 @@ class Run:
         assert layer.below is not None
         received, response = layer.below.take(self.layers[layer.number - 2].phi[t])
         if response is not None:
-            self._respond("A", layer.number - 1, t, response)
+            self._respond("phi", layer.number - 1, t, response)
         return np.asarray(received + layer.bias)
 
     def _predict(self, t: int) -> None:
@@ -297,7 +307,7 @@ class Run:
         layer.z = self.field("z", r, t, self._remembered("z", layer, t, layer, "sites"))
         slopes = self.problem.phi[layer.number - 1](layer.h, 1)
         layer.g[t] = self.call("g", slopes[1], layer.z)
-        G = self.q["G"][layer.number]
+        G = self.G[layer.number]
         # G(t, s) = <g(t) g(s)>. No layer lies below the first one: its G at unequal times is needed only if it is kept.
         since = t if layer.number == 1 and t not in self.problem.kept else 0
         weighted = (layer.weight * layer.g[t]).reshape(K * P, -1)
@@ -315,7 +325,7 @@ class Run:
             z = layer.z[:, :, :S, None]
             tangent.g[t] = self.call("g_varied", local[1][:, :, None], local[2][:, :, None], z, tangent.dh, dz)
             if name == "u":
-                self._respond("B", layer.number - 1, t, tangent.g[t].mean(axis=2))
+                self._respond("g", layer.number, t, tangent.g[t].mean(axis=2))
 
     def _source_r(self, layer: Layer, t: int) -> Array:
         _, K, P = self.problem.shape
@@ -324,15 +334,15 @@ class Run:
         assert layer.above is not None
         received, response = layer.above.take(self.layers[layer.number].g[t])
         if response is not None:
-            self._respond("B", layer.number, t, response)
+            self._respond("g", layer.number + 1, t, response)
         return received
 
-    def _respond(self, name: str, number: int, t: int, response: Array) -> None:
-        """Write a row of A or B, (rows, vectors), over gamma_0; shorter where the present time is not part of it."""
-        row = self.q[name][number][t]
-        past = 1 if name == "A" else 2
-        flat = row.reshape(int(np.prod(row.shape[:past])), -1)
-        response = response.reshape(len(flat), -1) / self.problem.parameters["gamma_0"]
+    def _respond(self, vector: str, number: int, t: int, response: Array) -> None:
+        """Write a row of the response of a layer's vector, (rows, vectors); shorter where the present time is not part of it."""
+        order = self.schema.response(vector)
+        row = self.q[order.name][number - order.shift][t]
+        flat = row.reshape(int(np.prod(row.shape[: order.ranks[0]])), -1)
+        response = response.reshape(len(flat), -1) * self.factors[order.name]
         flat[:, : response.shape[1]] = response
 
     def _slopes(self, layer: Layer, order: int) -> list[Array]:
@@ -343,8 +353,13 @@ class Run:
     def _tangent_kernel(self, t: int) -> None:
         # One term for each layer of parameters: G above times Phi below, at equal times.
         for number in range(self.problem.layers + 1):
-            G, Phi = self.q["G"][number + 1][t, :, :, t], self.q["Phi"][number][t, :, t]
-            self.Theta[t] += self.call("Theta", **{"G": G, "Phi": Phi})
+            self.Theta[t] += self.call("Theta", **self.orders("Theta", number, t, t))
+
+
+def order_shape(order: SiteOrder, problem: Problem) -> tuple[int, ...]:
+    """The axes of an order parameter: of each place its time, its outputs and its sample."""
+    T, K, P = problem.shape
+    return tuple(n for rank in order.ranks for n in (T, *[K] * (rank - 1), P))
 
 
 def conditioned(

@@ -2,12 +2,18 @@ r"""Gradient flow of infinitely wide networks in the lazy limit: mean and covari
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
+
 import numpy as np
+import sympy as sp
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
+from sympy.codegen.rewriting import optimize, optims_numpy
 
 from ...theory.language.errors import InvalidArgument, InvalidInput
 from ...theory.networks.architecture import MLP
+from ...theory.training.lazy import along_a_mode, rate, time
 from ...theory.training.observables import LAZY
 from ..kernels.kernels import kernel
 from ..runs.inputs import check_inputs
@@ -66,16 +72,20 @@ def gradient_flow(
     rates, modes = np.linalg.eigh(Theta[:m, :m])
     kept = rates > NEGLIGIBLE * max(rates[-1], 0.0)
     rates, modes = rates[kept], modes[:, kept]
-    # learned(t) = (1 - e^(-rate t)) / rate
-    learned = -np.expm1(-np.outer(t, rates)) / rates
+    learned, decay = (function(rates, t[:, None]) for function in _along_modes())
     A = np.einsum("pk,tk,mk->tpm", Theta[m:, :m] @ modes, learned, modes, optimize=True)
     mean = np.einsum("tpm,mo->tpo", A, labels)
     cross = A @ K[:m, m:]
     covariance = K[m:, m:] - cross - cross.swapaxes(1, 2) + A @ K[:m, :m] @ A.swapaxes(1, 2)
-    decay = np.exp(-np.outer(t, rates))
     stays = labels - modes @ (modes.T @ labels)
     left = np.einsum("tk,ko->to", decay**2, (modes.T @ labels) ** 2).sum(axis=1) + (stays**2).sum()
     return _dataset(t, mean, covariance, left / 2, net, train, np.ndim(y) > 1)
+
+
+@cache
+def _along_modes() -> list[Callable[[Array, Array], Array]]:
+    """What is learned along the modes of given eigenvalues at given times, over the eigenvalue, and what is left of errors."""
+    return [sp.lambdify((rate, time), optimize(expr, optims_numpy), "numpy") for expr in along_a_mode()]
 
 
 def _frozen(net: MLP) -> MLP:

@@ -16,7 +16,7 @@ from ...theory.language.checks import check_count, check_names, check_seed
 from ...theory.language.errors import InvalidArgument
 from ...theory.networks.architecture import smooth
 from ...theory.training.dynamics import Dynamics
-from ...theory.training.observables import TRAINING
+from ...theory.training.observables import RESPONSES, TRAINING
 from ...theory.training.subject import Training
 from ..runs.moments import RunningMoments
 from ..runs.progress import Progress
@@ -98,7 +98,8 @@ def predicted(
     """The answer of the theory to a question."""
     flow, data, grids, found = asked.flow, asked.data, asked.grids, asked.equations
     names = tuple(dict.fromkeys(("f", "loss", *check_names("quantities", quantities, QUANTITIES))))
-    for name in {"A", "B"} & set(names):
+    responses = {row.name for row in RESPONSES} & set(names)
+    for name in responses:
         if flow.hidden_layers == 1:
             raise InvalidArgument(
                 f"quantities={quantities!r}: one hidden layer has no {name}; allowed: {', '.join(MEASURED)}"
@@ -106,7 +107,7 @@ def predicted(
     replicas, seed = check_count("replicas", replicas, 2), check_seed(seed)
     samples = power_of_two("samples", samples, data, flow)
     problem = problem_of(flow, found, data, grids[-1], samples)
-    if {"A", "B"} & set(names) and smooth(flow.net):
+    if responses and smooth(flow.net):
         problem = following(problem)
     gib = check_memory(problem)
     runs, moments = 1 if problem.exact else replicas, RunningMoments()

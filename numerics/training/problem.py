@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ...theory.language.errors import InvalidArgument
 from ...theory.training.dynamics import Dynamics, is_linear
 from ...theory.training.subject import Training
-from .causal import Problem
+from .causal import Problem, order_shape
 from .data import Data, error_function
 from .sites import activation_function, generate
 from .times import TimeGrid
@@ -67,7 +67,8 @@ def check_memory(problem: Problem, also: float = 0.0) -> float:
     p = problem
     (T, K, P), L = p.shape, p.layers
     sites = (T * P * (1 + K) + 1) if p.exact else p.samples
-    orders = 8 * (T * P) ** 2 * ((L + 1) * (1 + 2 * K) + (L + 2) * K**2)
+    schema = p.sites.schema
+    orders = 8 * sum((schema.top(o, L) + 1) * int(np.prod(order_shape(o, p))) for o in schema.orders)
     fields = 8 * L * T * P * (1 + K) * sites
     fields *= 4 if L > 1 else 1  # directions, innovations and received fields beside the vectors sent
     responses = _tangent_bytes(p) * max(1, p.followed)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...theory.training.fields import last
 from ...theory.training.observables import MEANS, RESPONSES, TRAINING
 from .causal import Run
 from .data import Data
@@ -29,8 +30,9 @@ def order_parameter(run: Run, name: str, kept: NDArray[np.int64]) -> Array:
 
 
 def layers_of(run: Run, name: str) -> range:
-    """The layers that have the quantity: a response belongs to a matrix between two hidden layers."""
-    return range(1, run.problem.layers + (name not in _RESPONSES))
+    """The layers at which it is an average: a response belongs to a matrix between two hidden layers."""
+    (order,) = (order for order in run.schema.orders if order.name == name)
+    return range(int(order.first), int(order.final.subs(last, run.problem.layers)) + 1)
 
 
 def padded(name: str, value: Array) -> Array:

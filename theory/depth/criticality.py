@@ -51,8 +51,8 @@ def susceptibilities(layer: LayerMap) -> Susceptibilities:
     system = MeanFieldSystem(layer)
     zero = sp.Integer(0)
     return Susceptibilities(
-        system.jacobian(_K)[_K],
-        system.jacobian(_THETA)[_THETA],
+        system.response(_K)[_K],
+        system.response(_THETA)[_THETA],
         system.mean(_K),
         system.hessian(_THETA).get((_K, _THETA), zero) / 2,
         system.hessian(_K).get((_K, _K), zero),

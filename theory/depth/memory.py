@@ -22,13 +22,13 @@ from dataclasses import replace
 import sympy as sp
 
 from ..averages.closed_forms import specialize
-from ..averages.gaussian import expectation
 from ..initialisation.layer_maps import strength
 from ..language.jets import Jet
 from ..language.quantities import TENSORS, Entry, Kind
 from ..language.symbols import C_W, ell, tau
 from ..layers.map import LayerMap
 from ..layers.skip import Skip
+from ..meanfield.protocol import connected
 from ..meanfield.system import MeanFieldSystem
 from ..networks.activations import Activation
 from .depthlaw import DepthLaw, Point, kernel
@@ -92,9 +92,9 @@ def accumulated_noise(layer: LayerMap, activation: Activation) -> sp.Expr:
     """
     plain = MeanFieldSystem(LayerMap(tuple(term for term in layer.terms if not isinstance(term, Skip))))
     first, second = (plain.observable((Jet(label), Jet(label))).site for label in "12")
-    covariance = specialize(expectation(first * second) - expectation(first) * expectation(second), activation)
+    covariance = specialize(connected((first, second), plain.moment), activation)
     own = (Jet("1"), Jet("1"))
-    same = specialize(expectation(first**2) - expectation(first) ** 2 + plain.crossed(own, own), activation)
+    same = specialize(plain.noise(own, own), activation)
     # Everything scales as K^2, so that K = 1 is enough.
     gamma = sp.Symbol("gamma", real=True)
     at = {Entry("K", labels): sp.S.One for labels in (("1", "1"), ("2", "2"))}

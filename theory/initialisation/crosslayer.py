@@ -28,15 +28,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
+from itertools import combinations_with_replacement, product
 
 import sympy as sp
 
-from ..averages.gaussian import Average, expectation
+from ..averages.gaussian import Average, price
 from ..language import symbols
 from ..language.equations import Plain, Statement
 from ..language.jets import Jet
-from ..language.quantities import TENSORS, Entry, quantity
+from ..language.quantities import TENSORS, Entry, Pair, quantity
 from ..layers.map import LayerMap
+from ..meanfield.protocol import MeanField, Structure, connected
 from ..meanfield.system import MeanFieldSystem
 from .keys import Key, closed, keys_of, name_of, pairs_of, responses, turned
 from .layered import ELL, LABELS, J, K, Layered, M, handed_on, layered, mixing, width
@@ -74,39 +76,90 @@ class LayerStatement(Statement):
         return frozenset(letters | ({"K"} if right.has(Average) else set()))
 
 
+#: An order parameter q of the layer above the one with this label: the average of a function of its neurons' jets.
+Above = tuple[Pair, str]
+
+
 @dataclass(frozen=True)
-class _System:
-    """The equations of fluctuations of one input, for a layer without its skips."""
+class Layers(MeanField[Above]):
+    r"""The neurons of all layers of one input as one site, for a layer map without its skips.
+
+    The order parameters are :math:`q_A^{(\ell+1)}`; the sources are the jets of a neuron at each layer, of covariances
+    :math:`\sum_k\mathcal R_{\ell k}\mathcal R_{mk}q^{(k)}`.
+    """
 
     layer: LayerMap
     known: tuple[tuple[sp.Symbol, sp.Expr], ...]
+    numbers: tuple[tuple[str, sp.Expr], ...] = tuple(LABELS.items())  #: the layers by their labels
+    structure = Structure.TRIANGULAR
 
     @property
     def field(self) -> MeanFieldSystem:
         """The map of the part of a layer that is no skip."""
         return MeanFieldSystem(self.layer)
 
+    def number(self, label: str) -> sp.Expr:
+        """The layer of a label."""
+        return dict(self.numbers)[label]
+
     def at(self, expr: sp.Expr, label: str) -> sp.Expr:
         """Hyperparameters that are not known, as those of the layer above the layer ``label``."""
-        above = {s: layered(s.name, LABELS[label] + 1) for s in _BY_LAYER}
+        above = {s: layered(s.name, self.number(label) + 1) for s in _BY_LAYER}
         return expr.xreplace(dict(self.known)).xreplace(above)
 
-    def observable(self, key: Key, side: int) -> sp.Expr:
-        """F of the first or second pair of a key."""
-        return self.at(self.field.observable(pairs_of(key)[side]).total, list(LABELS)[side])
+    def function(self, order: Above) -> sp.Expr:
+        """F of a pair, by the jets of the layer below it."""
+        pair, label = order
+        return self.at(self.field.function(_moved(pair, label)), label)
+
+    def constant(self, order: Above) -> sp.Expr:
+        """The bias."""
+        pair, label = order
+        return self.at(self.field.constant(_moved(pair, label)), label)
+
+    def moment(self, function: sp.Expr, by: tuple[Above, ...] = ()) -> sp.Expr:
+        """The average; by an order parameter: Price's theorem for all jets whose covariance it is a part of."""
+        total: sp.Expr = sp.S.Zero
+        jets = sorted(function.atoms(Jet), key=lambda jet: jet.structure)
+        choices = [[pair for pair in combinations_with_replacement(jets, 2) if _alike(pair, c)] for c, _ in by]
+        for chosen in product(*choices):
+            parts = (
+                mixing(self.number(jet.sample), self.number(label) + 1)
+                for pair, (_, label) in zip(chosen, by, strict=True)
+                for jet in pair
+            )
+            total += sp.Mul(*parts) * price(function, *chosen)
+        return total
+
+    def answers(self, orders: tuple[Above, ...], count: int) -> Iterator[tuple[Above, ...]]:
+        """All order parameters of the layers below."""
+        pairs = tuple(pair for pair, _ in orders)
+        highest = max(self.number(label) for _, label in orders)
+        below = [label for label, number in self.numbers if number < highest]
+        for found in self.field.answers(pairs, count):
+            for labels in product(below, repeat=count):
+                yield tuple((_moved(pair, label), label) for pair, label in zip(found, labels, strict=True))
+
+    def noise(self, first: Above, second: Above) -> sp.Expr:
+        """Covariances of noise: of averages over the same neurons, and of weights of one layer that are not independent."""
+        (pair, label), (other, also) = first, second
+        found = sp.expand(self.cumulant((first, second)))
+        if (crossed := self.at(self.field.crossed(_moved(pair, label), _moved(other, label)), label)) != 0:
+            found += sp.KroneckerDelta(self.number(label), self.number(also)) * crossed
+        return found
 
     def source(self, key: Key) -> LayerStatement:
-        """Covariances of noise: of averages over the same neurons, and of weights of one layer that are not independent."""
-        right = sp.expand(_covariance(self.observable(key, 0), self.observable(key, 1)) / width(ELL))
-        own = (tuple(Jet("ell", jet.directions) for jet in pair) for pair in pairs_of(key))
-        if (crossed := self.at(self.field.crossed(*own), "ell")) != 0:
-            right += sp.KroneckerDelta(ELL, M) * over_layers(crossed) / width(ELL)
+        """S of two layers."""
+        first, second = zip(pairs_of(key), LABELS, strict=True)
+        right = sp.expand(over_layers(self.noise(first, second)) / width(ELL))
         return _statement(Role.SOURCE, key, (ELL + 1, M + 1), right)
 
     def own_source(self, key: Key) -> LayerStatement:
         """Covariances of the products of a neuron's own jets with the average that holds the neuron."""
-        right = sp.expand(_covariance(sp.Mul(*pairs_of(key)[0]), self.observable(key, 1)) / width(M))
-        return _statement(Role.OWN_SOURCE, key, (ELL, M + 1), right)
+        own, second = pairs_of(key)
+        function = self.function((second, list(LABELS)[1]))
+        right = over_layers(sp.expand(connected((sp.Mul(*own), function), self.moment)))
+        return _statement(Role.OWN_SOURCE, key, (ELL, M + 1), sp.expand(right / width(M)))
 
     def responses(self, key: Key) -> Iterator[tuple[Key, LayerStatement]]:
         """J of the second pair, as a function of one layer."""
@@ -136,7 +189,7 @@ def _fluctuations(
     known: tuple[tuple[sp.Symbol, sp.Expr], ...],
     firsts: tuple[sp.Expr, ...],
 ) -> tuple[LayerStatement, ...]:
-    system = _System(layer, known)
+    system = Layers(layer, known)
     wanted = [keys_of(quantity(name)) for name in names]
     covariances = closed(layer, [there for there, _ in wanted], first=True)
     noises = closed(layer, covariances)
@@ -209,8 +262,15 @@ def order_parameter(name: str, layer: sp.Expr) -> Layered:
     return layered(f"q_{name}", layer, head="q", index=TENSORS[name].latex)
 
 
-def _covariance(f: sp.Expr, h: sp.Expr) -> sp.Expr:
-    return over_layers(sp.expand(expectation(sp.expand(f * h)) - expectation(f) * expectation(h)))
+def _moved(pair: Pair, label: str) -> Pair:
+    """Jets of the same directions at another layer."""
+    first, second = (Jet(label, jet.directions) for jet in pair)
+    return first, second
+
+
+def _alike(pair: Pair, other: Pair) -> bool:
+    """Whether two pairs have the same directions, the layers aside."""
+    return sorted(jet.directions for jet in pair) == sorted(jet.directions for jet in other)
 
 
 def over_layers(expr: sp.Expr) -> sp.Expr:

@@ -68,7 +68,7 @@ def responses(layer: LayerMap, key: Key) -> tuple[tuple[Key, sp.Expr], ...]:
     """J of the second pair of a key: the keys with that pair replaced, and their factors, which are of the second layer."""
     first, second = pairs_of(key)
     found: dict[Key, sp.Expr] = {}
-    for c, value in MeanFieldSystem(layer).jacobian(second).items():
+    for c, value in MeanFieldSystem(layer).response(second).items():
         replaced = key_of(first, c)
         if replaced is not None:
             found[replaced] = found.get(replaced, sp.Integer(0)) + value

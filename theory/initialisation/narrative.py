@@ -157,7 +157,7 @@ def _price(system: MeanFieldSystem, pairs: tuple[Pair, ...]) -> Step:
     equations = []
     for pair in dict.fromkeys(pairs):
         total = system.observable(pair).total
-        for (x, y), _ in system.jacobian(pair).items():
+        for (x, y), _ in system.response(pair).items():
             half = sp.Rational(1, 2 if x == y else 1)
             equations.append(
                 sp.Eq(_jacobian_name(pair, (x, y)), half * SiteAverage(sp.diff(total, x, y)), evaluate=False)
@@ -187,7 +187,7 @@ def _isserlis(system: MeanFieldSystem, row: Quantity, pairs: tuple[Pair, ...]) -
 
 def _jacobians(system: MeanFieldSystem, pairs: tuple[Pair, ...]) -> Iterator[sp.Eq]:
     for pair in dict.fromkeys(pairs):
-        for c, value in system.jacobian(pair).items():
+        for c, value in system.response(pair).items():
             yield sp.Eq(_jacobian_name(pair, c), value, evaluate=False)
 
 

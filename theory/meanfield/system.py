@@ -19,53 +19,65 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import combinations_with_replacement, product
-from math import factorial
+from itertools import combinations_with_replacement
 
 import sympy as sp
-from sympy.utilities.iterables import multiset_partitions
 
 from ..averages.gaussian import expectation, price
 from ..language.jets import Jet
 from ..language.quantities import Pair
 from ..layers.map import Field, LayerMap, NeuronAverage
+from .protocol import MeanField, Structure, connected
 
 Pairs = tuple[Pair, ...]
 
 
 @dataclass(frozen=True)
-class MeanFieldSystem:
-    """One layer of a network at initialisation, as order parameters, site and observables."""
+class MeanFieldSystem(MeanField[Pair]):
+    """One layer of a network at initialisation; the order parameters are the pairs of jets of one neuron of the layer below."""
 
     layer: LayerMap
+    structure = Structure.TRIANGULAR
 
     def observable(self, pair: Pair) -> NeuronAverage:
         """The site function whose neuron average the pair is."""
         return _observable(self.layer, pair)
 
-    def mean(self, pair: Pair) -> sp.Expr:
-        """F_A: the pair at infinite width."""
-        return self.observable(pair).constant + self.cumulant((pair,))
+    def function(self, order: Pair) -> sp.Expr:
+        """What is averaged over the neurons below."""
+        return self.observable(order).total
 
-    def cumulant(self, pairs: Pairs, by: Pairs = ()) -> sp.Expr:
+    def constant(self, order: Pair) -> sp.Expr:
+        """The bias."""
+        return self.observable(order).constant
+
+    def moment(self, function: sp.Expr, by: Pairs = ()) -> sp.Expr:
+        """The average over Gaussian jets: their covariances are the order parameters themselves, so that Price's theorem is all."""
+        return price(function, *by)
+
+    def answers(self, orders: Pairs, count: int) -> Iterator[Pairs]:
+        """Pairs of the jets in the functions, with the directions that are left over."""
+        jets = _jets(sp.Add(*(self.function(pair) for pair in orders)))
+        odd = _odd(orders)
+        # Directions come in twos in every term: a weight takes a direction from both jets of a pair.
+        variables = combinations_with_replacement(combinations_with_replacement(jets, 2), count)
+        return (by for by in variables if _odd(by) == odd)
+
+    def cumulant(self, orders: Pairs, by: Pairs = ()) -> sp.Expr:
         r""":math:`\kappa_{A_1\dots A_r}(q)`, differentiated by the order parameters ``by``; without the constant for r = 1."""
-        return _cumulant(self.layer, pairs, by)
+        return _cumulant(self, orders, by)
 
-    def derivatives(self, pairs: Pairs, count: int) -> dict[Pairs, sp.Expr]:
+    def derivatives(self, orders: Pairs, count: int) -> dict[Pairs, sp.Expr]:
         """The derivatives of a cumulant by ``count`` order parameters, for unordered sets of these; those that do not vanish."""
-        return _derivatives(self.layer, pairs, count)
+        return _derivatives(self, orders, count)
 
-    def jacobian(self, pair: Pair) -> dict[Pair, sp.Expr]:
-        """The entries of J_A that do not vanish."""
-        return {c: value for (c,), value in self.derivatives((pair,), 1).items()}
+    def noise(self, first: Pair, second: Pair) -> sp.Expr:
+        """S_AB: the covariance that is born in this layer, with what weights that are not independent share."""
+        return self.cumulant((first, second)) + self.crossed(first, second)
 
     def hessian(self, pair: Pair) -> dict[Pairs, sp.Expr]:
         """The entries of H_A that do not vanish, for unordered pairs of order parameters."""
         return self.derivatives((pair,), 2)
-
-    def source(self, first: Pair, second: Pair) -> sp.Expr:
-        """S_AB: the covariance that is born in this layer."""
-        return self.cumulant((first, second)) + self.crossed(first, second)
 
     def crossed(self, first: Pair, second: Pair) -> sp.Expr:
         r"""The part of S by weights that are not independent: :math:`c\,(q_{xu}q_{yv}+q_{xv}q_{yu})`, A = (x, y), B = (u, v)."""
@@ -121,50 +133,22 @@ def _observable(layer: LayerMap, pair: Pair) -> NeuronAverage:
     return layer.observable(pair)
 
 
-def _connected(factors: tuple[sp.Expr, ...], by: Pairs) -> sp.Expr:
-    """The site's joint cumulant of functions, differentiated: each derivative acts on one of the averages of each product."""
-    total = sp.Integer(0)
-    for partition in multiset_partitions(list(range(len(factors)))):
-        blocks = [sp.Mul(*(factors[i] for i in block)) for block in partition]
-        weight = (-1) ** (len(blocks) - 1) * factorial(len(blocks) - 1)
-        for places in product(range(len(blocks)), repeat=len(by)):
-            total += weight * _product_of_moments(blocks, by, places)
-    return total
-
-
-def _product_of_moments(blocks: list[sp.Expr], by: Pairs, places: tuple[int, ...]) -> sp.Expr:
-    value = sp.Integer(1)
-    for k, block in enumerate(blocks):
-        value *= price(block, *(c for c, place in zip(by, places, strict=True) if place == k))
-        if value == 0:
-            break
-    return value
-
-
 @lru_cache(maxsize=16384)
-def _cumulant(layer: LayerMap, pairs: Pairs, by: Pairs) -> sp.Expr:
-    observables = [_observable(layer, pair) for pair in pairs]
+def _cumulant(system: MeanFieldSystem, pairs: Pairs, by: Pairs) -> sp.Expr:
     if len(pairs) == 1:
-        return price(observables[0].total, *by)
+        return system.moment(system.function(pairs[0]), by)
+    observables = [system.observable(pair) for pair in pairs]
     sites = [o.site for o in observables]
-    total = _connected(tuple(sites), by)
+    total = connected(sites, system.moment, by)
     for k, o in enumerate(observables):
         if o.own != 0:
-            total += sp.expand(_connected((o.own, *sites[:k], *sites[k + 1 :]), by))
+            total += sp.expand(connected((o.own, *sites[:k], *sites[k + 1 :]), system.moment, by))
     return total
 
 
 @lru_cache(maxsize=4096)
-def _derivatives(layer: LayerMap, pairs: Pairs, count: int) -> dict[Pairs, sp.Expr]:
-    if count == 0:
-        return {(): _cumulant(layer, pairs, ())}
-    jets = _jets(sp.Add(*(_observable(layer, pair).total for pair in pairs)))
-    variables = tuple(combinations_with_replacement(jets, 2))
-    odd = _odd(pairs)
-    # Directions come in twos in every term: a weight takes a direction from both jets of a pair.
-    possible = (by for by in combinations_with_replacement(variables, count) if _odd(by) == odd)
-    found = ((by, _cumulant(layer, pairs, by)) for by in possible)
-    return {by: value for by, value in found if value != 0}
+def _derivatives(system: MeanFieldSystem, pairs: Pairs, count: int) -> dict[Pairs, sp.Expr]:
+    return MeanField.derivatives(system, pairs, count)
 
 
 def _odd(pairs: Pairs) -> frozenset[str]:

@@ -15,7 +15,7 @@ from typing import Any
 import sympy as sp
 
 from ..language import symbols
-from ..language.equations import Equations, Law, Plain, Statement, equal, mapped
+from ..language.equations import Equations, Law, Plain, Statement, mapped
 from ..language.errors import InvalidArgument
 from ..language.steps import Step
 from ..language.symbols import SiteAverage, ell, gamma_0
@@ -23,7 +23,10 @@ from .cavity import at_layer, at_place, covariance, definition, gathered, overla
 from .fields import ORDERS, Memory, OrderParameter, SiteField, eta, in_order, last, width
 from .linear import closed_equations
 from .narrative import steps_of
+from .optimizer import kernels
+from .orders import Schema, boundaries, orders
 from .program import HERE, HERE_OUT, PAST, PAST_OUT, Outer, StepProgram, activity, error, initial, optimizer, program
+from .share import share
 from .subject import Training
 
 
@@ -53,35 +56,24 @@ class Dynamics(Equations):
     @cached_property
     def boundaries(self) -> tuple[sp.Eq, ...]:
         """Below the first and above the last hidden layer."""
-        return tuple(map(self.as_printed, _boundaries()))
+        return tuple(map(self.as_printed, self.schema.boundaries))
+
+    @cached_property
+    def schema(self) -> Schema:
+        """The order parameters with what they are averages of, and their values at the boundaries: what a solver has to hold."""
+        found = orders(self.system)
+        return Schema(found, boundaries(found, program()))
+
+    @cached_property
+    def share(self) -> sp.Expr | None:
+        """What one neuron of the last hidden layer adds to a prediction, a function of z and of its activity; None if none does."""
+        return share(self.system, self.schema)
 
     @cached_property
     def optimizer(self) -> tuple[sp.Eq, ...]:
-        r"""The equations of a(t) and m(t, s), the shares of the initial parameters and of a step, with momentum or weight decay.
-
-        From :math:`\theta(t+1)=(1+\beta-\eta\kappa)\theta(t)-\beta\theta(t-1)+\eta\,\mathrm{push}(t)`, which is linear.
-        """
+        """The equations of a(t) and m(t, s), the shares of the initial parameters and of a step, with momentum or weight decay."""
         flow = self.subject
-        if not (flow.momentum or flow.weight_decay):
-            return ()
-        beta, kappa = (sp.nsimplify(x, rational=True) for x in (flow.momentum, flow.weight_decay))
-        t, s = sp.symbols("t s", real=True)
-        if flow.continuous:
-            return (equal(initial(), sp.exp(-kappa * t)), equal(optimizer(), sp.exp(-kappa * (t - s))))
-        keep = 1 + beta - eta * kappa
-
-        def a(time: str) -> OrderParameter:
-            return OrderParameter("a", None, ((), time))
-
-        def m(time: str) -> OrderParameter:
-            return OrderParameter("m", None, ((), time), ((), "s"))
-
-        return (
-            equal(a("0"), sp.S.One),
-            equal(a("t+1"), keep * a("t") - beta * a("t-1")),
-            equal(m("s+1"), sp.S.One),
-            equal(m("t+1"), keep * m("t") - beta * m("t-1")),
-        )
+        return kernels(flow.momentum, flow.weight_decay, continuous=flow.continuous)
 
     @cached_property
     def closed(self) -> tuple[sp.Eq, ...]:
@@ -229,18 +221,6 @@ def _errors(flow: Training) -> sp.Eq:
     for k, a, b in zip(names, fs, ys, strict=True):
         letters |= {a: OrderParameter("f", None, ((k, "mu"), "t")), b: OrderParameter("y", None, ((k, "mu"), ""))}
     return sp.Eq(error(((names[0], "mu"), "t")), value.xreplace(letters), evaluate=False)
-
-
-def _boundaries() -> tuple[sp.Eq, ...]:
-    kx = OrderParameter("Kx", None, (HERE[0], ""), (PAST[0], ""))
-    return (
-        sp.Eq(OrderParameter("Phi", 0, HERE, PAST), kx, evaluate=False),
-        sp.Eq(
-            OrderParameter("G", last + 1, HERE_OUT, PAST_OUT), sp.KroneckerDelta(*sp.symbols("k k'")), evaluate=False
-        ),
-        sp.Eq(OrderParameter("A", 0, HERE, PAST_OUT), sp.S.Zero, evaluate=False),
-        sp.Eq(OrderParameter("B", last, HERE_OUT, PAST), sp.S.Zero, evaluate=False),
-    )
 
 
 def _drop(expr: sp.Expr, names: tuple[str, ...]) -> sp.Expr:

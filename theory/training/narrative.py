@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import sympy as sp
 
 from ..language.steps import Step
+from ..meanfield.protocol import statement
 from .fields import ORDERS
 from .program import program
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def steps_of(found: Dynamics) -> tuple[Step, ...]:
-    """The derivation: forward pass, backward pass, update, trained matrices, cavity rule, order parameters."""
+    """The derivation: forward pass, backward pass, update, trained matrices, cavity rule, order parameters, fluctuations."""
     steps, eq = program(), found
 
     def of(*statements: sp.Eq) -> tuple[sp.Eq, ...]:
@@ -58,5 +59,11 @@ def steps_of(found: Dynamics) -> tuple[Step, ...]:
             "Boundaries",
             "Inputs are fixed and do not answer; nothing is sent back to them; the readout's gradient is constant.",
             found.boundaries,
+        ),
+        Step(
+            "Fluctuations",
+            r"At order $1/N$ the order parameters $q$ are averages over finitely many neurons: S is the covariance of one neuron's "
+            "contributions, and J how the averages answer to their own fluctuation.",
+            (statement(),),
         ),
     )

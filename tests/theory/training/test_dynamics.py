@@ -9,7 +9,7 @@ import sympy as sp
 import training_cases
 
 from widthwise.theory.language.errors import InvalidArgument, NotAvailable, UnknownName
-from widthwise.theory.language.symbols import SiteAverage, ell, gamma_0
+from widthwise.theory.language.symbols import SiteAverage, ell, gamma_0, lambda_W
 from widthwise.theory.networks.architecture import MLP
 from widthwise.theory.training.dynamics import dynamics
 from widthwise.theory.training.fields import Activated, Memory, OrderParameter, SiteField, last
@@ -217,3 +217,10 @@ def test_networks_that_cannot_be_trained():
         with pytest.raises(NotAvailable, match="allowed"):
             Training(MLP("tanh", depth=3, **options))
     assert Training(MLP("tanh", depth=3)).net.C_W == 1.0
+
+
+def test_a_neuron_adds_z_times_its_activity_to_the_predictions():
+    found = dynamics(flow())
+    assert str(found.share) == "phi(h[ell]_mu(t))*z[ell]_k,mu(t)/gamma_0"
+    other = found.with_(z=found.system["z"].rhs.subs(lambda_W, 2 * lambda_W))
+    assert other.share is None  # the negative control: what comes back is no longer what the predictions hold
