@@ -22,7 +22,7 @@ from ...theory.training.orders import INPUTS, SiteOrder
 from ...theory.training.program import initial, optimizer
 from .conditioned import Conditioned, Fresh, Innovations, MatrixSide, Neighbour
 from .optimizer import kernels
-from .sites import ERRORS, IDENTITY, SiteFunctions, shift
+from .sites import ERRORS, IDENTITY, SiteFunctions, Taken
 from .sources import Embedding, Rotation, root, standard_normal
 
 Array = NDArray[np.float64]
@@ -224,12 +224,12 @@ class Run:
         """The rows of time t that a generated function takes, of the times before ``upto`` where it takes a past."""
         return {order.name: self._row(order, layer, t, upto) for order in self.problem.sites.takes[name]}
 
-    def _row(self, order: OrderParameter, layer: int, t: int, upto: int) -> Any:
-        values = self.given[order.name] if order.layer is None else self.q[order.name][layer + shift(order)]
-        index: tuple[Any, ...] = ()
-        for indices, time in order.places:
-            index += (t if time == "t" else slice(upto), *(slice(None) for _ in indices))
-        return values[index]
+    def _row(self, taken: Taken, layer: int, t: int, upto: int) -> Any:
+        values = self.given[taken.name] if taken.shift is None else self.q[taken.name][layer + taken.shift]
+        index: list[int | slice] = []
+        for now, indices in taken.places:
+            index += [t if now else slice(upto), *[slice(None)] * indices]
+        return values[tuple(index)]
 
     def _renew(self, name: str, layer: Layer, t: int) -> None:
         """The kernels of the memories of h or z at a new time, as matrices."""

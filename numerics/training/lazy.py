@@ -3,7 +3,7 @@ r"""Gradient flow of infinitely wide networks in the lazy limit: mean and covari
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from functools import lru_cache
 
 import numpy as np
 import sympy as sp
@@ -82,7 +82,7 @@ def gradient_flow(
     return _dataset(t, mean, covariance, left / 2, net, train, np.ndim(y) > 1)
 
 
-@cache
+@lru_cache(maxsize=1)
 def _along_modes() -> list[Callable[[Array, Array], Array]]:
     """What is learned along the modes of given eigenvalues at given times, over the eigenvalue, and what is left of errors."""
     return [sp.lambdify((rate, time), optimize(expr, optims_numpy), "numpy") for expr in along_a_mode()]

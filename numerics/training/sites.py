@@ -36,6 +36,15 @@ PARAMETERS = (gamma_0, eta, symbols.C_W, symbols.C_b, symbols.lambda_W, symbols.
 
 
 @dataclass(frozen=True)
+class Taken:
+    """An order parameter as a function takes it: the layer relative to the site's, and of each place whether it is now."""
+
+    name: str
+    shift: int | None  #: None: it belongs to no layer
+    places: tuple[tuple[bool, int], ...]  #: whether the time is that of the row, and how many indices there are
+
+
+@dataclass(frozen=True)
 class SiteFunctions:
     r"""The generated functions of a derived system, and the layer of the order parameters that each of them takes.
 
@@ -55,7 +64,7 @@ class SiteFunctions:
 
     module: Module
     #: the order parameters that each function takes, at the places where it takes them
-    takes: dict[str, tuple[OrderParameter, ...]] = field(repr=False, compare=False)
+    takes: dict[str, tuple[Taken, ...]] = field(repr=False, compare=False)
     #: of h and z: the vector that each memory multiplies, and whether it is strictly past
     memories: dict[str, tuple[tuple[str, bool], ...]] = field(repr=False, compare=False)
     #: which order parameters there are, and what they are averages of
@@ -111,7 +120,7 @@ class _Writer:
         #: order parameters whose fluctuations act through the memories of what training has added to the weights
         self.fluctuating = {*(o.name for o in schema.orders if o.source is None), ERRORS}
         self.texts: list[str] = []
-        self.takes: dict[str, tuple[OrderParameter, ...]] = {}
+        self.takes: dict[str, tuple[Taken, ...]] = {}
         self.memories: dict[str, tuple[tuple[str, bool], ...]] = {}
 
     def _add(self, name: str, arguments: list[str], equation: sp.Expr | str, lines: list[str]) -> None:
@@ -129,7 +138,7 @@ class _Writer:
         if len(fields) != 1 or not rest.is_polynomial(*fields, *letters.values()):
             raise InvalidArgument(f"{name} = {equation.rhs}: a field is a source and memories; allowed: linear in both")
         orders = _orders(equation.rhs)
-        self.takes[f"{name}_kernels"] = tuple(orders)
+        self.takes[f"{name}_kernels"] = _taken(orders)
         kernels = [_einsum(m.kernel, here, (m.place[1], *m.place[0])) for m in memories]
         self._add(f"{name}_kernels", [o.name for o in orders], equation, [f"return [{', '.join(kernels)}]"])
         given = [(m.kernel, here, (m.place[1], *m.place[0])) for m in memories]
@@ -137,7 +146,7 @@ class _Writer:
         names = {f: sp.Symbol(f.name) for f in fields} | {o: sp.Symbol(o.name) for o in rest.atoms(OrderParameter)}
         arguments = [f.name for f in fields] + [o.name for o in sorted(rest.atoms(OrderParameter), key=str)]
         arguments += [str(s) for s in letters.values()]
-        self.takes[name] = tuple(sorted(rest.atoms(OrderParameter), key=str))
+        self.takes[name] = _taken(sorted(rest.atoms(OrderParameter), key=str))
         self._add(name, arguments, equation, [f"return {numpy_text(rest.xreplace(names))}"])
         self.memories[name] = tuple(("phi" if m.vector.has(Activated) else "g", m.strict) for m in memories)
 
@@ -163,7 +172,7 @@ class _Writer:
             lines.append(f"memory_{i} = ({text}).sum(axis=(-2, -1))")
             names[memory] = sp.Symbol(f"memory_{i}")
         names |= {o: sp.Symbol(o.name) for o in expr.xreplace(names).atoms(OrderParameter)}
-        self.takes["f"] = tuple(orders)
+        self.takes["f"] = _taken(orders)
         self._add(
             "f", ["readout", *(o.name for o in orders)], expr, [*lines, f"return {numpy_text(expr.xreplace(names))}"]
         )
@@ -175,7 +184,7 @@ class _Writer:
         """The contribution of one layer of parameters, at equal times."""
         text = _einsum(expr.function, ("k", "mu"), ("k'", "alpha"))
         orders = _orders(expr.function)
-        self.takes["Theta"] = tuple(orders)
+        self.takes["Theta"] = _taken(orders)
         self._add("Theta", [o.name for o in orders], expr, [f"return {text}"])
         self.push("Theta", orders, expr, [(expr.function, ("k", "mu"), ("k'", "alpha"))])
 
@@ -198,7 +207,7 @@ class _Writer:
         """The covariance of a source: the factor of the order parameter of the layer next to it, and a constant (the bias)."""
         (order,) = expr.atoms(OrderParameter)
         weight, constant = numpy_text(sp.expand(expr).coeff(order)), numpy_text(expr.xreplace({order: sp.S.Zero}))
-        self.takes[f"{name}_source"] = (order,)
+        self.takes[f"{name}_source"] = _taken([order])
         self._add(f"{name}_source", [], expr, [f"return {weight}, {constant}"])
 
     def share(self, expr: sp.Expr) -> None:
@@ -219,7 +228,7 @@ class _Writer:
         units = {d: OrderParameter(IDENTITY, None, *(((str(i),), "") for i in d.args)) for d in deltas}
         value = equation.rhs.xreplace(units)
         orders, places = _orders(value), [indices for indices, _ in order.places]
-        self.takes[f"{order.name}_boundary"] = tuple(orders)
+        self.takes[f"{order.name}_boundary"] = _taken(orders)
         text = _einsum(value, *places) if orders else numpy_text(value)
         self._add(f"{order.name}_boundary", [o.name for o in orders], equation, [f"return {text}"])
 
@@ -236,9 +245,17 @@ def _orders(expr: sp.Expr) -> list[OrderParameter]:
     return list({o.name: o for o in sorted(expr.atoms(OrderParameter), key=str)}.values())
 
 
-def shift(order: OrderParameter) -> int:
-    """The layer relative to that of the site; 0 for an order parameter that belongs to no layer."""
-    return 0 if order.layer is None or not order.layer.has(ell) else int(order.layer - ell)
+def _taken(orders: list[OrderParameter]) -> tuple[Taken, ...]:
+    return tuple(
+        Taken(o.name, _shift(o), tuple((time == "t", len(indices)) for indices, time in o.places)) for o in orders
+    )
+
+
+def _shift(order: OrderParameter) -> int | None:
+    """The layer relative to that of the site; 0 for the last hidden layer."""
+    if order.layer is None:
+        return None
+    return int(order.layer - ell) if order.layer.has(ell) else 0
 
 
 def _einsum(expr: sp.Expr, rows: tuple[str, ...], columns: tuple[str, ...]) -> str:
