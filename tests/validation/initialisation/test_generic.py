@@ -220,7 +220,7 @@ def test_corrections_say_what_they_correct():
     assert_allclose(data.K2, n**2 * (data.K - K - K1 / n), rtol=1e-12)
     with pytest.raises(InvalidArgument, match="limits= with 'K' and 'K1'"):
         simulate(LINEAR, ONE, networks=64, quantities="K2")
-    with pytest.raises(InvalidArgument, match="limits has no 'K1'; K2 needs it"):
+    with pytest.raises(InvalidArgument, match="limits has no 'K1', which K2 corrects"):
         simulate(LINEAR, ONE, networks=64, quantities="K2", limits={"K": K})
 
 
