@@ -304,3 +304,7 @@ def test_the_keyboard_ends_a_command(monkeypatch, capsys):
 
 def test_errors_are_value_errors():
     assert issubclass(WidthwiseError, ValueError)
+
+
+def test_no_system_can_have_the_name_of_a_command():
+    assert set(TOOLS) == set(ww.systems.COMMANDS)

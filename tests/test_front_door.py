@@ -117,6 +117,10 @@ def test_rows_of_the_package_hold(row):
         ({"simulate": "widthwise.nowhere:simulate"}, "'widthwise.nowhere:simulate' cannot be loaded"),
         ({"simulate": "widthwise:nothing"}, "'widthwise:nothing' cannot be loaded"),
         ({"simulate": "widthwise:__version__"}, "is a str; allowed: a function"),
+        ({"name": "kernel"}, "no verb and no command"),
+        ({"simulate": None}, "simulate=None; allowed: a place"),
+        ({"commands": "nowhere"}, "commands of the system 'network': 'nowhere' cannot be loaded"),
+        ({"name": "other"}, "belongs to the system 'network'"),
         ({}, "name='network' is the name of another system"),
     ],
 )

@@ -22,6 +22,8 @@ from .theory.language.errors import InvalidArgument, unknown_name
 
 #: The verbs; the first five are those of every system.
 VERBS = ("derive", "compile", "predict", "simulate", "validate", "fluctuations")
+#: Commands beside the verbs (``commands.tools``), whose names no system can have.
+COMMANDS = ("average", "kernel", "critical", "asymptotics", "phase_diagram")
 #: The group of entry points in which packages name their rows.
 GROUP = "widthwise.systems"
 
@@ -65,10 +67,16 @@ class Row:
     commands: str | None = None
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not _NAME.fullmatch(self.name) or self.name in VERBS:
+        if not isinstance(self.name, str) or not _NAME.fullmatch(self.name) or self.name in (*VERBS, *COMMANDS):
             raise InvalidArgument(
-                f"name={self.name!r}; allowed: a word of small letters that is no verb, such as 'training'"
+                f"name={self.name!r}; allowed: a word of small letters that is no verb and no command ({', '.join(COMMANDS)}), "
+                "such as 'training'"
             )
+        for field in ("subject", *VERBS[:5]):
+            if getattr(self, field) is None:
+                raise InvalidArgument(
+                    f"{field}=None; allowed: a place, 'package.module:name', as every system has this"
+                )
         for field, place in {"subject": self.subject, **self.places}.items():
             if not isinstance(place, str) or not _PLACE.fullmatch(place):
                 raise InvalidArgument(f"{field}={place!r}; allowed: a place, 'package.module:name'")
@@ -98,6 +106,8 @@ class Row:
     def check(self) -> Row:
         """Load everything, and see that each verb takes a subject; returns the row."""
         self.type()
+        if self.commands is not None:
+            _at(f"commands of the system {self.name!r}", self.commands)
         for verb in self.places:
             parameters = list(inspect.signature(self.function(verb)).parameters.values())
             if not parameters or parameters[0].kind is inspect.Parameter.KEYWORD_ONLY:
@@ -110,10 +120,11 @@ class Row:
 def _at(what: str, place: str) -> Any:
     module, _, name = place.partition(":")
     try:
-        return getattr(import_module(module), name)
+        return getattr(import_module(module), name) if name else import_module(module)
     except (ImportError, AttributeError) as error:
+        form = "'module:name', which" if name else "a module that"
         raise InvalidArgument(
-            f"{what}: {place!r} cannot be loaded: {error}; allowed: 'module:name', which can be imported"
+            f"{what}: {place!r} cannot be loaded: {error}; allowed: {form} can be imported"
         ) from error
 
 
@@ -215,6 +226,11 @@ def _installed() -> None:
 
 
 def _put(row: Row) -> Row:
+    taken = next((r.name for r in _registered.values() if r.subject == row.subject and r.name != row.name), None)
+    if taken is not None:
+        raise InvalidArgument(
+            f"subject={row.subject!r} belongs to the system {taken!r}; allowed: a class of its own, or unregister({taken!r}) first"
+        )
     if _registered.setdefault(row.name, row) != row:
         raise InvalidArgument(
             f"name={row.name!r} is the name of another system; allowed: names beside {', '.join(_registered)}"

@@ -19,6 +19,7 @@ from ...theory.initialisation.derivation import Recursions
 from ...theory.initialisation.residual import CrossLayer
 from ...theory.language.errors import InvalidArgument
 from ...theory.language.jets import Overlap
+from ...theory.networks.architecture import HYPERPARAMETERS, MLP
 from .averages import table
 from .functions import PARAMETERS, function, of_inputs
 from .layers import write_layers
@@ -55,6 +56,9 @@ class Compiled:
     module: Module
     single: bool
     target: str
+    varying: tuple[
+        str, ...
+    ] = ()  #: hyperparameters that the network has layer by layer, and that the text therefore does not know
 
     @property
     def source(self) -> str:
@@ -75,7 +79,16 @@ class Compiled:
         return dict(self.namespace["first_layer"](X, **parameters))
 
     def recursion(self, X: Any, depth: int, **parameters: Any) -> dict[str, Any]:
-        """The tensors of the layers 1 ... depth, stacked; with skips ``residual=`` as in ``MLP``."""
+        """The tensors of the layers 1 ... depth, stacked; with skips ``residual=`` as in ``MLP``.
+
+        ``InvalidArgument`` where the network's numbers differ from layer to layer and are not given here.
+        """
+        missing = [name for name in self.varying if name not in parameters]
+        if missing:
+            raise InvalidArgument(
+                f"{', '.join(missing)}: the network has another value in each layer, which one recursion does not know; allowed: "
+                "a call for each layer with its own values, with skips one sequence of them, or predict"
+            )
         return dict(self.namespace["recursion"](X, depth, **parameters))
 
     def save(self, path: str | Path) -> Path:
@@ -117,7 +130,15 @@ def compile(equations: Recursions | CrossLayer, *, target: str = "numpy", nodes:
 def _compile(equations: Recursions | CrossLayer, target: str, nodes: int) -> Compiled:
     row = TARGETS[target]
     row.require()
-    return Compiled(equations.names, loaded(write(equations, row, nodes)), equations.single, target)
+    return Compiled(
+        equations.names, loaded(write(equations, row, nodes)), equations.single, target, _varying(equations.subject)
+    )
+
+
+def _varying(net: MLP) -> tuple[str, ...]:
+    """What a network has layer by layer: hyperparameters, or weights of several ensembles (``tau``)."""
+    found = [name for name in HYPERPARAMETERS if isinstance(getattr(net, name), tuple)]
+    return tuple(found + ["tau"] * (isinstance(net.weights, tuple) and len(set(net.weights)) > 1))
 
 
 @singledispatch

@@ -11,7 +11,7 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from ...theory.averages.regularity import prepared
-from ...theory.initialisation.dependencies import closure, names_of_order
+from ...theory.initialisation.dependencies import closure, layer_recursion, names_of_order
 from ...theory.initialisation.derivation import Recursions, derive_layer, labels_for
 from ...theory.initialisation.residual import CrossLayer
 from ...theory.language.errors import AccuracyWarning, ExpansionWarning, InvalidArgument, NotAvailable
@@ -157,6 +157,7 @@ def _names(net: MLP, single: bool, quantities: str | Sequence[str] | None, order
         if (reason := not_derived(plain.layer_map, row)) is not None:
             raise NotAvailable(f"{name}: {reason}")
         if name not in known:
+            layer_recursion(plain.layer_map, row, ("",) * row.rank)  # says which cumulant has no name, if that is why
             raise InvalidArgument(
                 f"quantities={names} asks for {name}, which vanishes for weights={net.weights}; "
                 "allowed: ensembles in which it does not"

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import sympy as sp
 from numpy.typing import ArrayLike, NDArray
 
 from ...theory.language.errors import InvalidArgument
@@ -121,11 +122,30 @@ def question(
     return Question(flow, data, (grid, grid.finer()), equations)
 
 
+#: The equations that code is generated from, so that a changed one is solved as it stands.
+SOLVED = ("h", "z", "g", "f", "u", "r", "Theta")
+
+
 def _check_equations(flow: Training, equations: Any) -> None:
-    """Equations in the place of the derived ones are whole, and those of the same flow."""
+    """An error unless the equations are those of the flow, changed at most where the solver takes them as they stand."""
     if equations is None:
         return
-    if not isinstance(equations, Dynamics) or equations.subject != flow or set(equations) != set(dynamics(flow)):
+    derived = dynamics(flow)
+    if not isinstance(equations, Dynamics) or equations.subject != flow or set(equations) != set(derived):
         raise InvalidArgument(
-            f"equations={equations!r} are not those of {flow!r}; allowed: derive(flow).with_(...), whole and of this flow"
+            f"equations={_named(equations)} are not those of {flow!r}; allowed: derive(flow).with_(...), whole and of this flow"
         )
+    changed = [name for name in equations if equations.system[name] != derived.system[name]]
+    beyond = [name for name in changed if name not in SOLVED]
+    beyond += ["Theta"] * ("Theta" in changed and not isinstance(equations.system["Theta"].rhs, sp.Sum))
+    if beyond:
+        raise InvalidArgument(
+            f"equations= change {', '.join(beyond)}, which the solver takes from the loss, from overlaps and from the matrices "
+            f"themselves; allowed: other right-hand sides of {', '.join(SOLVED)} (Theta as a sum over layers)"
+        )
+
+
+def _named(equations: Any) -> str:
+    """A short name of what was given: a whole system would fill a page."""
+    subject = getattr(equations, "subject", None)
+    return f"{type(equations).__name__} of {subject!r}" if subject is not None else repr(equations)

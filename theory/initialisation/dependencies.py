@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import lru_cache
 from graphlib import TopologicalSorter
 
@@ -47,7 +48,10 @@ def _dependency_order(layer: LayerMap, order: int, version: int) -> tuple[str, .
     graph = {}
     for row in TENSORS.values():
         if row.order <= order and (layer.excess or row.kind is not Kind.LOCAL) and not_derived(layer, row) is None:
-            graph[row.name] = (_needs(layer, row) | {"K"}) - {row.name}
+            with suppress(NotAvailable):  # of a row that needs a cumulant without a name there is no recursion
+                graph[row.name] = (_needs(layer, row) | {"K"}) - {row.name}
+    while open_ends := {name for name, needed in graph.items() if not needed <= graph.keys()}:
+        graph = {name: needed for name, needed in graph.items() if name not in open_ends}
     return tuple(TopologicalSorter(graph).static_order())
 
 

@@ -99,6 +99,10 @@ class Table(Mapping[str, Row]):
             for symmetries that are no group of permutations of its axes.
         """
         for row in rows:
+            if not hasattr(row, "name") or not hasattr(row, "dims"):
+                raise InvalidArgument(
+                    f"row={row!r} is a {type(row).__name__}; allowed: rows of the table, with name and axes"
+                )
             self._check(row)
             self._rows[row.name] = row
             self.version += 1
@@ -118,6 +122,9 @@ class Table(Mapping[str, Row]):
             raise InvalidArgument(
                 f"{where}: latex={row.latex!r}, meaning={row.meaning!r}; allowed: a letter and a sentence"
             )
+        same = next((r.name for r in self.values() if r.name != row.name and r.latex == row.latex), None)
+        if same is not None:
+            raise InvalidArgument(f"{where}: latex={row.latex!r} is the letter of {same}; allowed: a letter of its own")
         if len(set(row.dims)) < len(row.dims):
             raise InvalidArgument(f"{where}: dims={row.dims} repeat; allowed: different names of axes")
         self._check_symmetries(row)

@@ -80,8 +80,9 @@ def cumulant(pairs: Pairs, correction: int = 0) -> Entry | None:
     entry = lookup(pairs, correction)
     if entry is None:
         order = f" at order {correction} beyond the leading one" if correction else ""
-        raise NotImplementedError(
-            f"the recursion needs the cumulant of {pairs}{order}, which is no registered quantity"
+        raise NotAvailable(
+            f"the recursion needs the cumulant of {pairs}{order}, which is no registered quantity; allowed: quantities whose "
+            "recursions need registered ones alone, or a row for this cumulant too"
         )
     return entry
 

@@ -192,7 +192,9 @@ def simulate(
     limits = {} if limits is None else limits
     results = [_result(row, rows, groups, sizes, n, limits) for row in map(quantity, names)]
     coords = {"layer": np.arange(1, len(widths) + 1)} | {axis: np.arange(len(X)) for axis in AXES}
-    return dataset(net, results, coords, source="networks", networks=N, seed=seed, groups=len(sizes), neurons=s)
+    return dataset(
+        net, results, coords, source="networks", networks=N, seed=seed, groups=len(sizes), neurons=s, jets=int(jets)
+    )
 
 
 def _result(

@@ -181,6 +181,7 @@ def _arrays(X: Any, simulations: Sequence[xr.Dataset]) -> dict[str, Any]:
 def _attributes(net: MLP, theory: xr.Dataset, simulations: Sequence[xr.Dataset], alpha: float) -> dict[str, Any]:
     return net.attrs | {
         "version": theory.attrs["version"],
+        "source": "theory and networks",
         "neurons": int(simulations[0].attrs["neurons"]),
         "alpha": alpha,
         "networks": [int(s.attrs["networks"]) for s in simulations],

@@ -47,7 +47,7 @@ def _setup(report: Report) -> Iterator[tuple[str, Any]]:
     yield "network", repr(report.subject)
     yield "widths simulated", ", ".join(f"{n:g}" for n in report.data["width"].values)
     yield "networks at each width", ", ".join(f"{n:,}" for n in np.atleast_1d(attrs["networks"]))
-    yield "seeds", ", ".join(map(str, np.atleast_1d(attrs["seed"])))
+    yield "seeds", ", ".join(map(str, np.atleast_1d(attrs["seeds"])))
     yield "steps", f"{attrs['step']:g} in units of time"
     if not attrs["exact"]:
         yield "sites of the theory", f"{attrs['replicas']} replicas of {attrs['samples']:,}"

@@ -109,7 +109,7 @@ def simulated(
     store = Store(checkpoint, ("simulate", asked.key, names, seed, N, centred))
     bar = Progress("simulate", count * asked.steps, progress)
     results = mapped(task, range(count), workers=workers, executor=executor, progress=bar, store=store)
-    return _dataset(asked, names, results, N, seed)
+    return _dataset(asked, names, results, N, {"seed": seed, "centred": int(centred)})
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,9 @@ def _width(flow: Training) -> int:
     return widths[0]
 
 
-def _dataset(asked: Question, names: tuple[str, ...], results: list[dict[str, Array]], N: int, seed: int) -> xr.Dataset:
+def _dataset(
+    asked: Question, names: tuple[str, ...], results: list[dict[str, Array]], N: int, given: dict[str, Any]
+) -> xr.Dataset:
     flow, moments = asked.flow, RunningMoments()
     for result in results:
         moments.add(result)
@@ -158,7 +160,7 @@ def _dataset(asked: Question, names: tuple[str, ...], results: list[dict[str, Ar
         source="networks",
         networks=n,
         groups=n,
-        seed=seed,
         width=N,
         step=asked.step,
+        **given,
     )

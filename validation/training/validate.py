@@ -109,12 +109,13 @@ def confront(
     flow: Training, theory: xr.Dataset, simulations: Sequence[xr.Dataset], *, alpha: float, data: Data | None = None
 ) -> Report:
     """The report on a theory and simulations at several widths, as ``validate`` makes it, with the data that were trained on."""
-    counts = {
-        name: [int(s.attrs[name]) for s in simulations] for name in ("networks", "seed") if name in simulations[0].attrs
+    runs = {
+        "seeds": [int(s.attrs["seed"]) for s in simulations],
+        "centred": int(simulations[0].attrs.get("centred", 1)),
     }
     return compare(
         TRAINING.values(), theory, simulations, subject=flow, alpha=alpha, page=PAGE,
-        arrays={} if data is None else _arrays(data), attrs=theory.attrs | {"alpha": alpha} | counts,
+        arrays={} if data is None else _arrays(data), attrs=theory.attrs | {"source": "theory and networks"} | runs,
     )  # fmt: skip
 
 

@@ -256,3 +256,14 @@ def test_compiled_code_can_be_pickled():
     assert again == compiled
     state = {"K": np.array([[0.5, 0.2], [0.2, 0.4]])}
     assert_array_equal(again(state, C_W=1.0)["K"], compiled(state, C_W=1.0)["K"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"), [({"C_W": (1, 2, 1.5)}, "C_W"), ({"weights": ["gaussian", "orthogonal", "gaussian"]}, "tau")]
+)
+def test_a_recursion_with_other_numbers_in_each_layer_is_refused(changes, name):
+    """One text of the map between two layers does not know the numbers of all layers."""
+    given = {"depth": 3, "C_W": 1, "C_b": 0, "lambda_W": 1, "lambda_b": 0} | changes
+    code = compile(derive(MLP("tanh", **given)).restrict(("K", "Theta")))
+    with pytest.raises(InvalidArgument, match=f"{name}: the network has another value in each layer"):
+        code.recursion([[1.0, 0.5]], 3)

@@ -9,7 +9,7 @@ import sympy as sp
 
 import widthwise as ww
 from widthwise.theory.initialisation.dependencies import dependency_order
-from widthwise.theory.language.errors import InvalidArgument, UnknownName
+from widthwise.theory.language.errors import InvalidArgument, NotAvailable, UnknownName
 from widthwise.theory.language.observables import exchanges
 from widthwise.theory.language.quantities import TENSORS, Quantity, lookup
 from widthwise.theory.layers.map import LayerMap
@@ -68,6 +68,7 @@ def test_the_symmetries_of_a_row_follow_from_its_definition(registered):
         ({"name": "no name"}, "identifiers"),
         ({"name": "A6_stderr"}, "identifiers"),
         ({"latex": ""}, "a letter and a sentence"),
+        ({"latex": "V"}, "is the letter of V"),
         ({"print_order": "01(23)"}, "each of the digits"),
         ({"pairs": ((("", 0), ("", 1)), (("r", 2), ("r", 3)), (("s", 4), ("s", 4)))}, "each axis"),
         ({"pairs": ((("", 0), ("", 1)), (("r", 2), ("r", 3)), (("s", 4), ("", 5)))}, "an odd number of times"),
@@ -89,3 +90,21 @@ def test_exchange_of_two_places():
     dims = ("layer", "time", "sample", "time2", "sample2")
     assert exchanges(dims) == ((0, 1, 2, 3, 4), (0, 3, 4, 1, 2))
     assert exchanges(("time",)) == ((0,),)
+
+
+def test_a_row_whose_recursion_does_not_close_disturbs_no_other():
+    """The cumulant of three tangent kernels needs others without a name: it is refused by name, and the rest goes on."""
+    row = replace(A6, name="G6", latex=r"\mathcal{G}", pairs=((("t", 0), ("t", 1)), *A6.pairs[1:]))
+    TENSORS.register(row)
+    try:
+        net = ww.MLP("linear", depth=3, C_W=1, C_b=0, lambda_W=1, lambda_b=0)
+        assert "V6" in ww.predict(net, [[1.0, 0.5]], order=2)
+        with pytest.raises(NotAvailable, match="no registered quantity"):
+            ww.predict(net, [[1.0, 0.5]], "G6", order=2)
+    finally:
+        TENSORS.remove("G6")
+
+
+def test_what_is_no_row_is_refused():
+    with pytest.raises(InvalidArgument, match="row=3 is a int"):
+        TENSORS.register(3)

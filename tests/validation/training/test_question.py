@@ -10,6 +10,7 @@ from widthwise.numerics.training.data import check_data
 from widthwise.numerics.training.predict import predicted
 from widthwise.numerics.training.question import Question, question
 from widthwise.numerics.training.times import check_times
+from widthwise.theory.language.errors import InvalidArgument
 from widthwise.theory.training.dynamics import dynamics
 from widthwise.validation.training.simulate import simulated
 from widthwise.validation.training.validate import confront
@@ -53,3 +54,16 @@ def test_a_question_without_its_steps_is_refused(grids):
     coarse = check_times(FLOW, data, TIMES)
     with pytest.raises(ww.errors.InvalidArgument, match=r"grids=.*; allowed: a grid and one of half its step"):
         Question(FLOW, data, grids(coarse))
+
+
+@pytest.mark.parametrize("name", ["Delta", "Phi", "G", "A", "B", "Theta"])
+def test_an_equation_that_the_solver_would_not_read_is_refused(name):
+    """A changed definition that changes no number would let a wrong theory pass."""
+    flow = ww.Training(ww.MLP("tanh", depth=3), learning_rate=0.1)
+    derived = ww.derive(flow)
+    wrong = derived.with_(**{name: 1.3 * derived.system[name].rhs})
+    for verb in (ww.predict, ww.validate):
+        with pytest.raises(
+            InvalidArgument, match=f"change {name}, .*allowed: other right-hand sides of h, z, g, f, u, r"
+        ):
+            verb(flow, [[1.0, 0.5]], [1.0], times=2, equations=wrong)
