@@ -122,8 +122,9 @@ class Table(Mapping[str, Row]):
             raise InvalidArgument(
                 f"{where}: latex={row.latex!r}, meaning={row.meaning!r}; allowed: a letter and a sentence"
             )
-        same = next((r.name for r in self.values() if r.name != row.name and r.latex == row.latex), None)
-        if same is not None:
+        others = (r for r in self.values() if r.name != row.name and len(r.dims) == len(row.dims))
+        same = next((r.name for r in others if r.latex == row.latex), None)
+        if same is not None:  # with as many indices: in print the two could not be told apart
             raise InvalidArgument(f"{where}: latex={row.latex!r} is the letter of {same}; allowed: a letter of its own")
         if len(set(row.dims)) < len(row.dims):
             raise InvalidArgument(f"{where}: dims={row.dims} repeat; allowed: different names of axes")

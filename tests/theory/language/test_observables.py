@@ -68,7 +68,7 @@ def test_the_symmetries_of_a_row_follow_from_its_definition(registered):
         ({"name": "no name"}, "identifiers"),
         ({"name": "A6_stderr"}, "identifiers"),
         ({"latex": ""}, "a letter and a sentence"),
-        ({"latex": "V"}, "is the letter of V"),
+        ({"latex": r"\mathcal{V}"}, "is the letter of V6"),
         ({"print_order": "01(23)"}, "each of the digits"),
         ({"pairs": ((("", 0), ("", 1)), (("r", 2), ("r", 3)), (("s", 4), ("s", 4)))}, "each axis"),
         ({"pairs": ((("", 0), ("", 1)), (("r", 2), ("r", 3)), (("s", 4), ("", 5)))}, "an odd number of times"),
