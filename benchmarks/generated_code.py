@@ -96,7 +96,7 @@ def tiles(X: np.ndarray, Y: np.ndarray) -> Matrices:
 
 def kernel(X: np.ndarray, Y: np.ndarray) -> Matrices:
     found = ww.kernel(network(), X, Y, workers=1)
-    return found.nngp, found.ntk
+    return found.K, found.Theta
 
 
 def lambdified() -> Callable[[np.ndarray, np.ndarray], Matrices]:

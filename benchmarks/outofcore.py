@@ -37,14 +37,14 @@ def main() -> None:
     net = ww.MLP(given.activation, depth=given.depth, C_W=1.3, C_b=0.05, lambda_W=1, lambda_b=0.5)
     ww.kernel(net, X[:400])  # derived and compiled
     before, start = peak(), time.perf_counter()
-    K = ww.dask_kernel(net, X, get="nngp", chunks=given.chunks)
+    K = ww.dask_kernel(net, X, get="K", chunks=given.chunks)
     print(f"plan {time.perf_counter() - start:.1f} s, {peak() - before:.0f} MB")
     start = time.perf_counter()
     total, product = dask.compute(K.sum(), K @ v)
     print(
         f"K.sum(), K @ v: {time.perf_counter() - start:.1f} s, {peak() - before:.0f} MB; the matrix is {K.nbytes / 2**20:.0f} MB"
     )
-    few = ww.kernel(net, X[:50], X, get="nngp", workers=1)
+    few = ww.kernel(net, X[:50], X, get="K", workers=1)
     print(
         f"largest relative difference of 50 entries of K @ v: {np.abs(product[:50] / (few @ v) - 1).max():.0e}; sum {total:.6g}"
     )
