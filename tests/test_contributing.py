@@ -139,7 +139,7 @@ def test_a_new_ensemble_is_its_cumulants():
     mine = Ensemble("mine", excess=sp.Rational(1, 2), meaning="independent entries of excess kurtosis 1/2")
     row = X[:1]
     local = {w: ww.predict(ww.MLP("linear", weights=w, **KNOWN), row, "X4") for w in (mine, ww.independent(0.5))}
-    # independent entries: kappa_4 C_W^2 <z^4>, and what the first layer's own cumulant adds, which n_1/n_0 = 1 multiplies
+    # independent entries: kappa_4 C_W^2 <z^4>, the average over the first layer as it is
     first, second = (float(local[mine]["X4"][layer].item()) for layer in (0, 1))
     assert first == pytest.approx(0.5 * 1.5**2 * float((row**4).mean()))
     assert second != pytest.approx(0.0)

@@ -21,6 +21,9 @@ from ...theory.meanfield.expansion import not_derived
 from ...theory.networks.activations import Activation
 from ...theory.networks.architecture import HYPERPARAMETERS, MLP
 from ..codegen.modules import Compiled, compile
+from ..firstlayer.law import first_layer
+from ..firstlayer.second import second_layer
+from ..firstlayer.warning import WITH_SKIPS, warn_about_kurtosis
 from ..runs.inputs import check_inputs
 from ..runs.results import Result, dataset
 from .finite import check_finite
@@ -91,25 +94,31 @@ def predict(
 
 def iterate(net: MLP, X: Array, names: tuple[str, ...], equations: Given | None = None) -> list[dict[str, Array]]:
     """The tensors of the layers 1 ... depth, by the generated ``step``."""
+    first = first_layer(net, X)
     if net.residual:
         assert not isinstance(equations, Recursions)
+        if first is not None:
+            warn_about_kurtosis(net, first, WITH_SKIPS, stacklevel=5)
         return iterate_all(net, X, names, equations)
     assert not isinstance(equations, CrossLayer)
     needed = _closure(net, names)
     values = _parameters(net, X.shape[1])
     activations = net.layer_activations or (net.activation,)
 
-    def code(layer: int) -> Compiled:
+    def system(layer: int) -> Recursions:
         """The map to a layer."""
         activation = activations[max(layer - 2, 0)]
         if equations is not None:
-            return compile(equations.of(activation))
-        return compiled_system(activation, net.layer_map, len(X) == 1, needed)
+            return equations.of(activation)
+        return derived_system(activation, net.layer_map, len(X) == 1, needed)
 
-    layers = [code(1).first_layer(X, **values[0])]
+    layers = [compile(system(1)).first_layer(X, **values[0])]
     check_finite(layers[0], 1)
     for i, given in enumerate(values[1:], start=2):
-        layers.append(code(i)(layers[-1], **given))
+        if i == 2 and first is not None:
+            layers.append(second_layer(net, system(2), first, layers[0], given))
+        else:
+            layers.append(compile(system(i))(layers[-1], **given))
         check_finite(layers[-1], i)
     return layers
 
@@ -123,13 +132,16 @@ def _parameters(net: MLP, features: int) -> list[dict[str, float]]:
 
 
 @lru_cache(maxsize=64)
-def compiled_system(activation: Activation, layer: LayerMap, single: bool, names: tuple[str, ...]) -> Compiled:
-    """The code for an activation; hyperparameters are its arguments, so that one text serves all layers and networks."""
+def derived_system(activation: Activation, layer: LayerMap, single: bool, names: tuple[str, ...]) -> Recursions:
+    """The recursions for an activation; hyperparameters are symbols, so that one text serves all layers and networks."""
     net = MLP(activation)
     rows = [quantity(name) for name in names]
-    return compile(
-        Recursions(net, tuple(derive_layer(layer, row, labels_for(row, 1 if single else None), net) for row in rows))
-    )
+    return Recursions(net, tuple(derive_layer(layer, row, labels_for(row, 1 if single else None), net) for row in rows))
+
+
+def compiled_system(activation: Activation, layer: LayerMap, single: bool, names: tuple[str, ...]) -> Compiled:
+    """Their code."""
+    return compile(derived_system(activation, layer, single, names))
 
 
 def _names(net: MLP, single: bool, quantities: str | Sequence[str] | None, order: int) -> tuple[str, ...]:

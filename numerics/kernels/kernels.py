@@ -15,10 +15,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from ...theory.language.errors import InvalidArgument, InvalidInput
 from ...theory.networks.architecture import MLP
+from ..firstlayer.law import first_layer
+from ..firstlayer.warning import WITH_SKIPS, warn_about_kurtosis
 from ..runs.inputs import check_inputs
 from ..runs.values import same
 from ..runs.workers import threads_for
 from .pairs import PairMap, pair_map
+from .second import above
 from .tiles import InputSide, evaluated
 
 Array = NDArray[np.float64]
@@ -65,6 +68,9 @@ def kernel(
         natural scale :math:`\sqrt{K_{aa}K_{bb}}`, 1e-13 of that scale where it is smaller: compared with the recursions at pairs
         of the data and at random points of the range of norms and angles; equal inputs to the last digit.
         With kinked activations the digits of Theta, and with jumps those of K, at nearly parallel inputs are those of the angle.
+        Above a first layer of weights that are not Gaussian the averages are over its own distribution where few features count:
+        finitely many values, or densities of up to four weights (three with kinks); biases are Gaussian in every ensemble. Else with
+        the first order of its fourth cumulants, and an ``ExpansionWarning`` with the excess kurtosis of the preactivations.
         With ``X2=None`` the matrix is exactly symmetric, and each triangle is computed once. ``workers`` threads share the work
         (default: all cores); the numbers do not depend on how many. For matrices that do not fit in memory: ``dask_kernel``.
     Errors
@@ -75,9 +81,24 @@ def kernel(
     """
     exact, rows, columns = checked(net, X1, X2, get)
     threads = threads_for(workers)
+    both = rows if X2 is None else np.vstack([rows, columns])
+    first = first_layer(net, both)
+    if first is not None and net.residual:
+        warn_about_kurtosis(net, first, WITH_SKIPS, stacklevel=2)
+    elif first is not None:
+        return answer(get, exact, above(exact, net, rows, None if X2 is None else columns, threads))
     left = InputSide.of(rows, exact)
     right = left if X2 is None else InputSide.of(columns, exact)
     return answer(get, exact, evaluated(exact, left, right, threads))
+
+
+def diagonal(net: MLP, X: Array, name: str) -> Array:
+    """K_aa or Theta_aa of the last layer, without the rest of the matrix."""
+    if net.ensembles[0].entry is not None:
+        return np.array([kernel(net, x[None], get=name)[0, 0] for x in X])
+    exact = pair_map(net, X.shape[1], QUANTITIES if name == "Theta" else (name,))
+    squares = np.einsum("ai,ai->a", X, X) / X.shape[1]
+    return exact.trajectory(squares).last[exact.names.index(name)]
 
 
 def checked(net: Any, X1: Any, X2: Any, get: Any) -> tuple[PairMap, Array, Array]:

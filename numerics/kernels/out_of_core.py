@@ -9,6 +9,7 @@ from __future__ import annotations
 import operator
 import pickle
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,8 @@ from ...theory.language.errors import NotAvailable
 from ...theory.networks.architecture import MLP
 from ..runs.workers import threads_for
 from .kernels import answer, checked
+from .pairs import PairMap
+from .second import above
 from .tiles import EvaluationPlan, InputSide, evaluated, plan_for
 
 Array = NDArray[np.float64]
@@ -59,12 +62,16 @@ def dask_kernel(
     da, graphs, tokenize = _dask()
     exact, rows, columns = checked(net, _in_memory(X1), None if X2 is None else _in_memory(X2), get)
     size, threads = _chunks(chunks, X1), threads_for(workers)
-    left = InputSide.of(rows, exact)
-    right = left if X2 is None else InputSide.of(columns, exact)
-    plan = plan_for(exact, left, right, threads)
     token = tokenize(pickle.dumps(net), rows, columns, X2 is None, exact.names, size)
-    sizes = [_sizes(len(side.squares), size) for side in (left, right)]
-    pairs = _blocks(token, plan, left, right, sizes, X2 is None)
+    sizes = [_sizes(len(inputs), size) for inputs in (rows, columns)]
+    plan: PairMap | EvaluationPlan
+    if net.ensembles[0].entry is not None and exact.steps and not net.residual:
+        plan, sides = exact, (RawSide(rows), RawSide(columns))
+    else:
+        left = InputSide.of(rows, exact)
+        right = left if X2 is None else InputSide.of(columns, exact)
+        plan, sides = plan_for(exact, left, right, threads), (left, right)
+    pairs = _blocks(token, plan, *sides, sizes, X2 is None)
     found = []
     for n, name in enumerate(exact.names):
         graph = graphs.from_collections(f"{name}-{token}", _matrix(f"{name}-{token}", token, n, sizes, X2 is None), ())
@@ -73,6 +80,20 @@ def dask_kernel(
         )
         found.append(da.Array(merged, f"{name}-{token}", chunks=tuple(map(tuple, sizes)), dtype=np.float64))
     return answer(get, exact, found)
+
+
+@dataclass(frozen=True, eq=False)
+class RawSide:
+    """Inputs above which no interpolant is made: those of a first layer that is not Gaussian."""
+
+    inputs: Array
+
+    def part(self, which: slice) -> RawSide:
+        """Some of the inputs."""
+        return RawSide(self.inputs[which])
+
+
+Side = InputSide | RawSide
 
 
 def _dask() -> tuple[Any, Any, Any]:
@@ -103,7 +124,7 @@ def _sizes(count: int, size: int) -> list[int]:
 
 
 def _blocks(
-    token: str, plan: EvaluationPlan, left: InputSide, right: InputSide, sizes: list[list[int]], symmetric: bool
+    token: str, plan: PairMap | EvaluationPlan, left: Side, right: Side, sizes: list[list[int]], symmetric: bool
 ) -> dict[Any, Any]:
     """The tasks that evaluate all kernels of a block; those of the upper triangle suffice for symmetric matrices."""
     graph: dict[Any, Any] = {f"plan-{token}": plan}
@@ -128,8 +149,10 @@ def _blocks(
     return graph
 
 
-def _evaluated(plan: EvaluationPlan, left: InputSide, right: InputSide | None) -> list[Array]:
+def _evaluated(plan: PairMap | EvaluationPlan, left: Any, right: Any) -> list[Array]:
     """The kernels of a block; without a right side it lies on the diagonal."""
+    if isinstance(plan, PairMap):
+        return above(plan, plan.net, left.inputs, None if right is None else right.inputs, 1)
     return evaluated(plan.exact, left, left if right is None else right, 1, plan)
 
 

@@ -160,7 +160,7 @@ class LayerStep:
             averages = hermite.squares(self.sigma, self.kinks, sites, np.sqrt(state["K"]))
             if averages is not None:
                 return dict(
-                    zip(self.names, self._next(list(averages), [state[n] for n in self.names], given), strict=True)
+                    zip(self.names, self.next(list(averages), [state[n] for n in self.names], given), strict=True)
                 )
         if self.single is None or not loud:
             return dict(_single(self.activation, self.names)(state, **given))
@@ -178,9 +178,9 @@ class LayerStep:
             numbers = {p: given[p] for p in self.tile.scalars}
             return [v[:, 0] for v in self.tile.run(a[:, None], b[:, None], *columns, work, **numbers)]
         averages = self._fast(a, b, values[0]) if self.in_bulk and loud else self._integrated(a, b, values[0])
-        return self._next(averages, values, given)
+        return self.next(averages, values, given)
 
-    def _next(self, averages: Sequence[Array], values: Sequence[Array], given: dict[str, float]) -> list[Array]:
+    def next(self, averages: Sequence[Array], values: Sequence[Array], given: dict[str, float]) -> list[Array]:
         """The next layer from its averages, by the derived law."""
         everything = dict(zip(self.names, values, strict=True)) | given
         found = self.law(*averages, *(everything[name] for name in (*self.names, *HYPERPARAMETERS)))

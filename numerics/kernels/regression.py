@@ -10,8 +10,7 @@ from sklearn.gaussian_process.kernels import Hyperparameter, Kernel
 
 from ...theory.networks.architecture import MLP
 from ..runs.inputs import check_inputs
-from .kernels import QUANTITIES, kernel
-from .pairs import pair_map
+from .kernels import diagonal, kernel
 
 Array = NDArray[np.float64]
 
@@ -48,8 +47,9 @@ class NNGPKernel(Kernel):
         C_b: float = 0.1,
         C_W_bounds: Any = (1e-2, 1e2),
         C_b_bounds: Any = (1e-5, 1e2),
+        weights: Any = "gaussian",
     ) -> None:
-        self.activation, self.depth = activation, depth
+        self.activation, self.depth, self.weights = activation, depth, weights
         self.C_W, self.C_b, self.C_W_bounds, self.C_b_bounds = C_W, C_b, C_W_bounds, C_b_bounds
 
     @property
@@ -65,7 +65,7 @@ class NNGPKernel(Kernel):
     @property
     def net(self) -> MLP:
         """The network."""
-        return MLP(self.activation, depth=self.depth, C_W=self.C_W, C_b=self.C_b, **self._rates())
+        return MLP(self.activation, depth=self.depth, C_W=self.C_W, C_b=self.C_b, weights=self.weights, **self._rates())
 
     def _rates(self) -> dict[str, Any]:
         return {"lambda_W": 1.0, "lambda_b": 0.0}  # K does not depend on them
@@ -86,10 +86,7 @@ class NNGPKernel(Kernel):
 
     def diag(self, X: ArrayLike) -> Array:
         """The diagonal alone."""
-        inputs = check_inputs(X)
-        squares = np.einsum("ai,ai->a", inputs, inputs) / inputs.shape[1]
-        last = pair_map(self.net, inputs.shape[1], QUANTITIES).trajectory(squares).last
-        return last[QUANTITIES.index(self.get)]
+        return diagonal(self.net, check_inputs(X), self.get)
 
     def is_stationary(self) -> bool:
         """A network's kernel depends on more than the difference of its inputs."""
@@ -132,8 +129,9 @@ class NTKKernel(NNGPKernel):
         C_b_bounds: Any = (1e-5, 1e2),
         lambda_W_bounds: Any = (1e-5, 1e5),
         lambda_b_bounds: Any = (1e-5, 1e5),
+        weights: Any = "gaussian",
     ) -> None:
-        super().__init__(activation, depth, C_W, C_b, C_W_bounds, C_b_bounds)
+        super().__init__(activation, depth, C_W, C_b, C_W_bounds, C_b_bounds, weights)
         self.lambda_W, self.lambda_b = lambda_W, lambda_b
         self.lambda_W_bounds, self.lambda_b_bounds = lambda_W_bounds, lambda_b_bounds
 

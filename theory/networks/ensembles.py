@@ -24,6 +24,8 @@ from sympy.utilities.iterables import multiset_partitions
 
 from ..language.errors import InvalidArgument, unknown_name
 from ..language.pieces import cut_moments
+from ..language.symbols import z
+from .entries import Density, EntryLaw, three_values
 
 #: The dimension of the orthogonal group.
 N = sp.Symbol("N", positive=True)
@@ -34,13 +36,15 @@ class Ensemble:
     r"""An ensemble of weight matrices: its cumulants of fourth order, in units of :math:`C_W^2`.
 
     Equation
-        See the module: ``crossed`` is :math:`-\tau` at equal fan-in and fan-out, ``excess`` is :math:`\kappa_4`.
+        See the module: ``crossed`` is :math:`-\tau` at equal fan-in and fan-out, ``excess`` is :math:`\kappa_4`. ``entries`` is how
+        an independent entry is distributed, which the first layer sees where inputs have few features; by default that of
+        ``independent(excess)``.
     Units
         Both are pure numbers; the second cumulant is :math:`C_W/n` for every ensemble.
     Valid
-        At leading order in 1/width.
+        At leading order in 1/width; in the first layer at any number of features.
     Errors
-        ``InvalidArgument`` for an excess kurtosis below -2, which no distribution has.
+        ``InvalidArgument`` for an excess kurtosis below -2, which no distribution has, or another than that of ``entries``.
     Source
         Gaussian and orthogonal: Day, Kahn & Roberts (arXiv:2310.07765); crossed cumulants from :func:`weingarten`.
     """
@@ -49,17 +53,30 @@ class Ensemble:
     crossed: sp.Expr = sp.S.Zero
     excess: sp.Expr = sp.S.Zero
     meaning: str = ""
+    entries: EntryLaw | None = None
 
     def __post_init__(self) -> None:
         if not self.excess >= -2:
             raise InvalidArgument(
                 f"excess_kurtosis={self.excess}: no distribution has less than -2; allowed: reals from -2"
             )
+        if self.entries is not None and abs(float(found := self.entries.moment(4) - 3) - float(self.excess)) > 1e-12:
+            raise InvalidArgument(f"excess={self.excess} of weights={self.name}; allowed: {found}, which entries= have")
 
     @property
     def gaussian(self) -> bool:
         """Whether there is no cumulant beyond the second."""
-        return self.crossed == 0 and self.excess == 0
+        return self.crossed == 0 and self.excess == 0 and self.entries is None
+
+    @property
+    def entry(self) -> EntryLaw | None:
+        """How an independent entry is distributed; None where the preactivations of few features are Gaussian all the same.
+
+        So they are for normal entries, and for orthogonal matrices of a fixed number of columns and ever more rows.
+        """
+        if self.entries is not None or self.excess == 0:
+            return self.entries
+        return three_values(self.excess)
 
     def tau(self, fan_in: int, fan_out: int) -> float:
         r"""The coefficient :math:`\tau` of a rectangular matrix.
@@ -128,7 +145,8 @@ def independent(excess_kurtosis: float) -> Ensemble:
     Units
         A pure number: 0 for a Gaussian, -2 for signs.
     Valid
-        The theory knows no more of the entries than this number, at leading order in 1/width.
+        Wide layers know no more of the entries than this number, at leading order in 1/width; the first layer, where inputs
+        have few features, sees the three values.
     Errors
         ``InvalidArgument`` below -2 or for no number.
     Source
@@ -142,12 +160,23 @@ def independent(excess_kurtosis: float) -> Ensemble:
     return Ensemble(f"independent({value})", excess=value, meaning=f"independent entries of excess kurtosis {value}")
 
 
-def _truncated() -> sp.Expr:
+def _uniform() -> Ensemble:
+    end, meaning = sp.sqrt(3), "independent, uniform on an interval around 0"
+    return Ensemble("uniform", excess=-sp.Rational(6, 5), meaning=meaning, entries=Density(1 / (2 * end), end))
+
+
+def _truncated() -> Ensemble:
     a = sp.Integer(TRUNCATION)
     density = sp.exp(-(a**2) / 2)
     mass = sp.sqrt(2 * sp.pi) * sp.erf(a / sp.sqrt(2))
     moments = cut_moments(mass, lambda i: ((-a) ** i * density, a**i * density), 4)
-    return sp.simplify(moments[4] * mass / moments[2] ** 2 - 3)
+    deviation = sp.sqrt(moments[2] / mass)
+    return Ensemble(
+        "truncated_normal",
+        excess=sp.simplify(moments[4] * mass / moments[2] ** 2 - 3),
+        meaning="independent, normal cut at 2 standard deviations, rescaled",
+        entries=Density(deviation * sp.exp(-((deviation * z) ** 2) / 2) / mass, a / deviation),
+    )
 
 
 #: Where a truncated normal is cut, in standard deviations of the normal that is cut.
@@ -156,17 +185,14 @@ TRUNCATION = 2
 
 def _rows() -> dict[str, Any]:
     """Names, and functions that make their ensembles on first use."""
-    fifth = sp.Rational(6, 5)
     return {
         "gaussian": lambda: Ensemble("gaussian", meaning="independent normal entries"),
         "orthogonal": lambda: Ensemble("orthogonal", crossed=_crossed(), meaning="Haar; orthonormal rows or columns"),
-        "uniform": lambda: Ensemble("uniform", excess=-fifth, meaning="independent, uniform on an interval around 0"),
-        "rademacher": lambda: Ensemble("rademacher", excess=sp.Integer(-2), meaning="independent signs"),
-        "truncated_normal": lambda: Ensemble(
-            "truncated_normal",
-            excess=_truncated(),
-            meaning="independent, normal cut at 2 standard deviations, rescaled",
+        "uniform": _uniform,
+        "rademacher": lambda: Ensemble(
+            "rademacher", excess=sp.Integer(-2), meaning="independent signs", entries=three_values(sp.Integer(-2))
         ),
+        "truncated_normal": _truncated,
     }
 
 
