@@ -20,6 +20,7 @@ from ...theory.initialisation.residual import CrossLayer
 from ...theory.language.errors import InvalidArgument
 from ...theory.language.jets import Overlap
 from ...theory.networks.architecture import HYPERPARAMETERS, MLP
+from ..firstlayer.warning import warn_about_cumulants
 from .averages import table
 from .functions import PARAMETERS, function, of_inputs
 from .layers import write_layers
@@ -59,6 +60,7 @@ class Compiled:
     varying: tuple[
         str, ...
     ] = ()  #: hyperparameters that the network has layer by layer, and that the text therefore does not know
+    excess: float = 0.0  #: excess kurtosis of the network's weights in the first layer
 
     @property
     def source(self) -> str:
@@ -75,14 +77,17 @@ class Compiled:
         return dict(self.namespace["step"](state, **parameters))
 
     def first_layer(self, X: Any, **parameters: Any) -> dict[str, Any]:
-        """The tensors of the first layer, from the inputs."""
+        """The tensors of the first layer, from the inputs; its preactivations count as Gaussian up to X4/n_0."""
         return dict(self.namespace["first_layer"](X, **parameters))
 
     def recursion(self, X: Any, depth: int, **parameters: Any) -> dict[str, Any]:
         """The tensors of the layers 1 ... depth, stacked; with skips ``residual=`` as in ``MLP``.
 
-        ``InvalidArgument`` where the network's numbers differ from layer to layer and are not given here.
+        ``InvalidArgument`` where the network's numbers differ from layer to layer and are not given here. Weights that are not
+        Gaussian enter by cumulants alone, in the first layer too: an ``ExpansionWarning`` where this is not enough.
         """
+        if excess := parameters.get("kappa_4", self.excess):
+            warn_about_cumulants(float(excess), X, stacklevel=2)
         missing = [name for name in self.varying if name not in parameters]
         if missing:
             raise InvalidArgument(
@@ -130,8 +135,10 @@ def compile(equations: Recursions | CrossLayer, *, target: str = "numpy", nodes:
 def _compile(equations: Recursions | CrossLayer, target: str, nodes: int) -> Compiled:
     row = TARGETS[target]
     row.require()
+    net = equations.subject
+    excess = float(net.ensembles[0].excess) if row.name == "numpy" else 0.0
     return Compiled(
-        equations.names, loaded(write(equations, row, nodes)), equations.single, target, _varying(equations.subject)
+        equations.names, loaded(write(equations, row, nodes)), equations.single, target, _varying(net), excess
     )
 
 

@@ -1,4 +1,4 @@
-r"""First layers of many features whose weights are not Gaussian: what their fourth cumulant adds to the kernels of the second layer.
+r"""First layers of many features whose weights are not Gaussian: what their fourth cumulants add to kernels of the second layer.
 
 The engine derives it as part of K1 and Theta1, whose coefficient of the fourth cumulant :math:`X/n_0` of the first layer it is.
 """

@@ -42,7 +42,7 @@ class Points:
 
 
 @dataclass(frozen=True)
-class Axis:
+class WeightAxis:
     """A random number that is integrated: its range, its density, panels for one panel of others, and whether it ends abruptly."""
 
     low: float
@@ -53,7 +53,7 @@ class Axis:
 
 
 #: The bias of a neuron, in standard deviations.
-BIAS = Axis(-REACH, REACH, lambda x: np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi), WIDER, False)
+BIAS = WeightAxis(-REACH, REACH, lambda x: np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi), WIDER, False)
 
 
 def points(columns: Array, entry: EntryLaw, bias: float, kinks: Sequence[float], level: int) -> Points | None:
@@ -78,21 +78,23 @@ def points(columns: Array, entry: EntryLaw, bias: float, kinks: Sequence[float],
 
 
 @lru_cache(maxsize=16)
-def _axis(entry: Density) -> Axis:
+def _axis(entry: Density) -> WeightAxis:
     end, density = float(entry.end), sp.lambdify(z, entry.expr, "numpy")
-    return Axis(-end, end, lambda x: np.broadcast_to(density(x), x.shape), 1, True)
+    return WeightAxis(-end, end, lambda x: np.broadcast_to(density(x), x.shape), 1, True)
 
 
 def _combined(columns: Array, entry: Values) -> Points | None:
     """The sums of all combinations of values."""
-    values, chances = (np.array([float(v) for v in list_]) for list_ in (entry.values, entry.probabilities))
+    values, chances = (np.array([float(v) for v in given]) for given in (entry.values, entry.probabilities))
+    sums: Array
+    p: Array
     sums, p = np.zeros((len(columns), 1)), np.ones(1)
     grid = EQUAL * max(1e-300, float(np.abs(columns).sum(axis=1).max(initial=0.0)))
     for column in columns.T:
         sums = (sums[:, :, None] + np.multiply.outer(column, values)[:, None, :]).reshape(len(columns), -1)
         p = np.multiply.outer(p, chances).ravel()
         _, first, back = np.unique(np.rint(sums / grid), axis=1, return_index=True, return_inverse=True)
-        sums, p = sums[:, first], np.bincount(back.ravel(), p)
+        sums, p = sums[:, first], np.asarray(np.bincount(back.ravel(), p), dtype=np.float64)
         if len(p) > COMBINATIONS:
             return None
     return Points(sums, p)
@@ -106,7 +108,7 @@ def _on_kinks(found: Points, kinks: Sequence[float]) -> Points:
     return Points(z, found.p)
 
 
-def _nested(columns: Array, axes: Sequence[Axis], kinks: Sequence[float], level: int) -> Points | None:
+def _nested(columns: Array, axes: Sequence[WeightAxis], kinks: Sequence[float], level: int) -> Points | None:
     """Rules within rules, the last axis innermost."""
     planes = [(np.repeat(columns, len(kinks), axis=0), np.tile(np.asarray(kinks, dtype=float), len(columns)))]
     for i in range(len(axes) - 1, 0, -1):
@@ -123,7 +125,7 @@ def _nested(columns: Array, axes: Sequence[Axis], kinks: Sequence[float], level:
     return Points(columns @ at.T, p)
 
 
-def _projected(normals: Array, offsets: Array, i: int, axis: Axis) -> tuple[Array, Array]:
+def _projected(normals: Array, offsets: Array, i: int, axis: WeightAxis) -> tuple[Array, Array]:
     """The planes, in the axes before i, on which integrals along axis i may break: where two planes meet, or one meets a face."""
     along = normals[:, i] != 0
     rest, shifts = [normals[~along, :i]], [offsets[~along]]
@@ -143,7 +145,7 @@ def _projected(normals: Array, offsets: Array, i: int, axis: Axis) -> tuple[Arra
     return found[kept, :-1], found[kept, -1]
 
 
-def _split(breaks: Array, axis: Axis, level: int, count: int) -> tuple[NDArray[np.intp], Array, Array] | None:
+def _split(breaks: Array, axis: WeightAxis, level: int, count: int) -> tuple[NDArray[np.intp], Array, Array] | None:
     """Nodes and weights on an axis for each of the points outside, between breaks of its own: rows, nodes, weights."""
     panels, order = LEVELS[level]
     even = np.linspace(axis.low, axis.high, panels * axis.panels + 1)

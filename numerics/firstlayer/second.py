@@ -1,4 +1,4 @@
-"""The tensors of the second layer above a first one that is not Gaussian, by the generated code of what is left of the recursions."""
+"""The tensors of the second layer above a first one that is not Gaussian, by the code of what is left of the recursions."""
 
 from __future__ import annotations
 

@@ -69,8 +69,8 @@ def kernel(
         of the data and at random points of the range of norms and angles; equal inputs to the last digit.
         With kinked activations the digits of Theta, and with jumps those of K, at nearly parallel inputs are those of the angle.
         Above a first layer of weights that are not Gaussian the averages are over its own distribution where few features count:
-        finitely many values, or densities of up to four weights (three with kinks); biases are Gaussian in every ensemble. Else with
-        the first order of its fourth cumulants, and an ``ExpansionWarning`` with the excess kurtosis of the preactivations.
+        finitely many values, or densities of up to four weights (three with kinks); biases are Gaussian in every ensemble. Else
+        with the first order of its fourth cumulants, and an ``ExpansionWarning`` with the excess kurtosis of preactivations.
         With ``X2=None`` the matrix is exactly symmetric, and each triangle is computed once. ``workers`` threads share the work
         (default: all cores); the numbers do not depend on how many. For matrices that do not fit in memory: ``dask_kernel``.
     Errors

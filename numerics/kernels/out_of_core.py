@@ -65,13 +65,15 @@ def dask_kernel(
     token = tokenize(pickle.dumps(net), rows, columns, X2 is None, exact.names, size)
     sizes = [_sizes(len(inputs), size) for inputs in (rows, columns)]
     plan: PairMap | EvaluationPlan
+    one: Side
+    other: Side
     if net.ensembles[0].entry is not None and exact.steps and not net.residual:
-        plan, sides = exact, (RawSide(rows), RawSide(columns))
+        plan, one, other = exact, RawSide(rows), RawSide(columns)
     else:
         left = InputSide.of(rows, exact)
         right = left if X2 is None else InputSide.of(columns, exact)
-        plan, sides = plan_for(exact, left, right, threads), (left, right)
-    pairs = _blocks(token, plan, *sides, sizes, X2 is None)
+        plan, one, other = plan_for(exact, left, right, threads), left, right
+    pairs = _blocks(token, plan, one, other, sizes, X2 is None)
     found = []
     for n, name in enumerate(exact.names):
         graph = graphs.from_collections(f"{name}-{token}", _matrix(f"{name}-{token}", token, n, sizes, X2 is None), ())

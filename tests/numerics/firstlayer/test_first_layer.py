@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import product
+from itertools import pairwise, product
 
 import mpmath
 import numpy as np
@@ -60,7 +60,7 @@ def test_kinked_activations_are_split_at_their_kinks():
             kept += [p + (q - p) * (row @ p) / (row @ (p - q))] if (row @ p > 0) != (row @ q > 0) else []
         polygon = kept
     both = slopes = 0.0
-    for q, r in zip(polygon[1:-1], polygon[2:], strict=True):
+    for q, r in pairwise(polygon[1:]):
         area = abs(np.linalg.det(np.array([q - polygon[0], r - polygon[0]]))) / 2 / 12
         middles = [(polygon[0] + q) / 2, (polygon[0] + r) / 2, (q + r) / 2]  # exact for quadratic functions
         both, slopes = both + area * np.mean([np.prod(rows @ m) for m in middles]), slopes + area
@@ -199,6 +199,16 @@ def test_laws_of_entries_are_those_of_the_draws(weights):
         sample = W.ravel() ** power
         error = sample.std() / np.sqrt(sample.size)
         assert abs(sample.mean() - float(weights.entry.moment(power))) < 4.2 * error + 1e-12
+
+
+def test_generated_code_says_that_it_knows_cumulants_alone():
+    net = ww.MLP("tanh", depth=2, weights="rademacher", **ONE)
+    code = ww.compile(
+        ww.derive(net, samples=1).restrict(("K", "Theta", "V", "K1", "Theta1", "X4", "Y4", "D", "F", "A", "B"))
+    )
+    with pytest.warns(ExpansionWarning, match="kappa_4=-2: .* excess kurtosis 1.9"):
+        code.recursion(TWO[:1], 2, kappa_4=-2, C_W=1, C_b=0, lambda_W=1, lambda_b=0)
+    assert "a correction of" in code.source
 
 
 def test_wrong_laws_are_refused():
