@@ -18,6 +18,7 @@ from widthwise.theory.language.jets import Jet, Sigma
 from widthwise.theory.language.observables import Named, Table
 from widthwise.theory.language.steps import Step
 from widthwise.theory.networks.activations import activation
+from widthwise.theory.typesetting.environments import layout, written
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class FeatureEquations(Mapping[str, sp.Eq], Subject):
         """Equations to paste, or all steps."""
         if steps:
             return "\n\n".join(step.latex() for step in self.steps)
-        return latex.align(row for law in self.laws for row in latex.equation_lines(law.lhs, [law.rhs]))
+        return written([latex.display(law.lhs, [law.rhs]) for law in self.laws], layout())
 
     def __str__(self) -> str:
         return "\n".join(f"{law.lhs} = {law.rhs}" for law in self.laws)

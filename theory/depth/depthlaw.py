@@ -3,8 +3,9 @@ r"""Results: the large-depth behaviour of a quantity, and of all of them, as val
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import Any
 
 import sympy as sp
 
@@ -13,6 +14,8 @@ from ..language.quantities import Entry, quantity
 from ..language.symbols import ell
 from ..language.values import Written
 from ..networks.architecture import MLP
+from ..typesetting import environments
+from ..typesetting.environments import Display, layout
 
 #: The kernel: the variable of series around K = 0, or the value at which it stays.
 kernel = sp.Symbol("K", positive=True)
@@ -119,21 +122,24 @@ class DepthLaws(Written, Mapping[str, DepthLaw]):
     def __iter__(self) -> Iterator[str]:
         return (law.name for law in self.laws)
 
-    def latex(self) -> str:
-        """An ``align`` environment with the leading behaviour of every quantity, and the values of its letters."""
-        return latex.align(self._rows())
+    def latex(self, *, width: Any = "article", environment: str = "align", labels: str | None = None) -> str:
+        """The leading behaviour of every quantity, and the values of its letters, set as ``Equations.latex`` sets them."""
+        return environments.written(self.displays, layout(width, environment, labels))
 
     def _repr_latex_(self) -> str:
-        return latex.aligned(self._rows())
+        return f"$\\displaystyle {environments.aligned(self.displays)}$"
 
-    def _rows(self) -> Iterator[str]:
+    @property
+    def displays(self) -> list[Display]:
+        """The laws for print, and the letters in them."""
+        found = []
         for law in self.laws:
-            sign = "=" if law.exact and law.leading == law.series else r"\simeq"
-            yield rf"{latex.tex(Entry(law.name, ('',) * quantity(law.name).rank))} &{sign} {latex.tex(_rounded(law.leading))}"
+            relation = "=" if law.exact and law.leading == law.series else r"\simeq"
+            left = Entry(law.name, ("",) * quantity(law.name).rank)
+            found.append(replace(latex.display(left, [_rounded(law.leading)], law.name), relation=relation))
         shown = set().union(*(law.leading.free_symbols for law in self.laws))
-        for letter, meaning in self.definitions.items():
-            if letter in shown:
-                yield rf"{latex.tex(letter)} &= {latex.tex(_rounded(meaning))}"
+        letters = ((letter, meaning) for letter, meaning in self.definitions.items() if letter in shown)
+        return found + [latex.display(letter, [_rounded(meaning)], str(letter)) for letter, meaning in letters]
 
     def __len__(self) -> int:
         return len(self.laws)

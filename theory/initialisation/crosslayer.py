@@ -61,7 +61,7 @@ class Role(StrEnum):
     TENSOR = "tensor"  #: observable: V, D, ...
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class LayerStatement(Statement):
     """An equation over all layers; ``first`` is its value in the first layer, where it has one of its own."""
 

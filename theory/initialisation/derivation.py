@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Self
 
 import sympy as sp
@@ -17,7 +18,7 @@ from ..language.equations import Equations, Law, Statement
 from ..language.errors import InvalidArgument
 from ..language.jets import Jet, Overlap, Sigma
 from ..language.quantities import TENSORS, Entry, Kind, Quantity, quantity
-from ..language.steps import Step
+from ..language.steps import Steps
 from ..layers.map import LayerMap
 from ..meanfield.expansion import Recursion
 from ..meanfield.system import MeanFieldSystem, crossed, local
@@ -29,7 +30,7 @@ from .narrative import steps_of
 DEFAULT_LABELS = "12345678"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Derivation(Statement):
     r"""The recursion of one quantity from layer :math:`\ell` to :math:`\ell+1`, derived from a layer map.
 
@@ -67,7 +68,7 @@ class Derivation(Statement):
         return tuple(sorted(self.printed.right.atoms(Average), key=str))
 
     @property
-    def steps(self) -> tuple[Step, ...]:
+    def steps(self) -> Steps:
         """The derivation: definition, layer map of the jets, neuron average, cumulance, Price, Isserlis, result."""
         return steps_of(MeanFieldSystem(self.layer), self.quantity, self.labels, self.printed)
 
@@ -161,10 +162,10 @@ class Recursions(Equations):
         """The Gaussian averages in the equation of a single quantity."""
         return self.one.averages
 
-    @property
-    def steps(self) -> tuple[Step, ...]:
+    @cached_property
+    def steps(self) -> Steps:
         """The derivations one after the other."""
-        return tuple(step for derivation in self.statements for step in derivation.steps)
+        return Steps(tuple(step for derivation in self.statements for step in derivation.steps))
 
     @property
     def layer(self) -> LayerMap:

@@ -7,6 +7,7 @@ observable whose neuron average the pair is, the law of total cumulance, Price's
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import sympy as sp
 
@@ -15,12 +16,12 @@ from ..language import latex
 from ..language.equations import Law
 from ..language.jets import Jet
 from ..language.quantities import Kind, Pair, Quantity
-from ..language.steps import Step
+from ..language.steps import Step, Steps
 from ..language.symbols import Letter, SiteAverage, label_latex
 from ..meanfield.system import MeanFieldSystem
 
 
-def steps_of(system: MeanFieldSystem, row: Quantity, labels: tuple[str, ...], law: Law) -> tuple[Step, ...]:
+def steps_of(system: MeanFieldSystem, row: Quantity, labels: tuple[str, ...], law: Law) -> Steps:
     """The whole derivation of one recursion."""
     pairs = row.at(labels)
     steps = [_definition(row, pairs, law), _jets(system, pairs)]
@@ -39,7 +40,7 @@ def steps_of(system: MeanFieldSystem, row: Quantity, labels: tuple[str, ...], la
             "further terms: the covariances of the neuron averages of different layers, which predict takes into account."
         )
     steps.append(Step("Result", reason, (result,), tuple(law.terms)))
-    return tuple(steps)
+    return Steps(tuple(replace(step, of=row.name) for step in steps))
 
 
 def _definition(row: Quantity, pairs: tuple[Pair, ...], law: Law) -> Step:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Self
 
 import sympy as sp
@@ -11,7 +12,7 @@ import sympy as sp
 from ..language.equations import Equations, Law, Plain, Statement, equal
 from ..language.errors import InvalidArgument, NotAvailable
 from ..language.quantities import Kind, Quantity, quantity
-from ..language.steps import Step
+from ..language.steps import Step, Steps
 from ..layers.map import LayerMap
 from ..meanfield.expansion import not_derived
 from ..networks.activations import Activation
@@ -82,10 +83,10 @@ class CrossLayer(Equations):
         firsts = (s for s in self.statements if s.first != 0)
         return (*self.skips.laws, *(Plain(_at_one(s.law.left), s.first) for s in firsts))
 
-    @property
-    def steps(self) -> tuple[Step, ...]:
+    @cached_property
+    def steps(self) -> Steps:
         """The derivation: the neuron through all layers, its kernels, noise, responses, covariances, the tensors."""
-        return tuple(step for step in _steps(self) if step.equations)
+        return Steps(tuple(step for step in _steps(self) if step.equations))
 
     def restrict(self, names: str | Iterable[str]) -> Self:
         """The system that some of the tensors need."""

@@ -5,6 +5,7 @@ Code is generated from the law as it is derived; print shows the same law with s
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -12,9 +13,11 @@ from typing import Any, Protocol, Self
 
 import sympy as sp
 
+from ..typesetting import environments
+from ..typesetting.environments import Display, layout
 from . import latex
 from .errors import InvalidArgument, unknown_name
-from .steps import Step
+from .steps import NAMED, Steps
 from .values import Written
 
 Change = Callable[[sp.Expr], sp.Expr]
@@ -74,7 +77,7 @@ class Plain:
         return replace(self, right=right)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Statement(Written):
     """One equation of a subject."""
 
@@ -96,9 +99,21 @@ class Statement(Written):
         return equal(self.printed.left, self.printed.right)
 
     @property
+    def display(self) -> Display:
+        """The equation for print."""
+        return latex.display(self.printed.left, self.printed.terms, self.name)
+
+    @property
     def rows(self) -> list[str]:
-        """The rows of an ``align``."""
-        return latex.equation_lines(self.printed.left, self.printed.terms)
+        """The rows of an alignment as wide as a page."""
+        return page_rows([self.display])
+
+    def latex(self, *, width: Any = "article", environment: str = "align", labels: str | None = None) -> str:
+        """The equation in an environment of amsmath, as ``Equations.latex``."""
+        return environments.written([self.display], layout(width, environment, labels))
+
+    def _repr_latex_(self) -> str:
+        return f"$\\displaystyle {environments.aligned([self.display])}$"
 
     @property
     def needs(self) -> frozenset[str]:
@@ -112,6 +127,10 @@ class Statement(Written):
 
     def __str__(self) -> str:
         return written(self.printed.left, self.printed.terms)
+
+    def __repr__(self) -> str:
+        count = len(self.printed.terms)
+        return f"<{type(self).__name__} of {self.name}: {self.printed.left} = {count} term{'s' * (count != 1)}>"
 
 
 @dataclass(frozen=True, repr=False)
@@ -176,7 +195,7 @@ class Equations(Written, Mapping[str, sp.Eq]):
         return self.statements[0]
 
     @property
-    def steps(self) -> tuple[Step, ...]:
+    def steps(self) -> Steps:
         """The derivation, so that a reader can follow it on paper."""
         raise NotImplementedError
 
@@ -208,26 +227,68 @@ class Equations(Written, Mapping[str, sp.Eq]):
         statements = (s.with_right(changes[s.name]) if s.name in changes else s for s in self.statements)
         return replace(self, statements=tuple(statements))
 
-    def latex(self, *, steps: bool = False) -> str:
-        """An ``align`` environment with all equations; with ``steps=True`` the whole derivation, ready to be pasted."""
+    def latex(
+        self,
+        *,
+        steps: bool = False,
+        width: Any = "article",
+        environment: str | None = None,
+        labels: str | None = None,
+    ) -> str:
+        r"""All equations in an environment of amsmath, or with ``steps=True`` the whole derivation, ready to be pasted.
+
+        Equation
+            Sums are broken between their terms, products between their factors, and brackets and fractions that no line can
+            hold inside of them.
+        Shapes
+            ``width``: points of a 10 pt font, or "article" (345), "twocolumn" (229), "slide" (270), "notebook" (460), "page"
+            (469). ``environment``: "align", "multline", "split", with a star for no numbers, or "aligned". ``labels="eq:"``:
+            the equation of V is ``eq:V``.
+        Units
+            A class of 12 pt with lines of 390 pt takes ``width=325``.
+        Valid
+            Computer Modern; other fonts of the same size need some air.
+        Errors
+            ``InvalidArgument`` for a width, an environment or a prefix that is none of these.
+        Source
+            The metrics of the font.
+        """
         if steps:
-            return "\n\n".join(step.latex() for step in self.steps)
-        return latex.align(self.rows)
+            return Steps(tuple(self.steps)).latex(width=width, environment=environment, labels=labels)
+        return environments.written(self.displays, layout(width, environment or "align", labels))
+
+    @property
+    def displays(self) -> list[Display]:
+        """The equations for print, with what follows them."""
+        further = (latex.display(law.left, law.terms, _slug(law.left)) for law in self.further)
+        return [*(statement.display for statement in self.statements), *further]
 
     @property
     def rows(self) -> list[str]:
-        """The rows of an ``align``."""
-        rows = [row for statement in self.statements for row in statement.rows]
-        return rows + [row for law in self.further for row in latex.equation_lines(law.left, law.terms)]
+        """The rows of an alignment as wide as a page."""
+        return page_rows(self.displays)
 
     def _repr_latex_(self) -> str:
-        return latex.aligned(self.rows)
+        return f"$\\displaystyle {environments.aligned(self.displays)}$"
 
     def __str__(self) -> str:
         further = (written(law.left, law.terms) for law in self.further)
         return "\n".join([*map(str, self.statements), *further])
 
-    __repr__ = __str__
+    def __repr__(self) -> str:
+        names = [*self] if len(self) <= NAMED else [*[*self][: NAMED - 1], "..."]
+        count = f"{len(self)} equation{'s' * (len(self) != 1)}"
+        return f"<{type(self).__name__} of {self.subject!r}: {count}, {', '.join(names)}>"
+
+
+def page_rows(displays: Sequence[Display]) -> list[str]:
+    """The rows of one alignment as wide as a page."""
+    return [row for block in environments.rows(displays, environments.WIDTHS["page"]) for row in block]
+
+
+def _slug(left: sp.Expr) -> str:
+    """A left-hand side as a part of a label."""
+    return re.sub(r"\W+", "-", str(left)).strip("-")
 
 
 def written(left: sp.Expr, terms: Sequence[sp.Expr]) -> str:

@@ -17,7 +17,7 @@ import sympy as sp
 from ..language import symbols
 from ..language.equations import Equations, Law, Plain, Statement, mapped
 from ..language.errors import InvalidArgument
-from ..language.steps import Step
+from ..language.steps import Steps
 from ..language.symbols import SiteAverage, ell, gamma_0
 from .cavity import at_layer, at_place, covariance, definition, gathered, overlap, site
 from .fields import ORDERS, Memory, OrderParameter, SiteField, eta, in_order, last, width
@@ -91,7 +91,7 @@ class Dynamics(Equations):
         return self.with_(**{n: _drop(self.system[n].rhs, ("A", "B")) for n in ("h", "z")})
 
     @cached_property
-    def steps(self) -> tuple[Step, ...]:
+    def steps(self) -> Steps:
         """The derivation: forward pass, backward pass, update, trained matrices, cavity rule, order parameters."""
         return steps_of(dynamics(self.subject))
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import sympy as sp
 
-from ..language.steps import Step
+from ..language.steps import Step, Steps
 from ..meanfield.protocol import statement
 from .fields import ORDERS
 from .program import program
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from .dynamics import Dynamics
 
 
-def steps_of(found: Dynamics) -> tuple[Step, ...]:
+def steps_of(found: Dynamics) -> Steps:
     """The derivation: forward pass, backward pass, update, trained matrices, cavity rule, order parameters, fluctuations."""
     steps, eq = program(), found
 
     def of(*statements: sp.Eq) -> tuple[sp.Eq, ...]:
         return tuple(map(found.as_printed, statements))
 
-    return (
+    told = (
         Step("Forward pass", "Every neuron receives a product with a weight matrix.", of(steps.forward, steps.output)),
         Step(
             "Backward pass",
@@ -47,7 +47,9 @@ def steps_of(found: Dynamics) -> tuple[Step, ...]:
             (eq["u"], eq["r"]),
         ),
         Step(
-            "Order parameters", "Averages over the neurons of a layer close the system.", tuple(eq[n] for n in ORDERS)
+            "Order parameters",
+            "Averages over the neurons of a layer close the system.",
+            tuple(eq[n] for n in ORDERS),
         ),
         Step(
             "Predictions",
@@ -67,3 +69,4 @@ def steps_of(found: Dynamics) -> tuple[Step, ...]:
             (statement(),),
         ),
     )
+    return Steps(told)

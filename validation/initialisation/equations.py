@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import sympy as sp
-
 from ...numerics.initialisation.predict import compiled_system
 from ...numerics.initialisation.residual import compiled_layers
 from ...theory.initialisation.dependencies import closure
 from ...theory.initialisation.derivation import Derivation, recursions
 from ...theory.initialisation.derive import derive
 from ...theory.language import latex
+from ...theory.language.equations import page_rows
 from ...theory.language.quantities import quantity
 from ...theory.language.steps import Step
 from ...theory.networks.architecture import MLP
@@ -60,7 +59,7 @@ def _over_layers(net: MLP, names: Sequence[str], single: bool) -> Iterator[dict[
 def _steps(found: Sequence[Step]) -> list[dict[str, Any]]:
     """Steps as the template shows them."""
     return [
-        {"title": s.title, "reason": mathml.prose(s.reason), "equations": mathml.equations(_step_rows(s.equations))}
+        {"title": s.title, "reason": mathml.prose(s.reason), "equations": mathml.equations(page_rows(s.displays))}
         for s in found
     ]
 
@@ -96,7 +95,3 @@ def _closed(derivation: Derivation, net: MLP) -> Iterator[tuple[str, str]]:
         closed = derivation.specialize(activation)
         if closed.printed != derivation.printed:
             yield activation.name, mathml.equations(closed.rows)
-
-
-def _step_rows(found: tuple[sp.Eq, ...]) -> list[str]:
-    return [row for eq in found for row in latex.equation_lines(eq.lhs, sp.Add.make_args(eq.rhs))]

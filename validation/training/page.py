@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ...theory.language import latex
+from ...theory.language.equations import page_rows
 from ...theory.training.dynamics import dynamics
 from ...theory.training.fields import in_order
 from ..confrontation.report import Report
@@ -28,11 +29,8 @@ def figure(report: Report, name: str | None) -> Figure:
 def context(report: Report) -> dict[str, Any]:
     """The parts of the page beyond the common ones."""
     found = dynamics(report.subject)
-    rows = [
-        row
-        for eq in [*found.values(), *found.boundaries, *found.optimizer]
-        for row in latex.equation_lines(eq.lhs, in_order(eq.rhs))
-    ]
+    every = (*found.values(), *found.boundaries, *found.optimizer)
+    rows = page_rows([latex.display(eq.lhs, in_order(eq.rhs)) for eq in every])
     return {
         "title": f"Training, theory against networks: {report.subject.net.activation_names}, depth {report.subject.net.depth}",
         "setup": dict(_setup(report)),

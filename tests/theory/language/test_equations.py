@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 from copy import deepcopy
 from dataclasses import replace
 
@@ -11,6 +12,8 @@ import sympy as sp
 
 import widthwise as ww
 from widthwise.theory.language.errors import InvalidArgument, UnknownName
+from widthwise.theory.typesetting.environments import WIDTHS
+from widthwise.theory.typesetting.reading import read
 
 FLOW = ww.Training(ww.MLP("tanh", depth=3))
 SUBJECTS = {
@@ -27,7 +30,7 @@ SUBJECTS = {
 }
 
 
-@pytest.fixture(params=SUBJECTS)
+@pytest.fixture(params=SUBJECTS, scope="module")
 def subject(request):
     make, name = SUBJECTS[request.param]
     return make(), name
@@ -94,3 +97,40 @@ def test_numbers_of_the_subject_stand_in_print_and_indices_in_the_system():
     law = ww.derive(ww.MLP("sin", C_W=2), "K").specialize()
     assert not law.equation.rhs.has(sp.Symbol("C_W", nonnegative=True))
     assert law.law == ww.derive(ww.MLP("sin", C_W=2), "K").law
+
+
+def test_a_repr_is_one_line_and_print_is_the_whole(subject):
+    found, name = subject
+    steps = found.steps
+    for shown in (found, found.statement(name), steps, steps[0], steps[:1]):
+        assert "\n" not in repr(shown)
+        assert len(repr(shown)) < 250
+        assert repr(shown) != str(shown)
+    assert f"{len(found)} equation" in repr(found)
+    assert type(found).__name__ in repr(found)
+
+
+def test_each_equation_has_a_label_of_its_own(subject):
+    found, _ = subject
+    text = found.latex(labels="eq:")
+    labels = re.findall(r"\\label\{(.*?)\}", text)
+    assert len(set(labels)) == len(labels) == len(found) + len(found.further)
+    assert {f"eq:{name}" for name in found} <= set(labels)
+    steps = re.findall(r"\\label\{(.*?)\}", found.latex(steps=True, labels="step:"))
+    assert len(set(steps)) == len(steps) == sum(len(step.equations) for step in found.steps)
+
+
+def test_a_single_equation_prints_as_it_does_among_others(subject):
+    found, name = subject
+    one = found.statement(name)
+    assert one.latex(labels="eq:").count(r"\label") == 1
+    assert one.latex(width="slide") != one.latex(width=2000) or len(one.latex(width=2000)) < 400
+    assert one._repr_latex_().startswith(r"$\displaystyle \begin{aligned}")
+
+
+def test_equations_for_a_notebook_are_no_wider_than_it(subject):
+    found, _ = subject
+    for shown in (found, *(found.statement(name) for name in found)):
+        body = re.search(r"\\begin\{aligned\}(.*)\\end\{aligned\}\$$", shown._repr_latex_(), flags=re.S)
+        assert body is not None
+        assert all(read(row.replace("&", "")).width() <= WIDTHS["notebook"] for row in body[1].split(" \\\\\n"))

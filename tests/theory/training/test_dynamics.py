@@ -98,7 +98,7 @@ def test_several_outputs_share_one_network():
 
 
 def test_latex_is_what_a_paper_prints():
-    text = dynamics(flow()).latex()
+    text = dynamics(flow()).latex(width="page")
     assert (
         r"h^{\ell}_{\mu}(t) &= u^{\ell}_{\mu}(t) + \gamma_{0}\,\int_0^t\! ds\, \sum_{\alpha} \left[A^{\ell - 1}_{\mu \alpha}(t,s) "
         r"+ \Delta_{\alpha}(s)\,\Phi^{\ell - 1}_{\mu \alpha}(t,s)\right]\, g^{\ell}_{\alpha}(s) \\"
@@ -116,7 +116,7 @@ def test_linear_networks_close_algebraically():
     assert "B[ell-1] = 1/gamma_0*(I - D[ell]*C[ell])**(-1)*D[ell]" in text
     assert "(I - C[ell]*D[ell])**(-1)*Phi[ell-1]*(I - D[ell].T*C[ell].T)**(-1)" in text
     assert dynamics(flow()).closed == ()
-    assert r"\left(\mathbb{I} - C^{\ell} D^{\ell}\right)^{-1}" in dynamics(Training(MLP("linear", depth=3))).latex()
+    assert r"\left(I - C^{\ell} D^{\ell}\right)^{-1}" in dynamics(Training(MLP("linear", depth=3))).latex()
 
 
 def test_steps_lead_from_the_network_to_the_equations():

@@ -20,7 +20,6 @@ from matplotlib.figure import Figure
 
 from widthwise.numerics.initialisation.predict import compiled_system
 from widthwise.theory.initialisation.derive import derive
-from widthwise.theory.language import latex
 from widthwise.theory.language.errors import UnknownName
 from widthwise.theory.networks.architecture import MLP
 from widthwise.validation.confrontation import report as module
@@ -134,8 +133,7 @@ def test_page_holds_each_equation_with_its_derivation(page, name):
     start = page.index(f'id="equation-{name}"')
     section = page[start : page.index("</section>", start)]
     for derivation in (derive(NET, name), derive(NET, name, samples=1), derive(NET, name, samples=1).specialize()):
-        rows = latex.equation_lines(derivation.recursion.left, derivation.recursion.terms)
-        assert equations(rows) in section
+        assert equations(derivation.rows) in section
     for step in derive(NET, name).steps:
         assert step.title in section
         assert prose(step.reason) in section
