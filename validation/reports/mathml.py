@@ -20,6 +20,13 @@ UPRIGHT = re.compile(r"\\mathrm\{([A-Za-z]+)\}")
 PRIME, INFINITY = "\N{PRIME}", "\N{INFINITY}"
 #: Letters that lean into a superscript; browsers do not make way for them.
 LEANING = "VWTY"
+#: Delimiters of a size of their own, which latex2mathml leaves as commands.
+DELIMITERS = {
+    r"\langle": "\N{MATHEMATICAL LEFT ANGLE BRACKET}",
+    r"\rangle": "\N{MATHEMATICAL RIGHT ANGLE BRACKET}",
+    r"\{": "{",
+    r"\}": "}",
+}
 CAPITAL_GREEK = re.compile("[Α-Ω]")
 
 
@@ -31,7 +38,8 @@ def math(latex: str, *, display: bool = True) -> Markup:
     source = PRIMES.sub(lambda m: "^{" + r"\prime" * len(m[0]) + "}", UPRIGHT.sub(r"\\operatorname{\1}", latex))
     tree: Any = convert_to_element(source, display="block" if display else "inline")
     for element in tree.iter():
-        element.text = html.unescape(element.text or "")  # latex2mathml writes its letters as references
+        text = html.unescape(element.text or "")  # latex2mathml writes its letters as references
+        element.text = DELIMITERS.get(text, text)
     for element in list(tree.iter()):
         _improve(element, display)
     # The name space would look like a link, and a browser does not need it.

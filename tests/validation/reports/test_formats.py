@@ -5,11 +5,11 @@ from __future__ import annotations
 from xml.etree import ElementTree
 
 import pytest
-import sympy as sp
 
 from widthwise.theory.initialisation.derive import derive
-from widthwise.theory.language import latex
+from widthwise.theory.language.equations import page_rows
 from widthwise.theory.networks.architecture import MLP
+from widthwise.theory.typesetting.environments import rows
 from widthwise.validation.reports.mathml import equations, math
 from widthwise.validation.reports.paper import compact
 
@@ -35,12 +35,20 @@ def test_math_is_set_as_latex_sets_it(source, expected):
 @pytest.mark.parametrize("samples", [None, 1])
 def test_no_latex_command_is_left_in_an_equation(samples):
     for derivation in derive(NET, samples=samples).statements:
-        found = [latex.equation_lines(eq.lhs, sp.Add.make_args(eq.rhs)) for s in derivation.steps for eq in s.equations]
-        for rows in found:
-            block = equations(rows)
-            ElementTree.fromstring(block)
-            assert "\\" not in block
-            assert "&amp;" not in block
+        for step in derivation.steps:
+            check(equations(page_rows(step.displays)))
+
+
+@pytest.mark.parametrize("width", [150.0, 345.0])
+def test_nor_in_one_that_is_broken_inside_of_brackets(width):
+    found = derive(MLP("gelu"), "Theta").specialize()
+    check(equations([row for block in rows(found.displays, width) for row in block]))
+
+
+def check(block):
+    ElementTree.fromstring(block)
+    assert "\\" not in block
+    assert "&amp;" not in block
 
 
 @pytest.mark.parametrize(
