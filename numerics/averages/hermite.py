@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 from numpy.polynomial import chebyshev
@@ -24,6 +24,8 @@ Array = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 #: sigma(x, kmax) -> values of the activation and its derivatives up to kmax.
 Sigma = Callable[[Array, int], Sequence[Array]]
+#: Deviations (p,) -> coefficients (sites, p, N) and <f^2> (sites, p).
+Coefficients = Callable[[Array], tuple[Array, Array]]
 #: The orders of the derivatives whose product stands at a site.
 Site = tuple[int, ...]
 
@@ -43,6 +45,8 @@ ROUNDED = 1e-12
 PANEL = 32
 #: Deviations that are worth a series in them, to begin with.
 MANY = 20
+#: Deviations between two powers of this share a table; so many nodes are tried for it.
+WINDOW, NODES = 4.0, (20, 30, 45, 67, 100, 150)
 #: Numbers that are worked on at a time.
 BLOCK = 1 << 19
 
@@ -55,6 +59,8 @@ def averages(
     b: Array,
     rho: Array,
     worth: float = np.inf,
+    *,
+    tabled: bool = False,
 ) -> tuple[list[Array], Bools]:
     r"""The averages of products of derivatives of sigma at two sites, and for which pairs they are known.
 
@@ -64,6 +70,7 @@ def averages(
     Shapes
         a, b, rho: (N,), positive deviations and correlations -> one (N,) for each of ``orders``, and (N,) truth values.
         ``worth`` is the work in multiplications that a pair justifies; without it the longest series are tried for all.
+        ``tabled``: coefficients come from tables in log a that later calls find again.
     Valid
         Where the truth value is set, to some 1e-14 of the root of :math:`\langle f^2\rangle\langle g^2\rangle`.
     Source
@@ -83,7 +90,7 @@ def averages(
         if at > 3 and _work(len(deviations), lengths[-1], kinks) > worth * len(open_pairs):
             break
         used, places = np.unique(np.concatenate([i[open_pairs], j[open_pairs]]), return_inverse=True)
-        series = _series(sigma, kinks, sites, deviations[used], lengths)
+        series = _series(sigma, kinks, sites, deviations[used], lengths, tabled=tabled)
         if series is None:
             break
         mine, other = np.split(places, 2)
@@ -97,8 +104,16 @@ def averages(
     return values, known
 
 
-def squares(sigma: Sigma, kinks: Sequence[float], sites: Sequence[Site], deviations: Array) -> Array | None:
+def squares(
+    sigma: Sigma, kinks: Sequence[float], sites: Sequence[Site], deviations: Array, *, tabled: bool = False
+) -> Array | None:
     """<f^2> of the functions at the sites for every deviation, (sites, p); None if no grid resolves them."""
+    if tabled:
+        # The tables that ``averages`` begins with serve here too.
+        order = sorted(set(sites))
+        found = _from_tables(sigma, kinks, order, deviations, TERMS[bool(len(kinks))][2])
+        if found is not None:
+            return found[1][[order.index(site) for site in sites]]
     frequency = _frequency(sigma, kinks, sites, deviations)
     return None if frequency is None else _coefficients(sigma, kinks, sites, deviations, 1, frequency)[1]
 
@@ -157,42 +172,101 @@ def _sum(
 
 
 def _series(
-    sigma: Sigma, kinks: Sequence[float], sites: Sequence[Site], deviations: Array, lengths: Sequence[int]
+    sigma: Sigma,
+    kinks: Sequence[float],
+    sites: Sequence[Site],
+    deviations: Array,
+    lengths: Sequence[int],
+    *,
+    tabled: bool = False,
 ) -> dict[Site, HermiteSeries] | None:
     """The series of every site; None if no grid resolves the functions."""
-    frequency = _frequency(sigma, kinks, sites, deviations)
-    if frequency is None:
-        return None
-    n = lengths[-1]
+    n, smooth = lengths[-1], not any(kinks)
+    both = _from_tables(sigma, kinks, sites, deviations, n) if tabled else None
+    if both is None:
+        frequency = _frequency(sigma, kinks, sites, deviations)
+        if frequency is None:
+            return None
+        function = partial(_coefficients, sigma, kinks, sites, n=n, frequency=frequency + np.sqrt(n))
+        both = _interpolated(function, deviations, smooth)
     found = {}
-    raw, norms = _interpolated(
-        lambda a: _coefficients(sigma, kinks, sites, a, n, frequency + np.sqrt(n)), deviations, not any(kinks)
-    )
-    for site, c, norm in zip(sites, raw, norms, strict=True):
+    for site, c, norm in zip(sites, *both, strict=True):
         found[site] = HermiteSeries(c, _missing(c**2 / np.where(norm > 0, norm, 1.0)[:, None], lengths))
     return found
 
 
-def _interpolated(
-    function: Callable[[Array], tuple[Array, Array]], deviations: Array, smooth: bool
-) -> tuple[Array, Array]:
-    """The coefficients at many deviations a: from a Chebyshev series in log a, if they are smooth in log a and it costs less."""
-    count = MANY
-    while smooth and len(deviations) > 2 * count:
-        low, high = np.log(deviations[[0, -1]])
+@dataclass(frozen=True)
+class CoefficientTable:
+    """Coefficients and log <f^2> as Chebyshev series in log a: (sites, count, N + 1)."""
+
+    low: float  #: of log a
+    high: float
+    series: Array
+
+    @classmethod
+    def of(cls, function: Coefficients, low: float, high: float, count: int) -> CoefficientTable | None:
+        """The series from so many nodes; None if it has not ended there."""
         x = chebyshev.chebpts1(count)[::-1]
         raw, norms = function(np.exp((low + high) / 2 + (high - low) / 2 * x))
+        if not (norms > 0).all():
+            return None
         # f_n(a) relative to the root of <f^2> is of order one at all deviations; log <f^2> is interpolated beside it
         together = np.concatenate([raw / np.sqrt(norms)[:, :, None], np.log(norms)[:, :, None]], axis=2)
         series = dct(together, type=2, axis=1) / count
         series[:, 0] /= 2
-        if np.abs(series[:, -2:]).max() <= LEFT_OUT:
-            T = chebyshev.chebvander((2 * np.log(deviations) - low - high) / (high - low), count - 1)
-            values = T @ series
-            norms = np.exp(values[:, :, -1])
-            return values[:, :, :-1] * np.sqrt(norms)[:, :, None], norms
+        return cls(low, high, series) if np.abs(series[:, -2:]).max() <= LEFT_OUT else None
+
+    def __call__(self, deviations: Array) -> tuple[Array, Array]:
+        """The coefficients (sites, p, N) and <f^2> (sites, p)."""
+        x = (2 * np.log(deviations) - self.low - self.high) / (self.high - self.low)
+        values = chebyshev.chebvander(x, self.series.shape[1] - 1) @ self.series
+        norms = np.exp(values[:, :, -1])
+        return values[:, :, :-1] * np.sqrt(norms)[:, :, None], norms
+
+
+def _interpolated(function: Coefficients, deviations: Array, smooth: bool) -> tuple[Array, Array]:
+    """The coefficients at many deviations a: from a Chebyshev series in log a, if they are smooth in log a and it costs less."""
+    count = MANY
+    while smooth and len(deviations) > 2 * count:
+        table = CoefficientTable.of(function, *np.log(deviations[[0, -1]]), count)
+        if table is not None:
+            return table(deviations)
         count = 3 * count // 2
     return function(deviations)
+
+
+def windows(deviations: Array) -> NDArray[np.int64]:
+    """The number of the window of log a in which each deviation lies; all deviations in a window share a table."""
+    return np.floor(np.log(deviations) / np.log(WINDOW)).astype(np.int64)
+
+
+def _from_tables(
+    sigma: Sigma, kinks: Sequence[float], sites: Sequence[Site], deviations: Array, n: int
+) -> tuple[Array, Array] | None:
+    """The coefficients by tables of whole windows, which other calls find again; None where a window has none."""
+    numbers = windows(deviations)
+    raw, norms = np.empty((len(sites), len(deviations), n)), np.empty((len(sites), len(deviations)))
+    for number in np.unique(numbers):
+        table = _table(sigma, tuple(kinks), tuple(sites), n, int(number))
+        if table is None:
+            return None
+        part = numbers == number
+        raw[:, part], norms[:, part] = table(deviations[part])
+    return raw, norms
+
+
+@lru_cache(maxsize=128)
+def _table(
+    sigma: Sigma, kinks: tuple[float, ...], sites: tuple[Site, ...], n: int, number: int
+) -> CoefficientTable | None:
+    """The table of a window; None if no grid resolves the functions there, or the series do not end."""
+    low, high = number * np.log(WINDOW), (number + 1) * np.log(WINDOW)
+    frequency = _frequency(sigma, kinks, sites, np.exp(np.linspace(low, high, SOME)))
+    if frequency is None:
+        return None
+    function = partial(_coefficients, sigma, kinks, sites, n=n, frequency=frequency + np.sqrt(n))
+    tries = (CoefficientTable.of(function, low, high, count) for count in NODES)
+    return next((table for table in tries if table is not None), None)
 
 
 def _missing(shares: Array, lengths: Sequence[int]) -> Array:

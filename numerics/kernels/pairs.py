@@ -89,6 +89,11 @@ class PairMap:
         """The same map with fast averages, where the map itself has adaptive quadrature."""
         return self if self.closed else replace(self, steps=tuple(replace(s, in_bulk=True) for s in self.steps))
 
+    @cached_property
+    def tabled(self) -> PairMap:
+        """The map in bulk with averages from tables, which serve all hyperparameters and depths of an activation."""
+        return replace(self.bulk, steps=tuple(replace(s, tabled=s.in_bulk) for s in self.bulk.steps))
+
     def first(self, overlap: Array) -> list[Array]:
         """The first layer from x.x'/n_0, for each name."""
         return [_first_layer(name, overlap, self.parameters[0]) for name in self.names]
@@ -140,6 +145,7 @@ class LayerStep:
     law: Callable[..., Sequence[Array]]  #: of K, Theta, the averages and the hyperparameters
     orders: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]  #: of the averages
     in_bulk: bool = False  #: fast averages instead of adaptive quadrature
+    tabled: bool = False  #: fast averages from tables that are kept
 
     @property
     def sigma(self) -> Callable[[Array, int], list[Array]]:
@@ -156,8 +162,7 @@ class LayerStep:
         loud = bool((state["K"] > 0).all())
         # Three ways: averages in bulk <f^2>, closed forms as a tile, or the generated recursion, which integrates.
         if self.in_bulk and loud and all(f == g for f, g in self.orders):
-            sites = [f for f, _ in self.orders]
-            averages = hermite.squares(self.sigma, self.kinks, sites, np.sqrt(state["K"]))
+            averages = self.squares(np.sqrt(state["K"]))
             if averages is not None:
                 return dict(
                     zip(self.names, self.next(list(averages), [state[n] for n in self.names], given), strict=True)
@@ -177,8 +182,16 @@ class LayerStep:
             columns = [np.array(v, dtype=float)[:, None] for v in values]
             numbers = {p: given[p] for p in self.tile.scalars}
             return [v[:, 0] for v in self.tile.run(a[:, None], b[:, None], *columns, work, **numbers)]
-        averages = self._fast(a, b, values[0]) if self.in_bulk and loud else self._integrated(a, b, values[0])
+        averages = self.averages(a, b, values[0]) if loud else self._integrated(a, b, values[0])
         return self.next(averages, values, given)
+
+    def averages(self, a: Array, b: Array, K: Array) -> Sequence[Array]:
+        """The averages at pairs of positive standard deviations a, b and covariance K."""
+        return self._fast(a, b, K) if self.in_bulk else self._integrated(a, b, K)
+
+    def squares(self, deviations: Array) -> Array | None:
+        """The averages at single inputs in bulk; None if no grid resolves the activation."""
+        return hermite.squares(self.sigma, self.kinks, [f for f, _ in self.orders], deviations, tabled=self.tabled)
 
     def next(self, averages: Sequence[Array], values: Sequence[Array], given: dict[str, float]) -> list[Array]:
         """The next layer from its averages, by the derived law."""
@@ -192,7 +205,7 @@ class LayerStep:
         by_pieces = all(parallel.pieces(self.activation, site) for pair in self.orders for site in pair)
         worth = WORTH["parallel" if by_pieces else "quadrature"]
         # Mehler's series; then the pairs that it leaves open, which are nearly parallel.
-        averages, known = hermite.averages(self.sigma, self.kinks, self.orders, a, b, rho, worth)
+        averages, known = hermite.averages(self.sigma, self.kinks, self.orders, a, b, rho, worth, tabled=self.tabled)
         if not known.all():
             rest = ~known
             near = None

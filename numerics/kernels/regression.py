@@ -10,7 +10,8 @@ from sklearn.gaussian_process.kernels import Hyperparameter, Kernel
 
 from ...theory.networks.architecture import MLP
 from ..runs.inputs import check_inputs
-from .kernels import diagonal, kernel
+from ..runs.workers import single_blas
+from .repeated import alone, repeated
 
 Array = NDArray[np.float64]
 
@@ -72,21 +73,22 @@ class NNGPKernel(Kernel):
 
     def __call__(self, X: ArrayLike, Y: ArrayLike | None = None, eval_gradient: bool = False) -> Any:
         """The kernel matrix, and its gradient if it is asked for."""
-        K = kernel(self.net, X, Y, self.get)
-        if not eval_gradient:
-            return K
-        if Y is not None:
-            raise ValueError("Gradient can only be evaluated when Y is None.")
-        gradient = np.zeros((*K.shape, len(self.theta)))
-        for p, direction in enumerate(np.eye(len(self.theta))):
-            for steps, weight in DIFFERENCE.items():
-                moved = self.clone_with_theta(self.theta + steps * STEP * direction)
-                gradient[..., p] += weight / STEP * kernel(moved.net, X, None, self.get)
-        return K, gradient
+        with single_blas:  # once for all matrices of a call, as it looks for libraries of linear algebra
+            K = repeated(self.net, X, Y, self.get)
+            if not eval_gradient:
+                return K
+            if Y is not None:
+                raise ValueError("Gradient can only be evaluated when Y is None.")
+            gradient = np.zeros((*K.shape, len(self.theta)))
+            for p, direction in enumerate(np.eye(len(self.theta))):
+                for steps, weight in DIFFERENCE.items():
+                    moved = self.clone_with_theta(self.theta + steps * STEP * direction)
+                    gradient[..., p] += weight / STEP * repeated(moved.net, X, None, self.get)
+            return K, gradient
 
     def diag(self, X: ArrayLike) -> Array:
         """The diagonal alone."""
-        return diagonal(self.net, check_inputs(X), self.get)
+        return alone(self.net, check_inputs(X), self.get)
 
     def is_stationary(self) -> bool:
         """A network's kernel depends on more than the difference of its inputs."""

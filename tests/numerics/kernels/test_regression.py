@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import sympy as sp
 from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, WhiteKernel
 
 import widthwise as ww
+from widthwise.numerics.kernels import pairs, repeated
+from widthwise.numerics.kernels.pairs import pair_map
 from widthwise.theory.language.errors import UnknownName
+from widthwise.theory.networks.activations import ACTIVATIONS
 
 X = np.random.default_rng(0).normal(size=(12, 4))
 KERNELS = [ww.NNGPKernel("relu", depth=3), ww.NTKKernel("erf", depth=4, C_W=1.5, C_b=0.2, lambda_b=0.5)]
@@ -52,6 +56,38 @@ def test_gradients_are_exact_where_the_kernel_is_known():
     }
     for p, h in enumerate(kernel.hyperparameters):
         np.testing.assert_allclose(gradient[..., p], by[h.name], rtol=1e-8, atol=1e-9)
+
+
+#: Activations whose averages have no closed form: in the daily suite one of each kind.
+OPEN = [
+    pytest.param(a, marks=() if a.name in ("tanh", "elu", "hard_tanh") else pytest.mark.slow, id=a.name)
+    for a in ACTIVATIONS
+    if not a.jumps and not pair_map(ww.NNGPKernel(a).net, 4, ("K",)).closed
+]
+
+
+@pytest.mark.parametrize("activation", OPEN)
+def test_tables_of_an_activation_serve_all_hyperparameters(activation, monkeypatch):
+    """Averages without closed form are functions of two deviations and a correlation: a second C_W integrates nothing."""
+    first = ww.NNGPKernel(activation, depth=2, C_W=2.0)
+    assert first(X, eval_gradient=True)[1].shape == (12, 12, 2)
+    moved = ww.NNGPKernel(activation, depth=2, C_W=2.2, C_b=0.11)
+    slow = ww.kernel(moved.net, X, get="K")
+    for module in (pairs, pairs.hermite):
+        name = "gaussian_averages" if module is pairs else "_coefficients"
+        monkeypatch.setattr(module, name, lambda *_, **__: pytest.fail("integrated anew"))
+    np.testing.assert_allclose(moved(X), slow, rtol=1e-12, atol=1e-13 * slow.max())
+    np.testing.assert_allclose(moved.diag(X), np.diag(slow), rtol=1e-12)
+
+
+def test_tables_that_do_not_hold_are_not_used(monkeypatch):
+    """The negative control: coefficients off by 1e-9 are seen beside quadrature, and every pair is integrated."""
+    x = sp.Symbol("x")
+    kernel = ww.NNGPKernel(sp.tanh(x) * sp.exp(-(x**2)), depth=2)
+    made = pairs.hermite.CoefficientTable.__call__
+    monkeypatch.setattr(pairs.hermite.CoefficientTable, "__call__", lambda *a: tuple(v * (1 + 1e-9) for v in made(*a)))
+    np.testing.assert_array_equal(kernel(X), ww.kernel(kernel.net, X, get="K"))
+    repeated._agrees.cache_clear()
 
 
 def test_a_gaussian_process_learns_digits():
