@@ -19,7 +19,8 @@ from ...theory.training.fields import OrderParameter, eta
 from ...theory.training.lazy import flow_law, kernel_variance
 from ...theory.training.subject import Training
 from ..initialisation.predict import predict
-from ..training.data import Data, error_function, loss_derivative
+from ..training.data import Data, error_function, loss_derivative, loss_function
+from ..training.solve import check_divergence
 from ..training.times import TimeGrid
 
 Array = NDArray[np.float64]
@@ -57,8 +58,11 @@ def _covariance(flow: Training, data: Data, grid: TimeGrid, K: Array, kappa: Arr
     f, J = np.zeros(P), np.zeros((P, P * P))
     by_error, by_kernel = _increments(flow)
     response = by_error(grid.rate, K)
+    losses, history = loss_function(flow), list[float]()
     kept, wanted = [], set(map(int, grid.kept))
     for t in range(grid.steps):
+        history.append(float(losses(f[None, : data.trained], data.labels)))
+        check_divergence(f, history, grid.rate, lazy=True)
         if t in wanted:
             kept.append(J)
         delta, second = errors(f[None])[0], curvature(f[None, None]).reshape(P)

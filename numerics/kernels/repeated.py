@@ -1,8 +1,8 @@
 r"""Kernels of a few inputs for many hyperparameters, as the fit of a Gaussian process asks for them.
 
-Averages over an activation do not depend on hyperparameters: :math:`\langle\sigma_1\sigma_2\rangle` is a function of two deviations and
-a correlation. The coefficients of its series are kept as tables in the deviation (``averages.hermite``), compared with quadrature
-once for each pair of their windows, and serve every network with this activation.
+Averages over an activation do not depend on hyperparameters: :math:`\langle\sigma_1\sigma_2\rangle` is a function of two deviations
+and a correlation. The coefficients of its series are kept as tables in the deviation (``averages.hermite``). They are compared with
+quadrature once for each pair of their windows, and serve every network with this activation.
 """
 
 from __future__ import annotations

@@ -29,8 +29,10 @@ Array = NDArray[np.float64]
 
 Tick = Callable[[], None]
 
-#: Predictions beyond this have diverged.
-DIVERGED = 1e6
+#: gamma_0 = 0 is solved as this value: results differ by its square.
+LAZY = 1e-5
+#: Predictions beyond this have diverged; for gamma_0 = 0 earlier, where its small value would move the kernel.
+DIVERGED, LAZY_DIVERGED = 1e6, 0.1 / LAZY
 
 
 @dataclass(frozen=True)
@@ -201,6 +203,7 @@ class Run:
 
     def solve(self, tick: Tick = lambda: None) -> Run:
         """Go through time."""
+        most = LAZY_DIVERGED if self.problem.parameters["gamma_0"] == LAZY else DIVERGED
         for t in range(self.problem.steps):
             for layer in self.layers:
                 self._forward(layer, t)
@@ -209,7 +212,7 @@ class Run:
                 self._backward(layer, t)
             self._tangent_kernel(t)
             tick()
-            if not np.abs(self.f[t]).max() <= DIVERGED:
+            if not np.abs(self.f[t]).max() <= most:
                 raise NotConverged(
                     f"training diverges at step {t}: a prediction is {np.abs(self.f[t]).max():.3g}; allowed: a smaller "
                     "learning_rate or gamma"

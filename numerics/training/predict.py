@@ -68,7 +68,8 @@ def predict_training(
         replicas - 1 degrees of freedom. A replica has a bias of order 1/samples, as a network of that width has. Gradient flow is
         extrapolated from two steps, whose difference is ``<name>_step_error``. gamma = 0 is solved as gamma = 1e-5.
     Errors
-        ``InvalidInput`` for X and y; ``InvalidArgument`` for times, step sizes beyond stability, memory that is not there;
+        ``InvalidInput`` for X and y; ``InvalidArgument`` for times; ``TooCostly`` for memory that is not there; warns of step sizes
+        beyond the stability of the lazy limit (``StabilityWarning``);
         ``NotConverged`` with the losses if training diverges.
     Source
         Derived; Bordelon & Pehlevan (arXiv:2205.09653).

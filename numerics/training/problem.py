@@ -11,15 +11,13 @@ from numpy.typing import NDArray
 from ...theory.language.errors import InvalidArgument
 from ...theory.training.dynamics import Dynamics, is_linear
 from ...theory.training.subject import Training
-from .causal import Problem, order_shape
+from .causal import LAZY, Problem, order_shape
 from .data import Data, error_function
 from .sites import activation_function, generate
 from .times import TimeGrid
 
 Array = NDArray[np.float64]
 
-#: gamma_0 = 0 is solved as this value: results differ by its square.
-LAZY = 1e-5
 #: The most memory of responses as derivatives, in bytes; the fewest and the most sites at which they are followed.
 TANGENT_BYTES, FEWEST, MOST = 1 << 31, 16, 512
 

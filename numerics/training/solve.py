@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +12,7 @@ from ...theory.language.checks import check_count
 from ...theory.language.errors import NotConverged
 from ...theory.training.dynamics import Dynamics
 from ...theory.training.subject import Training
-from .causal import DIVERGED, Problem, Run
+from .causal import DIVERGED, LAZY_DIVERGED, Problem, Run
 from .data import Data, loss_function, losses_of
 from .problem import check_memory, problem_of
 from .results import order_parameter
@@ -65,6 +65,18 @@ def _trial(flow: Training, data: Data, grid: TimeGrid, found: Dynamics) -> Array
     return solved["f"]
 
 
+def check_divergence(
+    f: Array, losses: Sequence[float], rate: float, *, lazy: bool = False, who: str = "training"
+) -> None:
+    """``NotConverged`` with the step and the last losses if predictions have left all bounds."""
+    if np.isfinite(losses[-1]) and np.abs(f).max() <= (LAZY_DIVERGED if lazy else DIVERGED):
+        return
+    raise NotConverged(
+        f"{who} diverges at step {len(losses) - 1}: the losses were {', '.join(f'{x:.3g}' for x in losses[-8:])}; "
+        f"allowed: a smaller learning_rate (it is {rate:.3g}) or gamma"
+    )
+
+
 def solve(
     *,
     problem: Problem,
@@ -84,13 +96,10 @@ def solve(
 
     def check() -> None:
         history.append(float(losses(run.f[len(history)][:, : data.trained], data.labels)))
-        if not np.isfinite(history[-1]) or np.abs(run.f[len(history) - 1]).max() > DIVERGED:
-            raise NotConverged(
-                f"training diverges at step {len(history) - 1}: the losses were {', '.join(f'{x:.3g}' for x in history[-8:])}; "
-                f"allowed: a smaller learning_rate (it is {grid.rate:.3g}) or gamma"
-            )
+        check_divergence(run.f[len(history) - 1], history, grid.rate, lazy=flow.gamma == 0)
         tick()
 
-    run.solve(check)
+    with np.errstate(all="ignore"):  # what diverges is told by ``check``, at the step where it does
+        run.solve(check)
     found = {name: order_parameter(run, name, grid.kept) for name in names if name != "loss"}
     return found | {"loss": np.array(history)[grid.kept]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
 
-from ...theory.language.errors import InvalidArgument
+from ...theory.language.errors import InvalidArgument, StabilityWarning
 from ...theory.training.subject import Training
 from ..kernels.kernels import kernel
 from .data import Data
@@ -41,7 +42,10 @@ class TimeGrid:
 
 
 def check_times(flow: Training, data: Data, times: Any) -> TimeGrid:
-    """The steps; for gradient flow so small that a step is a tenth of the fastest time."""
+    """The steps; for gradient flow so small that a step is a tenth of the fastest time.
+
+    Warns (``StabilityWarning``) of a learning rate at which the lazy limit is unstable.
+    """
     values = np.atleast_1d(np.asarray(times, dtype=np.float64))
     last_only = np.ndim(times) == 0
     if (
@@ -59,9 +63,13 @@ def check_times(flow: Training, data: Data, times: Any) -> TimeGrid:
             raise InvalidArgument(f"times={times!r} with learning_rate: these are steps; allowed: increasing integers")
         bound = 2 * (1 + flow.momentum) / curvature if curvature > 0 else np.inf
         if flow.learning_rate > bound:
-            raise InvalidArgument(
-                f"learning_rate={flow.learning_rate:g} is beyond stability: the largest eigenvalue of the tangent kernel at "
-                f"initialisation, times the loss's curvature, is {curvature:.4g}; allowed: below {bound:.4g}"
+            # Not an error: the kernel moves, and training may settle where it is smaller (catapult, arXiv:2003.02218).
+            warnings.warn(
+                f"learning_rate={flow.learning_rate:g} is beyond the stability of the lazy limit, {bound:.4g}: the largest "
+                f"eigenvalue of the tangent kernel at initialisation, times the loss's curvature, is {curvature:.4g}. Predictions "
+                "grow at first; they settle if the kernel becomes smaller, and diverge if not",
+                StabilityWarning,
+                stacklevel=4,
             )
         kept = np.arange(steps[0] + 1) if last_only else steps
         return TimeGrid(int(kept[-1]) + 1, kept, flow.learning_rate)

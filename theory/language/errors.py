@@ -22,6 +22,10 @@ class InvalidArgument(WidthwiseError):
     """Any other argument outside what is allowed."""
 
 
+class TooCostly(InvalidArgument):
+    """Work that does not fit into the memory that is free, or takes longer than is allowed."""
+
+
 class UnknownName(WidthwiseError, KeyError):
     """A name that is not registered; the message suggests the nearest ones."""
 
@@ -42,6 +46,10 @@ class NotConverged(WidthwiseError):
 
 class ExpansionWarning(UserWarning):
     """The next order in 1/width is not small."""
+
+
+class StabilityWarning(UserWarning):
+    """A learning rate beyond the stability of the lazy limit: training may diverge, or settle where the kernel is smaller."""
 
 
 class AccuracyWarning(UserWarning):

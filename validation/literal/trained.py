@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...numerics.training.data import Data, error_function, loss_function
+from ...numerics.training.solve import check_divergence
 from ...numerics.training.times import TimeGrid
-from ...theory.language.errors import NotConverged
 from ...theory.training.subject import Training
 from .derivatives import derivatives
 
@@ -136,18 +136,18 @@ def train(
     net = TrainedNetwork(flow, data, N, np.random.default_rng(seed), centred=centred)
     losses, kept = loss_function(flow), set(map(int, grid.kept))
     f, loss, ntk, phi, g = (list[Array]() for _ in range(5))
+    history = list[float]()
     for t in range(grid.steps):
         if t:
-            net.step(grid.rate)
+            with np.errstate(all="ignore"):  # what diverges is told below
+                net.step(grid.rate)
+        history.append(float(losses(net.f[:, : data.trained], data.labels)))
+        check_divergence(net.f, history, grid.rate, who=f"a network of width {N}")
         tick()
         if t not in kept:
             continue
         f.append(net.f)
-        loss.append(losses(net.f[:, : data.trained], data.labels))
-        if not np.isfinite(loss[-1]):
-            raise NotConverged(
-                f"a network of width {N} diverges at step {t}; allowed: a smaller learning_rate or gamma"
-            )
+        loss.append(np.asarray(history[-1]))
         if "Theta" in names:
             ntk.append(net.tangent_kernel())
         if "Phi" in names:
