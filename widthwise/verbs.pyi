@@ -160,11 +160,12 @@ def fluctuations(
     quantities: str | Sequence[str] = ("f", "Theta", "f1", "loss1"),
     centred: bool = True,
     samples: int | None = None,
-    directions: int = 32,
+    directions: int | None = None,
     draws: str | Sequence[str] = (),
     replicas: int = 8,
     seed: int = 0,
     equations: Dynamics | None = None,
+    hours: float | None = None,
     checkpoint: str | Path | None = None,
     progress: bool | None = None,
 ) -> xr.Dataset: ...

@@ -19,6 +19,7 @@ from ...theory.networks.architecture import kinked
 from ...theory.training.dynamics import Dynamics
 from ...theory.training.observables import FLUCTUATIONS, TRAINING
 from ...theory.training.subject import Training
+from ..runs.costs import check_hours
 from ..runs.moments import RunningMoments
 from ..runs.progress import Progress
 from ..runs.results import Result, dataset
@@ -28,8 +29,9 @@ from ..training.question import Question, question
 from ..training.results import MEASURED, coordinates
 from .lazy import is_closed, lazy_fluctuations
 from .one_layer import Options
+from .plans import planned
 from .resampled import DRAW
-from .routes import DRAWS, SHIFTS, PreparedRoute, chosen
+from .routes import DRAWS, SHIFTS, PreparedRoute
 
 Array = NDArray[np.float64]
 #: Results with their standard errors; draws have none.
@@ -49,11 +51,12 @@ def fluctuations(
     quantities: str | Sequence[str] = ("f", "Theta", "f1", "loss1"),
     centred: bool = True,
     samples: int | None = None,
-    directions: int = 32,
+    directions: int | None = None,
     draws: str | Sequence[str] = (),
     replicas: int = 8,
     seed: int = 0,
     equations: Dynamics | None = None,
+    hours: float | None = None,
     checkpoint: str | Path | None = None,
     progress: bool | None = None,
 ) -> xr.Dataset:
@@ -83,12 +86,15 @@ def fluctuations(
         Leading order in 1/N. ``replicas`` independent estimates, whose spread is ``<name>_stderr``, each from ``samples`` sites:
         4096 for one hidden layer, 8192 for variances of several and smooth activations. Else 1024, or twice as many as a layer has
         vectors, and ``directions`` pairs of solutions, so that a variance has a relative error of the root of
-        2/(directions replicas). gamma = 0 beyond one output and plain steps: gamma = 1e-5. An ensemble of E networks has 1/E of the
-        variance, and the same shift. A shift has a bias of order 1/samples, which its error does not show (below 10 % from 512
-        sites on after logistic training, 30 % with 4096 at the edge of stability): compare two values of ``samples``.
+        2/(directions replicas). The most accurate routes are taken that need, as estimated, some minutes on one core; where none
+        does, the cheapest, with 32, 16 or 8 ``directions`` unless they are given. ``hours`` allows more, and sets the limit (one
+        hour if it is not given) beyond which nothing is begun. gamma = 0 beyond one output and plain steps: gamma = 1e-5. An
+        ensemble of E networks has 1/E of the variance, and the same shift. A shift has a bias of order 1/samples, which its error
+        does not show (below 10 % from 512 sites on after logistic training, 30 % with 4096 at the edge of stability): compare two
+        values of ``samples``.
     Errors
-        Those of ``predict``; ``NotAvailable`` for centred=False at gamma=0, and for any ``equations``: how averages answer to
-        themselves is derived for the derived system alone.
+        Those of ``predict``; ``TooCostly`` for what takes longer than ``hours``; ``NotAvailable`` for centred=False at gamma=0, and
+        for any ``equations``: how averages answer to themselves is derived for the derived system alone.
     Source
         Derived; for one hidden layer Bordelon & Pehlevan (arXiv:2304.03408).
     """
@@ -107,6 +113,7 @@ def fluctuations(
         draws=draws,
         replicas=replicas,
         seed=seed,
+        hours=hours,
         checkpoint=checkpoint,
         progress=progress,
     )
@@ -118,16 +125,18 @@ def fluctuating(
     quantities: str | Sequence[str] = ("f", "Theta", "f1", "loss1"),
     centred: bool = True,
     samples: int | None = None,
-    directions: int = 32,
+    directions: int | None = None,
     draws: str | Sequence[str] = (),
     replicas: int = 8,
     seed: int = 0,
+    hours: float | None = None,
     checkpoint: str | Path | None = None,
     progress: bool | None = None,
 ) -> xr.Dataset:
     """The answer of the theory to a question, at order 1/N."""
     flow, data = asked.flow, asked.data
     replicas, seed = check_count("replicas", replicas, 2), check_seed(seed)
+    check_hours(hours)
     drawn = check_names("draws", draws, MEASURED)
     kernels, wanted = _wanted(quantities, drawn)
     if flow.gamma == 0 and not centred:
@@ -137,23 +146,25 @@ def fluctuating(
     known = _known(asked) if CLOSED.intersection(wanted) else {}  # shifts and draws have no closed form
     options = Options(
         asked.grids[0].kept, data.trained, centred, kernels, kinked(flow.net), partial(loss_derivative, flow, data),
-        losses_of(flow, data), directions=check_count("directions", directions, 1), draws=drawn,
+        losses_of(flow, data), draws=drawn,
     )  # fmt: skip
-    plan = chosen(flow, [name for name in wanted if name not in known])
-    tasks = [PreparedRoute(route, names, asked, samples, options) for route, names in plan.items()]
+    pairs = None if directions is None else check_count("directions", directions, 1)
+    rest = [name for name in wanted if name not in known]
+    plan = planned(asked, rest, samples, options, directions=pairs, replicas=replicas, hours=hours)
     values: Values = {name: (value, np.zeros_like(value)) for name, value in known.items()}
-    gib, work = max((task.gib for task in tasks), default=0.0), replicas * sum(task.ticks for task in tasks)
-    with Progress(f"fluctuations, {gib:.2g} GiB", work, progress) as bar:
-        for task in tasks:
+    work = replicas * sum(task.ticks for task in plan.tasks)
+    with Progress("fluctuations", work, progress, cost=plan.cost) as bar:
+        for task in plan.tasks:
             values |= _estimated(task, replicas, seed, checkpoint, bar)
     closed = tuple(name for name in wanted if name in known)
     taken = {"closed form": closed} if closed else {}
     attrs: dict[str, Any] = {
         "replicas": replicas,
         "seed": seed,
-        "samples": max((task.sites for task in tasks), default=0),
-        "exact": int(not plan),
-        "routes": ", ".join(f"{route}: {' '.join(names)}" for route, names in (taken | plan).items()),
+        "samples": max((task.sites for task in plan.tasks), default=0),
+        "directions": plan.directions if "resampling" in plan.routes else 0,
+        "exact": int(not plan.tasks),
+        "routes": ", ".join(f"{route}: {' '.join(names)}" for route, names in (taken | plan.routes).items()),
     }
     return _dataset(asked, {n: values[n] for n in wanted}, attrs)
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,7 @@ from numpy.typing import NDArray
 from ...theory.training.observables import TRAINING
 from ..training.causal import Layer, Problem, Run, conditioned
 from ..training.conditioned import Neighbour
+from ..training.problem import seconds as solve_seconds
 from ..training.results import layers_of, order_parameter
 from ..training.sources import Recorded, Rotation
 from .one_layer import Options
@@ -38,7 +40,9 @@ DRAW = "_draw"
 class Population:
     """The random numbers of all sites, and the innovations of the matrices for the layers above and below.
 
-    The first solution makes the innovations, by rotations, and all other solutions receive the same ones.
+    The first solution makes the innovations, by rotations, and all other solutions receive the same ones. They take directions from
+    the same vectors too: a direction that one solution takes from a vector, and another from the next one, would have another
+    innovation, and a small part of a vector would make a large difference.
     """
 
     seed: int
@@ -49,6 +53,11 @@ class Population:
         """A population drawn by a random generator."""
         sources = [Recorded(Rotation(problem.samples, rng)) for _ in range(2 * problem.layers - 2)]
         return cls(int(rng.integers(1 << 62)), tuple(zip(sources[::2], sources[1::2], strict=True)))
+
+    def close(self) -> None:
+        """The first solution is over."""
+        for source in chain.from_iterable(self.matrices):
+            source.close()
 
 
 class Reweighted(Run):
@@ -64,7 +73,8 @@ class Reweighted(Run):
             layer.weight[:] = weight / layer.sites
 
     def _between(self, lower: Layer, upper: Layer, rng: np.random.Generator) -> tuple[Neighbour, Neighbour]:
-        return conditioned(self.problem, lower, upper, *self.population.matrices[lower.number - 1])
+        up, down = self.population.matrices[lower.number - 1]
+        return conditioned(self.problem, lower, upper, up, down, (up.numbers, down.numbers))
 
     def _predict(self, t: int) -> None:
         # Unlike at infinite width, <r phi(h(0))> and the bias count: f(0) is random.
@@ -87,6 +97,7 @@ def resample(problem: Problem, rng: np.random.Generator, options: Options) -> di
         return _measured(run, options)
 
     centre = solved(np.ones(shape), np.zeros((problem.outputs, 1)))
+    population.close()
     halves: dict[str, list[Array]] = {name: [] for name in centre}
     seconds: dict[str, list[Array]] = {name: [] for name in ("f", "loss")}
     for _ in range(options.directions):
@@ -104,6 +115,11 @@ def resample(problem: Problem, rng: np.random.Generator, options: Options) -> di
     found["f_covariance"] = np.tensordot(draws["f"], draws["f"], (0, 0)) / options.directions
     found |= {f"{name}1": np.mean(shifts, axis=0) for name, shifts in seconds.items()}
     return found | {name: drawn for name, drawn in draws.items() if name.endswith(DRAW)}
+
+
+def seconds(problem: Problem, options: Options) -> float:
+    """The time of one estimate: a solution at the centre, and two for each direction."""
+    return solve_seconds(problem) * (1 + 2 * options.directions)
 
 
 def ticks(problem: Problem, options: Options) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 from ...theory.language.errors import NotConverged
 from ...theory.networks.architecture import kinked, smooth
 from ...theory.training.subject import Training
+from ..runs.costs import Cost
 from ..training.causal import Problem
 from ..training.predict import THREADS
 from ..training.problem import check_memory, problem_of
 from ..training.question import Question
 from ..training.results import MEASURED
 from ..training.solve import power_of_two
-from . import resampled
+from . import one_layer, resampled
 from . import several_layers as deep_fluctuations
 from .interfaces import resolved
 from .one_layer import Options, fluctuate
@@ -28,6 +29,8 @@ Array = NDArray[np.float64]
 Results = dict[str, Array]
 
 SHIFTS = ("f1", "loss1")
+#: What costs the least by any route: the predictions alone.
+PREDICTED = {"f_variance", "f_covariance"}
 DRAWS = tuple(name + DRAW for name in MEASURED)
 
 
@@ -38,6 +41,7 @@ class Route:
     gives: Callable[[Training, str], bool]
     estimate: Callable[[Problem, np.random.Generator, Options], Results]
     sites: Callable[[Problem], int]  #: unless they are given
+    seconds: Callable[[Problem, Options], float]  #: of an estimate
     ticks: Callable[[Problem, Options], int]
     prepare: Callable[[Problem], Problem] = lambda problem: problem
     memory: Callable[[Problem, Options], float] = lambda problem, options: 0.0
@@ -52,13 +56,14 @@ def _of_influences(flow: Training, name: str) -> bool:
     return flow.gamma > 0 and smooth(flow.net) and name not in (*SHIFTS, *DRAWS)
 
 
-#: The routes by name; of those that give a result the first one is taken.
+#: The routes by name, from accurate ones to cheap ones.
 ROUTES = {
-    "neurons": Route(_of_neurons, fluctuate, lambda p: 4096, lambda p, options: p.steps),
+    "neurons": Route(_of_neurons, fluctuate, lambda p: 4096, one_layer.seconds, lambda p, options: p.steps),
     "influences": Route(
         _of_influences,
         deep_fluctuations.fluctuate_deep,
-        lambda p: 8192,
+        lambda p: deep_fluctuations.SITES,
+        deep_fluctuations.seconds,
         deep_fluctuations.ticks,
         resolved,
         deep_fluctuations.memory,
@@ -67,19 +72,26 @@ ROUTES = {
         lambda flow, name: True,
         resampled.resample,
         lambda p: max(1024, 2 * int(np.prod(p.shape))),
+        resampled.seconds,
         resampled.ticks,
         threads=THREADS,
     ),
 }
 
 
-def chosen(flow: Training, wanted: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """The wanted results by the route that gives them."""
-    plan: dict[str, tuple[str, ...]] = {}
-    for name in wanted:
-        key = next(k for k, route in ROUTES.items() if route.gives(flow, name))
-        plan[key] = (*plan.get(key, ()), name)
-    return plan
+def assignments(flow: Training, wanted: Sequence[str]) -> Iterator[dict[str, tuple[str, ...]]]:
+    """The wanted results by the route that gives them: the most accurate ones first, then cheaper ones for some, then for all."""
+    rest = set(wanted) - PREDICTED
+    seen = list[dict[str, tuple[str, ...]]]()
+    for cheap in (set[str](), rest, set(wanted)):
+        plan: dict[str, tuple[str, ...]] = {}
+        for name in wanted:
+            giving = [key for key, route in ROUTES.items() if route.gives(flow, name)]
+            key = giving[-1 if name in cheap else 0]
+            plan[key] = (*plan.get(key, ()), name)
+        if plan not in seen:
+            seen.append(plan)
+            yield plan
 
 
 class PreparedRoute:
@@ -93,7 +105,7 @@ class PreparedRoute:
         samples: int | None,
         options: Options,
     ) -> None:
-        self.route, self.names, self.asked = ROUTES[route], names, asked
+        self.name, self.route, self.names, self.asked = route, ROUTES[route], names, asked
         grids = asked.grids
         kernels = tuple(k for k in options.kernels if f"{k}_variance" in names)
         draws = tuple(n for n in options.draws if n + DRAW in names)
@@ -104,7 +116,8 @@ class PreparedRoute:
         self.sites = power_of_two("samples", sites, asked.data, asked.flow)
         self.problems = [self.route.prepare(replace(problem(g, self.sites), exact=False)) for g in grids]
         self.ticks = sum(map(self.route.ticks, self.problems, self.options))
-        self.gib = check_memory(self.problems[-1], self.route.memory(self.problems[-1], self.options[-1]))
+        memory = check_memory(self.problems[-1], self.route.memory(self.problems[-1], self.options[-1]))
+        self.cost = Cost(sum(map(self.route.seconds, self.problems, self.options)), memory)
         first = self.problems[0]
         of = (options.kernels, options.centred, options.directions, self.sites, first.least, first.sites.source)
         self.key = ("fluctuations", route, asked.key, *of)

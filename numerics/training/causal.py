@@ -8,7 +8,7 @@ time together, and the order parameters of a new time are averages over them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -366,12 +366,20 @@ def order_shape(order: SiteOrder, problem: Problem) -> tuple[int, ...]:
 
 
 def conditioned(
-    problem: Problem, lower: Layer, upper: Layer, up: Innovations, down: Innovations
+    problem: Problem,
+    lower: Layer,
+    upper: Layer,
+    up: Innovations,
+    down: Innovations,
+    chosen: tuple[Collection[int] | None, Collection[int] | None] = (None, None),
 ) -> tuple[Conditioned, Conditioned]:
-    """The matrix between two layers, conditioned on its products: for the upper layer and for the lower one."""
+    """The matrix between two layers, conditioned on its products: for the upper layer and for the lower one.
+
+    ``chosen``: the vectors of the lower and of the upper layer that give directions, if they are known.
+    """
     T, K, P = problem.shape
-    below = MatrixSide(T * P, T * K * P, lower.sites, lower.weight, problem.least)
-    above = MatrixSide(T * K * P, T * P, upper.sites, upper.weight, problem.least)
+    below = MatrixSide(T * P, T * K * P, lower.sites, lower.weight, problem.least, chosen[0])
+    above = MatrixSide(T * K * P, T * P, upper.sites, upper.weight, problem.least, chosen[1])
     return Conditioned(below, above, up, upper.scales[0]), Conditioned(above, below, down, lower.scales[1])
 
 

@@ -16,7 +16,7 @@ activations may have kinks.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Protocol
 
 import numpy as np
@@ -26,6 +26,8 @@ from scipy.linalg import solve_triangular
 from .sources import Source
 
 Array = NDArray[np.float64]
+#: A part of a vector that is rounding.
+NOTHING = 1e-14
 Innovations = Callable[[Array, NDArray[np.int64]], Array]
 
 
@@ -53,11 +55,14 @@ class MatrixSide:
 
     ``others``: the number of vectors that the other side sends; ``received``: the innovations y or q in the products with the
     directions of the other side; ``weight``: the weight of each site in averages; ``least``: a vector gives a new direction if its
-    part orthogonal to the directions before is larger than this share of it.
+    part orthogonal to the directions before is larger than this share of it; ``chosen``: the numbers of the vectors that do, if
+    they are known.
     """
 
-    def __init__(self, vectors: int, others: int, sites: int, weight: Array, least: float) -> None:
-        self.weight, self.least = weight, least
+    def __init__(
+        self, vectors: int, others: int, sites: int, weight: Array, least: float, chosen: Collection[int] | None = None
+    ) -> None:
+        self.weight, self.least, self.chosen = weight, least, chosen
         self.basis, self.received = (np.zeros((min(n, sites), sites)) for n in (vectors, others))
         self.coordinates = np.zeros((vectors, len(self.basis)))
         #: The number of vectors so far, and the numbers of those that gave a direction.
@@ -77,7 +82,7 @@ class MatrixSide:
         for i, (row, size) in enumerate(zip(rest, sizes, strict=True)):
             left = self._without(row[None], before, found[i : i + 1])
             norm = float(np.sqrt(np.sum(self.weight * left**2)))
-            if norm > self.least * size and len(self.origins) < len(self.basis):
+            if self._gives(self.count + i, norm, size) and len(self.origins) < len(self.basis):
                 # The components taken out leave their rounding, which is large beside a small remainder: take them out once more.
                 left = self._without(left / norm, 0, np.zeros((1, found.shape[1])))
                 self.basis[len(self.origins)] = left[0] / np.sqrt(np.sum(self.weight * left**2))
@@ -85,6 +90,12 @@ class MatrixSide:
                 self.origins = np.append(self.origins, self.count + i)
         self.count += len(vectors)
         return found[:, : len(self.origins)]
+
+    def _gives(self, number: int, norm: float, size: float) -> bool:
+        """Whether a vector of some size gives a direction, by its part orthogonal to those before."""
+        if self.chosen is None:
+            return norm > self.least * size
+        return number in self.chosen and norm > NOTHING * size
 
     def _without(self, vectors: Array, since: int, found: Array) -> Array:
         """The vectors without their components along the directions from number ``since`` on, which are added to ``found``."""

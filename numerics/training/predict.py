@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,13 @@ from ...theory.networks.architecture import smooth
 from ...theory.training.dynamics import Dynamics
 from ...theory.training.observables import RESPONSES, TRAINING
 from ...theory.training.subject import Training
+from ..runs.costs import Cost
 from ..runs.moments import RunningMoments
 from ..runs.progress import Progress
 from ..runs.results import Result, dataset
 from ..runs.store import Store
 from .causal import Problem
-from .problem import check_memory, following, problem_of
+from .problem import check_memory, following, problem_of, seconds
 from .question import Question, question
 from .results import MEASURED, QUANTITIES, coordinates, padded
 from .solve import power_of_two, solve
@@ -110,11 +112,13 @@ def predicted(
     problem = problem_of(flow, found, data, grids[-1], samples)
     if responses and smooth(flow.net):
         problem = following(problem)
-    gib = check_memory(problem)
+    memory = check_memory(problem)
     runs, moments = 1 if problem.exact else replicas, RunningMoments()
+    one = sum(seconds(replace(problem, steps=grid.steps)) for grid in grids)
+    cost = Cost(runs * one, memory)
     store = Store(checkpoint, ("predict", asked.key, names, seed, samples, problem.followed, problem.sites.source))
     with (
-        Progress(f"predict, {gib:.2g} GiB", runs * asked.steps, progress) as bar,
+        Progress("predict", runs * asked.steps, progress, cost=cost) as bar,
         threadpool_limits(THREADS, user_api="blas"),
     ):
         for number in range(runs):

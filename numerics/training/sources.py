@@ -60,10 +60,18 @@ class Rotation:
 
 
 class Recorded:
-    """A source that keeps the first field for the vector of a number, and gives it again for other vectors of this number."""
+    """A source that keeps the first field for the vector of a number, and gives it again for other vectors of this number.
+
+    ``numbers``: those of the first solution, once it is over.
+    """
 
     def __init__(self, source: Source) -> None:
         self.source, self.rows = source, dict[int, Array]()
+        self.numbers: frozenset[int] | None = None
+
+    def close(self) -> None:
+        """The first solution is over."""
+        self.numbers = frozenset(self.rows)
 
     def __call__(self, sent: Array, numbers: NDArray[np.int64]) -> Array:
         """(rows, sites) with a number each -> (rows, sites)."""

@@ -93,6 +93,7 @@ WORDS = {
     "samples": Word(int, "Sites that averages are taken over."),
     "replicas": Word(int, "Independent solutions, whose spread is the standard error."),
     "directions": Word(int, "Pairs of solutions that a variance is taken from."),
+    "hours": Word(float, "Hours on one core that a run may take, as estimated before it starts."),
     "networks": _text("How many networks to draw, at each width if there are several.", reading.integers),
     "widths": _text("Widths to extrapolate from, by commas.", reading.several_integers),
     "jets": Word(bool, "Measure all tensors by derivatives of the networks along random directions, slowly."),
@@ -101,7 +102,7 @@ WORDS = {
     "alpha": Word(float, "Family-wise false-alarm rate of the verdict."),
     "workers": Word(int, "Threads that share the work."),
     "checkpoint": Word(Path, "Folder in which finished parts are kept, to resume from."),
-    "progress": Word(bool, "Show progress; left out: of long work on a terminal."),
+    "progress": Word(bool, "Show progress; left out: of long work."),
     # what becomes of it
     "steps": Word(bool, "The whole derivation, step by step."),
     "form": Word(Form, "Plain text, or LaTeX to paste.", flags=("--format",)),

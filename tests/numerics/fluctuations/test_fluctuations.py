@@ -14,6 +14,7 @@ from widthwise.numerics.fluctuations import influences
 from widthwise.numerics.fluctuations.interfaces import interface
 from widthwise.numerics.fluctuations.one_layer import Options, fluctuate
 from widthwise.numerics.fluctuations.predict import fluctuations
+from widthwise.numerics.fluctuations.resampled import Population
 from widthwise.numerics.fluctuations.routes import SHIFTS, PreparedRoute
 from widthwise.numerics.fluctuations.several_layers import fluctuate_deep
 from widthwise.numerics.initialisation.predict import predict
@@ -83,6 +84,23 @@ def test_deep_lazy_flow_on_one_sample():
     tensors = predict(net, X[:1], ("K", "Theta", "A", "B"))
     K, A, B = (float(tensors[n].values[-1].squeeze()) for n in ("Theta", "A", "B"))
     assert_allclose(found.f_variance.values[:, 0], times**2 * np.exp(-2 * K * times) * 0.64 * (A + 2 * B), rtol=2e-2)
+
+
+SLOWLY = {"times": [20], "quantities": ("f", "f1"), "replicas": 2, "samples": 256, "directions": 2}
+
+
+def test_all_resampled_solutions_take_their_directions_from_the_same_vectors(monkeypatch):
+    """Slow training sends vectors that hardly differ: which of them are left out changes nothing.
+
+    The control: where each solution chooses for itself, the same direction has two innovations, and N Var f is ten times as large.
+    """
+    subject = flow("tanh", 3, learning_rate=0.03)
+    one, other = (by_route("resampling", subject, X, Y, least=least, **SLOWLY) for least in (1e-8, 1e-4))
+    for name in ("f_variance", "f1"):
+        assert_allclose(one[name], other[name], rtol=0.03, atol=0.01)
+    monkeypatch.setattr(Population, "close", lambda population: None)
+    wrong = by_route("resampling", subject, X, Y, least=1e-8, **SLOWLY)
+    assert (wrong.f_variance > 5 * one.f_variance).any()
 
 
 def test_what_is_not_derived_is_said():
