@@ -228,7 +228,7 @@ def _interpolated(function: Coefficients, deviations: Array, smooth: bool) -> tu
     """The coefficients at many deviations a: from a Chebyshev series in log a, if they are smooth in log a and it costs less."""
     count = MANY
     while smooth and len(deviations) > 2 * count:
-        table = CoefficientTable.of(function, *np.log(deviations[[0, -1]]), count)
+        table = CoefficientTable.of(function, float(np.log(deviations[0])), float(np.log(deviations[-1])), count)
         if table is not None:
             return table(deviations)
         count = 3 * count // 2

@@ -52,7 +52,8 @@ class Surface(Protocol):
 class TerminalBar:
     """A bar of rich on stderr."""
 
-    long, every = 2.0, 0.1
+    long: ClassVar[float] = 2.0
+    every: ClassVar[float] = 0.1
 
     def __init__(self) -> None:
         self.bar: Any = None
@@ -75,7 +76,8 @@ class TerminalBar:
 class NotebookBar:
     """An output of the cell that is replaced: HTML, so that no widgets have to be installed, and dark pages stay dark."""
 
-    long, every = 2.0, 0.5
+    long: ClassVar[float] = 2.0
+    every: ClassVar[float] = 0.5
 
     def __init__(self) -> None:
         self.handle: Any = None
@@ -100,7 +102,8 @@ class NotebookBar:
 class LogLines:
     """A line from time to time, where nothing can be redrawn: scripts whose output goes to a file, and batch systems."""
 
-    long, every = 10.0, 30.0
+    long: ClassVar[float] = 10.0
+    every: ClassVar[float] = 30.0
 
     def draw(self, stand: Stand) -> None:
         """Say how far the run is."""
