@@ -9,13 +9,13 @@ from typing import Any
 
 import sympy as sp
 
-from ...theory.averages.closed_forms import closed_form
 from ...theory.averages.gaussian import Average
 from ...theory.language.errors import InvalidArgument, NotAvailable
 from ...theory.language.jets import Jet, Sigma
 from ...theory.language.quantities import quantity
 from ...theory.networks.activations import Activation
 from .printing import Text, assignments
+from .stable import evaluated_form
 
 AXES = "abcdefgh"
 
@@ -52,7 +52,7 @@ def table(node: Average, activation: Activation, most_sites: int, target: str) -
     if any(derivatives):
         name += "_d" + "".join(map(str, derivatives))
     standard = _standard(sites, orders, derivatives)
-    closed = closed_form(standard, activation)
+    closed = evaluated_form(standard, activation, always=len(sites) > most_sites)
     if closed is None and len(sites) > most_sites:
         raise NotAvailable(
             f"the average {node.operator_text()} couples {len(sites)} inputs and has no closed form for "

@@ -16,9 +16,12 @@ from typing import Any
 import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
+from sympy.codegen.cfunctions import expm1
 
 from ...theory.language.errors import NotAvailable
+from . import exponentials
 from .loading import Module, loaded
+from .stable import DampedSinh, Remainder
 
 Array = NDArray[np.float64]
 
@@ -29,7 +32,7 @@ SCALAR, ROW, COLUMN, FULL = 0, 1, 2, 3
 UFUNCS = {
     sp.sin: "np.sin", sp.cos: "np.cos", sp.exp: "np.exp", sp.sinh: "np.sinh", sp.cosh: "np.cosh", sp.tanh: "np.tanh",
     sp.atan: "np.arctan", sp.log: "np.log", sp.Abs: "np.abs", sp.erf: "special.erf",
-    sp.asin: "np.arcsin", sp.acos: "np.arccos",
+    sp.asin: "np.arcsin", sp.acos: "np.arccos", sp.sign: "np.sign", expm1: "np.expm1",
 }  # fmt: skip
 ARCS = (sp.asin, sp.acos)
 
@@ -78,8 +81,12 @@ class UfuncCalls:
             return self._folded(expr)
         if isinstance(expr, sp.Pow):
             return self._power(*expr.as_base_exp())
-        if isinstance(expr, sp.exp) and isinstance(expr.args[0], sp.Add):
-            return self._folded(sp.Mul(*map(sp.exp, expr.args[0].args), evaluate=False))
+        if isinstance(expr, DampedSinh):
+            x, y = expr.args
+            return self.value(-sp.exp(sp.Abs(x) + y) * expm1(-2 * sp.Abs(x)) * sp.sign(x) / 2)
+        if isinstance(expr, Remainder):
+            x, first, size = expr.args
+            return self.call("remainder", self.value(x), (str(first), SCALAR), self.value(size))
         if expr.func in UFUNCS:
             argument = self.value(expr.args[0])
             if expr.func in ARCS and not isinstance(expr.args[0], Correlation):
@@ -208,7 +215,7 @@ def compile_tile(
     arguments = [*map(str, (*rows, *columns, *full)), "work", *scalars]
     taken = [f"b{i} = work[{i}]" for i in range(buffers)]
     body = "\n    ".join([*taken, *lines, f"return {', '.join(names)},"])
-    imports = ["import numpy as np", f"from {__name__} import correlation, inverse"]
+    imports = ["import numpy as np", f"from {__name__} import correlation, inverse, remainder"]
     imports += ["from scipy import special"] if "special." in body else []
     text = "\n".join([*imports, "", "", f"def tile({', '.join(arguments)}):", f"    {body}", ""])
     return Tile(loaded(text), buffers, tuple(scalars))
@@ -257,6 +264,15 @@ def correlation(x: Array, out: Array | None = None) -> Array:
     if out.size and not max(-out.min(), out.max()) <= PARALLEL:
         np.clip(out, -1.0, 1.0, out=out)
         np.copyto(out, np.sign(out), where=np.abs(out) > PARALLEL)
+    return out
+
+
+def remainder(x: Array, first: int, size: Array, out: Array | None = None) -> Array:
+    """An exponential without the first terms of its series where they cancel."""
+    found: Array = exponentials.remainder(x, first, size)
+    if out is None:
+        return found
+    np.copyto(out, found)
     return out
 
 

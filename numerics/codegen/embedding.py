@@ -42,7 +42,12 @@ def embed(module: ModuleType) -> Embedded:
 
 def imports_of(*modules: ModuleType) -> tuple[str, ...]:
     """The imports of several modules, each line once."""
-    return tuple(sorted({line for module in modules for line in embed(module).imports}, key=_import_order))
+    return merged(*(embed(module).imports for module in modules))
+
+
+def merged(*imports: tuple[str, ...]) -> tuple[str, ...]:
+    """Several lists of imports as one, each line once."""
+    return tuple(sorted({line for lines in imports for line in lines}, key=_import_order))
 
 
 def _import_order(line: str) -> tuple[int, int, str]:

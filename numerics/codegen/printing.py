@@ -6,11 +6,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import sympy as sp
+from sympy.codegen.cfunctions import expm1
 from sympy.codegen.numpy_nodes import logaddexp
 from sympy.printing.numpy import SciPyPrinter
 from sympy.printing.pycode import PythonCodePrinter
 
 from ...theory.language.errors import NotAvailable
+from .stable import DampedSinh, Remainder
 
 
 class NumPyText(SciPyPrinter):
@@ -36,6 +38,12 @@ class NumPyText(SciPyPrinter):
     def _print_acos(self, expr: sp.Expr) -> str:
         return self._arc("arccos", expr)
 
+    def _print_DampedSinh(self, expr: sp.Expr) -> str:
+        return f"damped_sinh({', '.join(map(self._print, expr.args))})"
+
+    def _print_Remainder(self, expr: sp.Expr) -> str:
+        return f"remainder({', '.join(map(self._print, expr.args))})"
+
     def _print_Pi(self, expr: sp.Expr) -> str:
         return "np.pi"
 
@@ -56,7 +64,8 @@ class DifferentiableText(PythonCodePrinter):
         sp.tanh: "xp.tanh", sp.atan: "xp.arctan", sp.atan2: "xp.arctan2", sp.asinh: "xp.arcsinh", sp.acosh: "xp.arccosh",
         sp.atanh: "xp.arctanh",
         sp.Abs: "xp.abs", sp.sign: "xp.sign", sp.asin: "arcsin", sp.acos: "arccos",
-        sp.erf: "erf", sp.erfc: "erfc", logaddexp: "xp.logaddexp",
+        sp.erf: "erf", sp.erfc: "erfc", logaddexp: "xp.logaddexp", expm1: "xp.expm1",
+        DampedSinh: "damped_sinh", Remainder: "remainder",
     }  # fmt: skip
 
     def _print(self, expr: Any, **kwargs: Any) -> str:

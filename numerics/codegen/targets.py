@@ -20,8 +20,9 @@ from scipy.special import roots_legendre
 from ...theory.language.errors import InvalidArgument, NotAvailable
 from ...theory.networks.activations import Activation
 from ..quadrature import tables
+from . import exponentials
 from .averages import AverageTable, closed_groups
-from .embedding import embed
+from .embedding import embed, merged
 from .printing import Text, differentiable_text, numpy_text, staged
 
 #: Nodes of the trapezoid rule: 1e-10 for <sigma'^2> of tanh at K = 10, where its poles are half a standard deviation away.
@@ -157,10 +158,14 @@ def rendered(
         "activation": activation.expr,
     }
     render = _templates().get_template(template or target.template).render
-    text = render(context, special=())
-    # Special functions are imported where the text calls one of them.
+    text = render(context, special=(), exponentials=None, imports=())
+    # Special functions are imported, and others written out, where the text calls one of them.
     special = tuple(name for name in target.special if re.search(rf"\b{re.escape(name)}[.(]", text))
-    return re.sub(r"\n{4,}", "\n\n\n", render(context, special=special))
+    called = embed(exponentials) if re.search(r"\b(damped_sinh|remainder)\(", text) else None
+    quadrature = context["quadrature"] if context["numeric"] and not target.differentiable else None
+    used = (e.imports for e in (quadrature, called) if e is not None)
+    imports = merged(("import numpy as np",), context.get("imports", ()), *used)
+    return re.sub(r"\n{4,}", "\n\n\n", render(context, special=special, exponentials=called, imports=imports))
 
 
 @lru_cache(maxsize=1)

@@ -30,6 +30,7 @@ from ..codegen.averages import orders_at
 from ..codegen.elementwise import Correlation, Tile, compile_tile
 from ..codegen.modules import compile
 from ..codegen.printing import array_function
+from ..codegen.stable import closed_law
 from ..initialisation.skips import mixing
 from ..quadrature.quadrature import gaussian_averages
 
@@ -253,7 +254,7 @@ def pair_map(net: MLP, features: int, names: tuple[str, ...]) -> PairMap:
 @lru_cache(maxsize=64)
 def _step(activation: Activation, names: tuple[str, ...]) -> LayerStep:
     derived = [recursions(MLP(activation), name, samples="12") for name in names]
-    closed = [d.specialize().recursion.right for d in derived]
+    closed = [closed_law(d.law.right, activation) for d in derived]
     entries = {
         Entry("K", ("1", "1")): _ROW**2,
         Entry("K", ("2", "2")): _COLUMN**2,
@@ -275,7 +276,7 @@ def _step(activation: Activation, names: tuple[str, ...]) -> LayerStep:
 
 def _single_tile(activation: Activation, names: tuple[str, ...]) -> Tile | None:
     """The closed recursion of single inputs; None if an average has no closed form."""
-    laws = [recursions(MLP(activation), name, samples=1).specialize().recursion.right for name in names]
+    laws = [closed_law(recursions(MLP(activation), name, samples=1).law.right, activation) for name in names]
     if any(law.has(Average) for law in laws):
         return None
     entries = {Entry(name, ("", "")): symbol for name, symbol in _MATRICES.items()}

@@ -1,0 +1,303 @@
+r"""Closed forms of Gaussian averages as they are evaluated: the same functions, without overflow and without cancellation.
+
+A closed form is a sum of coefficients times exponentials, :math:`F=\sum_iC_i\,e^{E_i}`. Three things are done to it.
+
+*One exponent.* Products such as :math:`\cosh(x)\,e^{-y}` become exponentials of one exponent each, so that a large factor never meets
+a small one; a difference :math:`e^{y+x}-e^{y-x}` becomes :math:`2\sinh(x)\,e^y`, evaluated as one function.
+
+*Remainders.* Where the functions in the average vanish at z = 0, F vanishes like :math:`K^n` while its terms do not: with the
+degree :math:`d_i` of :math:`C_i` and the remainder :math:`r_m(E)=e^E-\sum_{k<m}E^k/k!`,
+
+.. math:: F=\sum_iC_i\,r_{n-d_i}(E_i)\qquad\text{if}\qquad \sum_iC_i\sum_{k<n-d_i}E_i^k/k!=0 ,
+
+which is tried with numbers. The terms are then as small as F. This holds for every K; for large ones the plain sum is as good or better.
+
+*Determinants.* :math:`K_{aa}K_{bb}-K_{ab}^2` stays together, because for equal samples it is exactly zero.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from functools import lru_cache
+from math import factorial
+from typing import Any
+
+import mpmath
+import numpy as np
+import sympy as sp
+from sympy.codegen.cfunctions import expm1
+
+from ...theory.averages.closed_forms import closed_form
+from ...theory.averages.gaussian import Average
+from ...theory.language.jets import Sigma
+from ...theory.language.quantities import Entry
+from ...theory.language.symbols import z
+from ...theory.networks.activations import Activation
+
+WAVES = (sp.exp, sp.sinh, sp.cosh)
+#: Digits with which identities are tried, and below which a sum counts as zero.
+DIGITS, ZERO = 60, mpmath.mpf(10) ** -40
+#: The lowest powers of functions at z = 0 that are told apart.
+HIGHEST = 24
+#: Variances at which a sum that could not be rewritten is tried in double precision, and the relative error that it may have.
+TRIED, ACCURATE = (1e-12, 1e-9, 1e-6, 1e-4, 1e-2, 0.1), 1e-12
+
+#: F as coefficients by exponent.
+Waves = dict[sp.Expr, sp.Expr]
+
+
+class DampedSinh(sp.Function):
+    """sinh(x) exp(y), as the generated ``damped_sinh`` evaluates it."""
+
+    is_real = True
+
+    def doit(self, **hints: Any) -> sp.Expr:
+        """The function that it stands for."""
+        return sp.sinh(self.args[0]) * sp.exp(self.args[1])
+
+
+class Remainder(sp.Function):
+    """exp(x) without the first terms of its series where ``size`` is below one, as the generated ``remainder`` evaluates it."""
+
+    is_real = True
+
+
+def closed_law(law: sp.Expr, activation: Activation) -> sp.Expr:
+    """A law with the averages that are evaluated in closed form as they are evaluated; the others stay."""
+    found = {node: evaluated_form(node, activation) for node in law.atoms(Average)}
+    return law.xreplace({node: form for node, form in found.items() if form is not None})
+
+
+@lru_cache(maxsize=4096)
+def evaluated_form(node: Average, activation: Activation, *, always: bool = False) -> sp.Expr | None:
+    """The closed form of an average as it is evaluated; None where there is none.
+
+    There is none either where it has no digits at small K, so that quadrature is the better way, unless it is wanted ``always``.
+    """
+    closed = closed_form(node, activation)
+    if closed is None or not closed.has(Entry) or not activation.smooth or _long(closed):
+        return closed
+    waves = collected(closed)
+    exponential = closed.has(*WAVES)
+    least = lowest_power(node, activation) if closed.is_Add or len(waves) > 1 else 0
+    if exponential and least and not _all_sinh(waves, least):
+        found = _with_remainders(waves, least)
+        if found is not None:
+            return determinants(found)
+    plain = determinants(_summed(waves) if exponential else closed)
+    polynomial = closed.is_polynomial(*closed.atoms(Entry))
+    lost = least and not polynomial and not (exponential and _all_sinh(waves, least)) and not _accurate(plain, closed)
+    return None if lost and not always else plain
+
+
+def _long(closed: sp.Expr) -> bool:
+    """Whether the minors of three or more samples stand in exponents, which have too many terms to be taken apart."""
+    entries = closed.atoms(Entry)
+    several = len({label for e in entries for label in e.labels}) > 2
+    return several and any(not wave.args[0].is_polynomial(*entries) for wave in closed.atoms(*WAVES))
+
+
+def lowest_power(node: Average, activation: Activation) -> int:
+    """A power of K as which the average vanishes at least, from the powers of z as which its factors do."""
+    powers = 0
+    for factor, times in node.body.as_powers_dict().items():
+        powers += int(times) * (vanishing(activation, factor.order) if isinstance(factor, Sigma) else 1)
+    return max(0, -(-(powers - len(node.derivatives)) // 2))
+
+
+@lru_cache(maxsize=1024)
+def vanishing(activation: Activation, order: int) -> int:
+    """The power of z as which a derivative of a smooth activation vanishes at 0."""
+    slopes = (activation.derivative(order + k).subs(z, 0) for k in range(HIGHEST))
+    return next((k for k, slope in enumerate(slopes) if not sp.simplify(slope).is_zero), HIGHEST)
+
+
+def collected(expr: sp.Expr) -> Waves:
+    """The coefficients of all exponentials; products with hyperbolic functions are multiplied out, nothing else is."""
+    total: Waves = defaultdict(lambda: sp.S.Zero)
+    for coefficient, exponents in _terms(expr):
+        total[_exponent(exponents)] += coefficient
+    return {exponent: c for exponent, c in total.items() if c != 0}
+
+
+def _terms(expr: sp.Expr) -> list[tuple[sp.Expr, tuple[sp.Expr, ...]]]:
+    if not expr.has(*WAVES):
+        return [(expr, ())]
+    if expr.is_Add:
+        return [term for part in expr.args for term in _terms(part)]
+    if isinstance(expr, sp.exp):
+        return [(sp.S.One, (expr.args[0],))]
+    if isinstance(expr, sp.sinh | sp.cosh):
+        (x,) = expr.args
+        return [(sp.S.Half, (x,)), (sp.S.Half * (1 if isinstance(expr, sp.cosh) else -1), (-x,))]
+    factors = sp.Mul.make_args(expr)
+    if expr.is_Pow and expr.exp.is_Integer and expr.exp > 0:
+        factors = (expr.base,) * int(expr.exp)
+    if factors == (expr,):  # inside of a function
+        return [(expr, ())]
+    plain, waves = sp.Mul(*(f for f in factors if not f.has(*WAVES))), [f for f in factors if f.has(*WAVES)]
+    total = [(plain, ())]
+    for factor in waves:
+        total = [(c * d, (*x, *y)) for c, x in total for d, y in _terms(factor)]
+    return total
+
+
+def _exponent(parts: tuple[sp.Expr, ...]) -> sp.Expr:
+    """The sum of exponents, those of one denominator over it."""
+    over: dict[sp.Expr, sp.Expr] = defaultdict(lambda: sp.S.Zero)
+    for part in parts:
+        for term in sp.Add.make_args(part):
+            factors = sp.Mul.make_args(term)
+            below = [f for f in factors if f.is_Pow and f.exp.is_negative]
+            over[sp.Mul(*(1 / f for f in below))] += sp.Mul(*(f for f in factors if f not in below))
+    return sp.Add(*(sp.expand(n) / d for d, n in over.items()))
+
+
+def _summed(waves: Waves) -> sp.Expr:
+    """The plain sum, opposite exponentials together as sinh."""
+    left, terms = dict(waves), []
+    for exponent in sorted(waves, key=sp.default_sort_key):
+        if exponent not in left:
+            continue
+        c = left.pop(exponent)
+        even, odd = _halves(exponent)
+        mirrored = _exponent((even, -odd)) if odd != 0 else exponent
+        if odd != 0 and left.get(mirrored) == -c:
+            del left[mirrored]
+            sign = -1 if odd.could_extract_minus_sign() else 1
+            terms.append(2 * sign * c * DampedSinh(sign * odd, even))
+        else:
+            terms.append(c * sp.exp(exponent))
+    return sp.Add(*terms)
+
+
+def _halves(exponent: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
+    """The parts of an exponent of two samples even and odd in the entry of both."""
+    crossed = [e for e in exponent.atoms(Entry) if len(set(e.labels)) == 2]
+    if len(crossed) != 1:
+        return exponent, sp.S.Zero
+    mirrored = _exponent((exponent.xreplace({crossed[0]: -crossed[0]}),))
+    even, odd = (_exponent((exponent / 2, sign * mirrored / 2)) for sign in (1, -1))
+    return even, odd
+
+
+def _all_sinh(waves: Waves, least: int) -> bool:
+    """Whether every term is a difference of two exponentials, which vanishes like K by itself."""
+    return least == 1 and all(isinstance(f, DampedSinh) or f.has(DampedSinh) for f in sp.Add.make_args(_summed(waves)))
+
+
+def _with_remainders(waves: Waves, least: int) -> sp.Expr | None:
+    """The sum with remainders in place of exponentials, if what is left out is zero."""
+    entries = sorted({e for pair in waves.items() for x in pair for e in x.atoms(Entry)}, key=str)
+    terms = [
+        (c, exponent, least - degree) for exponent, sum_ in waves.items() for degree, c in _by_degree(sum_, entries)
+    ]
+    if any(m > HIGHEST for *_, m in terms) or not _vanishes(terms, entries):
+        return None
+    loud = [(c, exponent, m) for c, exponent, m in terms if exponent != 0]
+    if least == 1 and len({exponent for _, exponent, _ in loud}) == 1:
+        return sp.Add(*(c * (expm1(e) if m > 0 else sp.exp(e)) for c, e, m in terms if e != 0 or m <= 0))
+    size = _size(waves, entries, max(m for *_, m in terms))
+    return sp.Add(*(c * (Remainder(e, sp.Integer(m), size) if m > 0 else sp.exp(e)) for c, e, m in terms))
+
+
+def _by_degree(coefficient: sp.Expr, entries: list[Entry]) -> list[tuple[int, sp.Expr]]:
+    """The homogeneous parts of a polynomial; of other functions the power as which they vanish."""
+    if coefficient.is_polynomial(*entries):
+        parts: dict[int, sp.Expr] = defaultdict(lambda: sp.S.Zero)
+        for term in sp.Add.make_args(sp.expand(coefficient)):
+            parts[int(sp.Poly(term, *entries).total_degree())] += term
+        return list(parts.items())
+    return [(_power(term, entries), term) for term in sp.Add.make_args(coefficient)]
+
+
+def _power(term: sp.Expr, entries: list[Entry]) -> int:
+    function = _function(entries, term, "mpmath")
+    with mpmath.workdps(DIGITS):
+        near, nearer = (
+            abs(function(*(scale * x for x in _covariance(entries))))
+            for scale in (mpmath.mpf("1e-20"), mpmath.mpf("1e-21"))
+        )
+        return 0 if not near or not nearer else max(0, int(mpmath.nint(mpmath.log10(near / nearer))))
+
+
+def _function(entries: list[Entry], expressions: Any, modules: Any) -> Callable[..., Any]:
+    letters = {e: sp.Symbol(f"K{i}") for i, e in enumerate(entries)}
+    several = isinstance(expressions, list)
+    written = [e.xreplace(letters) for e in expressions] if several else expressions.xreplace(letters)
+    found: Callable[..., Any] = sp.lambdify(list(letters.values()), written, modules, cse=True)
+    return found
+
+
+def _covariance(entries: list[Entry], seed: int = 0) -> list[Any]:
+    """A covariance matrix of numbers between 1/2 and 3, entry by entry."""
+    labels = sorted({label for e in entries for label in e.labels})
+    rng = np.random.default_rng(seed)
+    factor = rng.uniform(-1, 1, (len(labels), len(labels)))
+    K = factor @ factor.T + np.eye(len(labels)) / 2
+    return [mpmath.mpf(K[labels.index(e.labels[0]), labels.index(e.labels[1])]) for e in entries]
+
+
+def _vanishes(terms: list[tuple[sp.Expr, sp.Expr, int]], entries: list[Entry]) -> bool:
+    """Whether what the remainders leave out adds up to zero."""
+    left_out = [c * e**k / factorial(k) for c, e, m in terms for k in range(m) if k == 0 or e != 0]
+    function = _function(entries, left_out, "mpmath")
+    with mpmath.workdps(DIGITS):
+        found = (function(*_covariance(entries, seed)) for seed in (1, 2))
+        return all(abs(mpmath.fsum(values)) <= ZERO * mpmath.fsum(map(abs, values)) for values in found)
+
+
+def _size(waves: Waves, entries: list[Entry], first: int) -> sp.Expr:
+    """A sum of variances that is one where the largest exponent is so large that its remainders are as large as itself."""
+    labels = sorted({label for e in entries for label in e.labels})
+    steepest = max(_steepest(exponent, labels) for exponent in waves)
+    turn = factorial(first) ** (1 / first)
+    variances = [e for e in entries if len(set(e.labels)) == 1]
+    return sp.Float(float(f"{steepest / turn:.3g}")) * sp.Add(*variances)
+
+
+def _steepest(exponent: sp.Expr, labels: list[str]) -> float:
+    """The most by which an exponent changes with one of the variances, from K = 0 on: |K_ab| is at most (K_aa + K_bb)/2."""
+    zero = dict.fromkeys(exponent.atoms(Entry), sp.S.Zero)
+    slopes = dict.fromkeys(labels, 0.0)
+    for entry in zero:
+        slope = abs(float(sp.diff(exponent, entry).xreplace(zero)))
+        for label in entry.labels:
+            slopes[label] += slope / len(entry.labels)
+    return max(slopes.values())
+
+
+def determinants(expr: sp.Expr) -> sp.Expr:
+    """The same expression, with K_aa K_bb - K_ab^2 together in its polynomials."""
+    crossed = {e for e in expr.atoms(Entry) if len(set(e.labels)) == 2}
+    if len(crossed) != 1:
+        return expr
+    (entry,) = crossed
+    found = [x for x in expr.atoms(sp.Add) if x.is_polynomial(*x.atoms(Entry)) and x.has(entry)]
+    return expr.xreplace({x: _determinant(x, entry) for x in found})
+
+
+def _determinant(polynomial: sp.Expr, entry: Entry) -> sp.Expr:
+    a, b = (type(entry)(entry.name, (label, label)) for label in entry.labels)
+    expanded = sp.expand(polynomial)
+    mixed, square = expanded.coeff(a, 1).coeff(b, 1).coeff(entry, 0), expanded.coeff(entry, 2)
+    if not (mixed.is_number and square.is_number and mixed != 0 and square == -mixed):
+        return polynomial
+    rest = sp.expand(expanded - mixed * a * b - square * entry**2)
+    together = sp.Add(a * b, -(entry**2), evaluate=False)
+    return sp.Add(rest, together if mixed == 1 else sp.Mul(mixed, together, evaluate=False), evaluate=False)
+
+
+def _accurate(written: sp.Expr, closed: sp.Expr) -> bool:
+    """Whether a form keeps its digits at small K in double precision."""
+    entries = sorted(closed.atoms(Entry), key=str)
+    plain = written.replace(DampedSinh, lambda x, y: sp.sinh(x) * sp.exp(y))
+    double, exact = _function(entries, plain, ["scipy", "numpy"]), _function(entries, closed, "mpmath")
+    for variance in TRIED:
+        K = [float(variance * x) for x in _covariance(entries)]
+        with mpmath.workdps(DIGITS + 10 * HIGHEST):
+            truth = exact(*map(mpmath.mpf, K))
+            if not abs(mpmath.mpf(float(double(*K))) - truth) <= ACCURATE * abs(truth):
+                return False
+    return True
