@@ -94,6 +94,7 @@ class ClosedForms:
     gathers: tuple[str, ...]
     lines: tuple[str, ...]
     tables: tuple[tuple[str, str], ...]
+    rounds: bool  #: whether more is rounded than a product of entries
 
     @property
     def axes(self) -> str:
@@ -135,6 +136,7 @@ def _group(group: list[AverageTable], sites: int, operators: bool, text: Text, b
         tuple(f"K[{', '.join(e.labels)}]" for e in entries),
         tuple(lines),
         tuple((t.name, result) for t, result in zip(group, results, strict=True)),
+        any(form.has(sp.Add, sp.exp) for form in forms),
     )
 
 

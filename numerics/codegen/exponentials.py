@@ -21,6 +21,9 @@ def damped_sinh(x: Any, y: Any) -> Any:
 
 def remainder(x: Any, first: int, size: Any) -> Any:
     """exp(x); where ``size`` is below one without the first terms of its series, which cancel in the sum that it is part of."""
+    size = getattr(size, "value", size)
+    if hasattr(x, "through"):  # with a bound of its error; the derivative of a remainder has one term less left out
+        return x.through(lambda v: remainder(v, first, size), remainder(x.value, max(first - 1, 0), size))
     x, size = np.broadcast_arrays(np.asarray(x, dtype=float), size)
     found, small = np.exp(x), size < 1
     if small.any():

@@ -12,6 +12,7 @@ from sympy.printing.numpy import SciPyPrinter
 from sympy.printing.pycode import PythonCodePrinter
 
 from ...theory.language.errors import NotAvailable
+from .near_zero import near_zero
 from .stable import DampedSinh, Remainder
 
 
@@ -113,7 +114,8 @@ _DIFFERENTIABLE = DifferentiableText({"fully_qualified_modules": True})
 
 
 def stable(expr: sp.Expr) -> sp.Expr:
-    """log(2 cosh w) as log(e^w + e^-w), which libraries evaluate without overflow."""
+    """A function as libraries evaluate it: log(2 cosh w) as log(e^w + e^-w), without overflow; near z = 0 without cancellation."""
+    expr = near_zero(expr)
     return expr.replace(_is_log_cosh, lambda e: logaddexp((e.args[0] / 2).args[0], -(e.args[0] / 2).args[0]))
 
 

@@ -20,7 +20,7 @@ from scipy.special import roots_legendre
 from ...theory.language.errors import InvalidArgument, NotAvailable
 from ...theory.networks.activations import Activation
 from ..quadrature import tables
-from . import exponentials
+from . import exponentials, rounding
 from .averages import AverageTable, closed_groups
 from .embedding import embed, merged
 from .printing import Text, differentiable_text, numpy_text, staged
@@ -158,14 +158,15 @@ def rendered(
         "activation": activation.expr,
     }
     render = _templates().get_template(template or target.template).render
-    text = render(context, special=(), exponentials=None, imports=())
+    text = render(context, special=(), helpers=[], imports=())
     # Special functions are imported, and others written out, where the text calls one of them.
     special = tuple(name for name in target.special if re.search(rf"\b{re.escape(name)}[.(]", text))
-    called = embed(exponentials) if re.search(r"\b(damped_sinh|remainder)\(", text) else None
+    helpers = {r"\b(damped_sinh|remainder)\(": exponentials, r"\brounded\(": rounding}
+    called = [embed(module) for pattern, module in helpers.items() if re.search(pattern, text)]
     quadrature = context["quadrature"] if context["numeric"] and not target.differentiable else None
-    used = (e.imports for e in (quadrature, called) if e is not None)
+    used = (e.imports for e in (quadrature, *called) if e is not None)
     imports = merged(("import numpy as np",), context.get("imports", ()), *used)
-    return re.sub(r"\n{4,}", "\n\n\n", render(context, special=special, exponentials=called, imports=imports))
+    return re.sub(r"\n{4,}", "\n\n\n", render(context, special=special, helpers=[e.text for e in called], imports=imports))
 
 
 @lru_cache(maxsize=1)
