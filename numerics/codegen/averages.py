@@ -10,6 +10,7 @@ from typing import Any
 import sympy as sp
 
 from ...theory.averages.gaussian import Average
+from ...theory.averages.rules import Covariance, Determinant
 from ...theory.language.errors import InvalidArgument, NotAvailable
 from ...theory.language.jets import Jet, Sigma
 from ...theory.language.quantities import quantity
@@ -121,7 +122,8 @@ def _group(group: list[AverageTable], sites: int, operators: bool, text: Text, b
     names = {e: sp.Symbol("K_" + "".join(e.labels)) for e in entries} | {
         quantity("K").entry(("", "")): sp.Symbol("K_aa")
     }
-    forms = [t.closed.xreplace(names) for t in group]
+    conditioned, letters = _conditioned([t.closed for t in group], AXES[:sites], text)
+    forms = [t.closed.xreplace(names | letters) for t in group]
     arguments = [str(names[e]) for e in entries]
     if by_correlation:
         forms, arguments = [_by_correlation(form) for form in forms], ["a", "K_ab", "b", "correlation"]
@@ -134,10 +136,28 @@ def _group(group: list[AverageTable], sites: int, operators: bool, text: Text, b
         operators,
         tuple(arguments),
         tuple(f"K[{', '.join(e.labels)}]" for e in entries),
-        tuple(lines),
+        (*conditioned, *lines),
         tuple((t.name, result) for t, result in zip(group, results, strict=True)),
-        any(form.has(sp.Add, sp.exp) for form in forms),
+        bool(conditioned) or any(form.has(sp.Add, sp.exp) for form in forms),
     )
+
+
+def _conditioned(forms: list[sp.Expr], axes: str, text: Text) -> tuple[list[str], dict[sp.Expr, sp.Symbol]]:
+    """Lines that compute S and det(1 + QK) for each Q that occurs, and the names of their letters."""
+    pairs = list(combinations_with_replacement(range(len(axes)), 2))
+    found = sorted({x for form in forms for x in form.atoms(Covariance, Determinant)}, key=sp.default_sort_key)
+    lines: list[str] = []
+    names: dict[sp.Expr, sp.Symbol] = {}
+    for number, curvatures in enumerate(dict.fromkeys(x.content[1] for x in found)):
+        S = {(i, j): f"S{number}_{axes[i]}{axes[j]}" for i, j in pairs}
+        entries = ", ".join(f"K_{axes[i]}{axes[j]}" for i, j in pairs)
+        lines.append(
+            f"{', '.join(S.values())}, det{number} = conditioned(({', '.join(map(text, curvatures))}), {entries})"
+        )
+        for x in found:
+            if x.content[1] == curvatures:
+                names[x] = sp.Symbol(f"det{number}" if isinstance(x, Determinant) else S[x.content[2:]])
+    return lines, names
 
 
 def _of_one_root(form: sp.Expr) -> sp.Expr:

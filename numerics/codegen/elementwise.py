@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from sympy.codegen.cfunctions import expm1
 
 from ...theory.language.errors import NotAvailable
-from . import exponentials
+from . import evaluation
 from .loading import Module, loaded
 from .stable import DampedSinh, Remainder
 
@@ -269,7 +269,7 @@ def correlation(x: Array, out: Array | None = None) -> Array:
 
 def remainder(x: Array, first: int, size: Array, out: Array | None = None) -> Array:
     """An exponential without the first terms of its series where they cancel."""
-    found: Array = exponentials.remainder(x, first, size)
+    found: Array = evaluation.remainder(x, first, size)
     if out is None:
         return found
     np.copyto(out, found)

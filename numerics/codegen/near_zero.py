@@ -45,7 +45,9 @@ def _near_zero(expr: sp.Expr) -> sp.Expr:
     if radius is None:
         return expr
     first = next(k for k, c in enumerate(coefficients) if c)
-    series = z**first * sp.horner(sum(sp.Float(repr(c), 17) * z ** (k - first) for k, c in enumerate(coefficients) if c))
+    series = z**first * sp.horner(
+        sum(sp.Float(repr(c), 17) * z ** (k - first) for k, c in enumerate(coefficients) if c)
+    )
     return sp.Piecewise((series, sp.Abs(z) < radius), (expr, True))
 
 

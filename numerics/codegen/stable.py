@@ -28,8 +28,9 @@ import numpy as np
 import sympy as sp
 from sympy.codegen.cfunctions import expm1
 
-from ...theory.averages.closed_forms import closed_form
+from ...theory.averages.closed_forms import closed_form, lettered_form
 from ...theory.averages.gaussian import Average
+from ...theory.averages.rules import Covariance, Determinant
 from ...theory.language.jets import Sigma
 from ...theory.language.quantities import Entry
 from ...theory.language.symbols import z
@@ -45,6 +46,8 @@ TRIED, ACCURATE = (1e-12, 1e-9, 1e-6, 1e-4, 1e-2, 0.1), 1e-12
 
 #: F as coefficients by exponent.
 Waves = dict[sp.Expr, sp.Expr]
+#: An entry of K, or of S.
+Letter = Entry | Covariance
 
 
 class DampedSinh(sp.Function):
@@ -71,31 +74,25 @@ def closed_law(law: sp.Expr, activation: Activation) -> sp.Expr:
 
 @lru_cache(maxsize=4096)
 def evaluated_form(node: Average, activation: Activation, *, always: bool = False) -> sp.Expr | None:
-    """The closed form of an average as it is evaluated; None where there is none.
+    """The closed form of an average as it is evaluated, of three or more samples in the letters of ``rules``; None if there is none.
 
     There is none either where it has no digits at small K, so that quadrature is the better way, unless it is wanted ``always``.
     """
     closed = closed_form(node, activation)
-    if closed is None or not closed.has(Entry) or not activation.smooth or _long(closed):
+    if closed is None or not closed.has(Entry) or not activation.smooth:
         return closed
-    waves = collected(closed)
-    exponential = closed.has(*WAVES)
-    least = lowest_power(node, activation) if closed.is_Add or len(waves) > 1 else 0
-    if exponential and least and not _all_sinh(waves, least):
-        found = _with_remainders(waves, least)
-        if found is not None:
-            return determinants(found)
-    plain = determinants(_summed(waves) if exponential else closed)
-    polynomial = closed.is_polynomial(*closed.atoms(Entry))
-    lost = least and not polynomial and not (exponential and _all_sinh(waves, least)) and not _accurate(plain, closed)
-    return None if lost and not always else plain
-
-
-def _long(closed: sp.Expr) -> bool:
-    """Whether the minors of three or more samples stand in exponents, which have too many terms to be taken apart."""
-    entries = closed.atoms(Entry)
-    several = len({label for e in entries for label in e.labels}) > 2
-    return several and any(not wave.args[0].is_polynomial(*entries) for wave in closed.atoms(*WAVES))
+    short = lettered_form(node, activation)
+    form = closed if short is None or short.has(sp.asin) else short
+    waves, exponential = collected(form), form.has(*WAVES)
+    several = form.is_Add or len(waves) > 1
+    least = lowest_power(node, activation) if several and not form.is_polynomial(*_letters(form)) else 0
+    plain = determinants(_summed(waves) if exponential else form)
+    if not least or (exponential and _all_sinh(waves, least)):
+        return plain
+    found = _with_remainders(waves, least) if exponential else None
+    if found is not None:
+        return determinants(found)
+    return plain if always or len(node.sites) > 2 or _accurate(plain, closed) else None
 
 
 def lowest_power(node: Average, activation: Activation) -> int:
@@ -189,7 +186,7 @@ def _all_sinh(waves: Waves, least: int) -> bool:
 
 def _with_remainders(waves: Waves, least: int) -> sp.Expr | None:
     """The sum with remainders in place of exponentials, if what is left out is zero."""
-    entries = sorted({e for pair in waves.items() for x in pair for e in x.atoms(Entry)}, key=str)
+    entries = sorted({e for pair in waves.items() for x in pair for e in _letters(x)}, key=sp.default_sort_key)
     terms = [
         (c, exponent, least - degree) for exponent, sum_ in waves.items() for degree, c in _by_degree(sum_, entries)
     ]
@@ -202,7 +199,11 @@ def _with_remainders(waves: Waves, least: int) -> sp.Expr | None:
     return sp.Add(*(c * (Remainder(e, sp.Integer(m), size) if m > 0 else sp.exp(e)) for c, e, m in terms))
 
 
-def _by_degree(coefficient: sp.Expr, entries: list[Entry]) -> list[tuple[int, sp.Expr]]:
+def _letters(expr: sp.Expr) -> set[Letter]:
+    return set(expr.atoms(Entry, Covariance))
+
+
+def _by_degree(coefficient: sp.Expr, entries: list[Letter]) -> list[tuple[int, sp.Expr]]:
     """The homogeneous parts of a polynomial; of other functions the power as which they vanish."""
     if coefficient.is_polynomial(*entries):
         parts: dict[int, sp.Expr] = defaultdict(lambda: sp.S.Zero)
@@ -212,7 +213,7 @@ def _by_degree(coefficient: sp.Expr, entries: list[Entry]) -> list[tuple[int, sp
     return [(_power(term, entries), term) for term in sp.Add.make_args(coefficient)]
 
 
-def _power(term: sp.Expr, entries: list[Entry]) -> int:
+def _power(term: sp.Expr, entries: list[Letter]) -> int:
     function = _function(entries, term, "mpmath")
     with mpmath.workdps(DIGITS):
         near, nearer = (
@@ -222,24 +223,34 @@ def _power(term: sp.Expr, entries: list[Entry]) -> int:
         return 0 if not near or not nearer else max(0, int(mpmath.nint(mpmath.log10(near / nearer))))
 
 
-def _function(entries: list[Entry], expressions: Any, modules: Any) -> Callable[..., Any]:
+def _function(entries: list[Letter], expressions: Any, modules: Any) -> Callable[..., Any]:
     letters = {e: sp.Symbol(f"K{i}") for i, e in enumerate(entries)}
+    whole = sp.Tuple(*expressions) if isinstance(expressions, list) else expressions
+    letters |= {
+        det: sp.Integer(i + 2) for i, det in enumerate(sorted(whole.atoms(Determinant), key=sp.default_sort_key))
+    }
     several = isinstance(expressions, list)
     written = [e.xreplace(letters) for e in expressions] if several else expressions.xreplace(letters)
-    found: Callable[..., Any] = sp.lambdify(list(letters.values()), written, modules, cse=True)
+    found: Callable[..., Any] = sp.lambdify([letters[e] for e in entries], written, modules, cse=True)
     return found
 
 
-def _covariance(entries: list[Entry], seed: int = 0) -> list[Any]:
-    """A covariance matrix of numbers between 1/2 and 3, entry by entry."""
+def _covariance(entries: list[Letter], seed: int = 0) -> list[Any]:
+    """Covariance matrices of numbers between 1/2 and 3, one for K and one for each S, entry by entry."""
     labels = sorted({label for e in entries for label in e.labels})
-    rng = np.random.default_rng(seed)
-    factor = rng.uniform(-1, 1, (len(labels), len(labels)))
-    K = factor @ factor.T + np.eye(len(labels)) / 2
-    return [mpmath.mpf(K[labels.index(e.labels[0]), labels.index(e.labels[1])]) for e in entries]
+    kinds = {_kind(e): number for number, e in enumerate(entries)}
+    matrices = {}
+    for kind, number in kinds.items():
+        factor = np.random.default_rng((seed, number)).uniform(-1, 1, (len(labels), len(labels)))
+        matrices[kind] = factor @ factor.T + np.eye(len(labels)) / 2
+    return [mpmath.mpf(matrices[_kind(e)][labels.index(e.labels[0]), labels.index(e.labels[1])]) for e in entries]
 
 
-def _vanishes(terms: list[tuple[sp.Expr, sp.Expr, int]], entries: list[Entry]) -> bool:
+def _kind(entry: Letter) -> Any:
+    return entry.structure[1] if isinstance(entry, Covariance) else ()
+
+
+def _vanishes(terms: list[tuple[sp.Expr, sp.Expr, int]], entries: list[Letter]) -> bool:
     """Whether what the remainders leave out adds up to zero."""
     left_out = [c * e**k / factorial(k) for c, e, m in terms for k in range(m) if k == 0 or e != 0]
     function = _function(entries, left_out, "mpmath")
@@ -248,7 +259,7 @@ def _vanishes(terms: list[tuple[sp.Expr, sp.Expr, int]], entries: list[Entry]) -
         return all(abs(mpmath.fsum(values)) <= ZERO * mpmath.fsum(map(abs, values)) for values in found)
 
 
-def _size(waves: Waves, entries: list[Entry], first: int) -> sp.Expr:
+def _size(waves: Waves, entries: list[Letter], first: int) -> sp.Expr:
     """A sum of variances that is one where the largest exponent is so large that its remainders are as large as itself."""
     labels = sorted({label for e in entries for label in e.labels})
     steepest = max(_steepest(exponent, labels) for exponent in waves)
@@ -259,7 +270,7 @@ def _size(waves: Waves, entries: list[Entry], first: int) -> sp.Expr:
 
 def _steepest(exponent: sp.Expr, labels: list[str]) -> float:
     """The most by which an exponent changes with one of the variances, from K = 0 on: |K_ab| is at most (K_aa + K_bb)/2."""
-    zero = dict.fromkeys(exponent.atoms(Entry), sp.S.Zero)
+    zero = dict.fromkeys(_letters(exponent), sp.S.Zero)
     slopes = dict.fromkeys(labels, 0.0)
     for entry in zero:
         slope = abs(float(sp.diff(exponent, entry).xreplace(zero)))

@@ -20,7 +20,7 @@ from scipy.special import roots_legendre
 from ...theory.language.errors import InvalidArgument, NotAvailable
 from ...theory.networks.activations import Activation
 from ..quadrature import tables
-from . import exponentials, rounding
+from . import evaluation, rounding
 from .averages import AverageTable, closed_groups
 from .embedding import embed, merged
 from .printing import Text, differentiable_text, numpy_text, staged
@@ -161,12 +161,14 @@ def rendered(
     text = render(context, special=(), helpers=[], imports=())
     # Special functions are imported, and others written out, where the text calls one of them.
     special = tuple(name for name in target.special if re.search(rf"\b{re.escape(name)}[.(]", text))
-    helpers = {r"\b(damped_sinh|remainder)\(": exponentials, r"\brounded\(": rounding}
+    helpers = {r"\b(damped_sinh|remainder|conditioned)\(": evaluation, r"\brounded\(": rounding}
     called = [embed(module) for pattern, module in helpers.items() if re.search(pattern, text)]
     quadrature = context["quadrature"] if context["numeric"] and not target.differentiable else None
     used = (e.imports for e in (quadrature, *called) if e is not None)
     imports = merged(("import numpy as np",), context.get("imports", ()), *used)
-    return re.sub(r"\n{4,}", "\n\n\n", render(context, special=special, helpers=[e.text for e in called], imports=imports))
+    return re.sub(
+        r"\n{4,}", "\n\n\n", render(context, special=special, helpers=[e.text for e in called], imports=imports)
+    )
 
 
 @lru_cache(maxsize=1)

@@ -24,7 +24,7 @@ from ..language.symbols import z
 from ..networks.activations import Activation
 from .elementary import ONE, NoRule, Terms, multiply, read
 from .gaussian import Average
-from .rules import Covariance, ElementaryIntegrand, kernel, mean, spelled_out
+from .rules import Covariance, Determinant, ElementaryIntegrand, kernel, mean, spelled_out
 
 #: Highest degree of a moment of three or four samples that is written out.
 LONGEST = 16
@@ -46,6 +46,32 @@ def closed_form(node: Average, activation: Activation) -> sp.Expr | None:
     if not activation.specified or _too_long(node, activation):
         return None
     return _closed_or_none(node, activation)
+
+
+def lettered_form(node: Average, activation: Activation) -> sp.Expr | None:
+    r"""A closed form of three or more samples in the letters of ``rules``, which are short where their minors are long.
+
+    Equation
+        In the entries of K, of :math:`S=K(1+QK)^{-1}` (``Covariance``), and determinants (``Determinant``).
+    Valid
+        Averages without derivatives in front.
+    Errors
+        None: without a closed form, derivatives or letters it is None.
+    Source
+        As in :func:`closed_form`.
+    """
+    if node.derivatives or len(node.sites) < 3 or not activation.specified or _too_long(node, activation):
+        return None
+    return _lettered_or_none(node, activation)
+
+
+@lru_cache(maxsize=1024)
+def _lettered_or_none(node: Average, activation: Activation) -> sp.Expr | None:
+    try:
+        found = _without_derivatives(node.body, activation, spelled=False)
+    except NoRule:
+        return None
+    return found if found.has(Covariance, Determinant) else None
 
 
 def _too_long(node: Average, activation: Activation) -> bool:
@@ -145,7 +171,7 @@ def _by_entry(expr: sp.Expr, entry: Entry) -> sp.Expr:
     return total.xreplace(words)
 
 
-def _without_derivatives(body: sp.Expr, activation: Activation) -> sp.Expr:
+def _without_derivatives(body: sp.Expr, activation: Activation, *, spelled: bool = True) -> sp.Expr:
     """Expand the body into elementary integrands and add their means."""
     samples: dict[str, Terms] = {}
     for base, power in body.as_powers_dict().items():
@@ -155,11 +181,14 @@ def _without_derivatives(body: sp.Expr, activation: Activation) -> sp.Expr:
         factor = read(activation, base.order) if isinstance(base, Sigma) else {(1, *ONE[1:]): sp.S.One}
         for _ in range(int(power)):
             samples[jet.sample] = multiply(samples.get(jet.sample, {ONE: sp.S.One}), factor)
-    return closed_product(samples)
+    return closed_product(samples, spelled=spelled)
 
 
-def closed_product(samples: dict[str, Terms]) -> sp.Expr:
-    """The mean of a product of functions, one of each sample: their expansions multiplied out; ``NoRule`` if a term has none."""
+def closed_product(samples: dict[str, Terms], *, spelled: bool = True) -> sp.Expr:
+    """The mean of a product of functions, one of each sample: their expansions multiplied out; ``NoRule`` if a term has none.
+
+    Without ``spelled`` minors and determinants stay letters.
+    """
     labels = tuple(sorted(samples))
     terms = []
     for choice in product(*(samples[label].items() for label in labels)):
@@ -172,6 +201,8 @@ def closed_product(samples: dict[str, Terms]) -> sp.Expr:
         )
     value = real_part(sp.Add(*terms))
     letters = value.atoms(Covariance)
+    if not spelled:
+        return value
     value = spelled_out(value)
     # With more than two samples the minors of 1 + QK are long; multiplied out they would be longer.
     return value if letters and len(labels) > 2 else tidy(value)
@@ -189,7 +220,7 @@ def real_part(expr: sp.Expr) -> sp.Expr:
         euler[wave] = sp.exp(exponent - sp.I * y) * (sp.cos(y) + sp.I * sp.sin(y))
     masked = _mask(expr.xreplace(euler), words)
     i = sp.Dummy()
-    ring = PolyRing([i, *masked.atoms(Entry, Covariance), *words], sp.QQ, lex)
+    ring = PolyRing([i, *masked.atoms(Entry, Covariance, Determinant), *words], sp.QQ, lex)
     real = ring.zero.copy()
     for (power, *others), c in ring.from_expr(masked.xreplace({sp.I: i})).terms():
         if power % 2 == 0:
@@ -202,7 +233,7 @@ def _mask(expr: sp.Expr, words: dict[sp.Expr, sp.Expr]) -> sp.Expr:
 
     Of a power, x^(-n) keeps 1/x and x^(n/2) keeps sqrt(x) as the letter.
     """
-    if expr.is_Rational or (expr.is_Atom and expr.has(Entry, Covariance, sp.I)):
+    if expr.is_Rational or (expr.is_Atom and expr.has(Entry, Covariance, Determinant, sp.I)):
         return expr
     if expr.is_Add or expr.is_Mul:
         return expr.func(*(_mask(x, words) for x in expr.args))

@@ -88,6 +88,12 @@ class Covariance(Atom):
         labels, _, a, b = self.structure
         return f"S[{labels[a]},{labels[b]}]"
 
+    @property
+    def labels(self) -> tuple[str, str]:
+        """Those of the two samples."""
+        labels, _, a, b = self.content
+        return labels[a], labels[b]
+
     def numerator(self) -> sp.Expr:
         """The minor above det(1 + QK)."""
         return _numerator(*self.content)
@@ -96,6 +102,32 @@ class Covariance(Atom):
         """det(1 + QK)."""
         labels, curvatures, _, _ = self.content
         return _norm_squared(labels, curvatures)
+
+
+class Determinant(Atom):
+    """det(1 + QK) of more than two samples, kept as one letter."""
+
+    is_positive = True
+
+    def __new__(cls, labels: tuple[str, ...], curvatures: Numbers) -> sp.Expr:
+        """The letter; the determinant itself where it has few terms, or a row without a bound."""
+        if len(labels) <= 2 or sp.oo in curvatures or not any(curvatures):
+            return _norm_squared(labels, curvatures)
+        obj: Determinant = super().__new__(cls)
+        obj.content, obj.structure = (labels, curvatures), (labels, _spelled(curvatures))
+        return obj
+
+    content: tuple[tuple[str, ...], Numbers]
+
+    def __getnewargs__(self) -> tuple[Any, ...]:
+        return self.content
+
+    def _plain(self) -> str:
+        return f"det[{','.join(self.structure[0])}]"
+
+    def written(self) -> sp.Expr:
+        """The determinant."""
+        return _norm_squared(*self.content)
 
 
 @lru_cache(maxsize=4096)
@@ -189,7 +221,7 @@ def _exponential(f: ElementaryIntegrand) -> sp.Expr | None:
     tilted = [i for i, j in enumerate(f.tilts) if j != 0]
     exponent = sp.Add(*(f.tilts[a] * f.tilts[b] * _S(f, a, b) / 2 for a in tilted for b in tilted))
     deltas = (2 * sp.pi) ** (-sp.Rational(f.curvatures.count(sp.oo), 2))
-    return deltas * sp.exp(exponent) / sp.sqrt(_norm_squared(f.labels, f.curvatures))
+    return deltas * sp.exp(exponent) / sp.sqrt(Determinant(f.labels, f.curvatures))
 
 
 def _arcsine(f: ElementaryIntegrand) -> sp.Expr | None:
@@ -281,4 +313,5 @@ def spelled_out(expr: sp.Expr) -> sp.Expr:
             numerator = wave.args[0].xreplace({letter: letter.numerator() for letter in letters})
             waves[wave] = sp.exp(sp.expand(numerator) / next(iter(letters)).denominator())
     expr = expr.xreplace(waves)
-    return expr.xreplace({letter: letter.numerator() / letter.denominator() for letter in expr.atoms(Covariance)})
+    letters = {letter: letter.numerator() / letter.denominator() for letter in expr.atoms(Covariance)}
+    return expr.xreplace(letters | {det: det.written() for det in expr.atoms(Determinant)})

@@ -1,4 +1,4 @@
-"""Exponentials as sums of them need them: without overflow beside a small factor, and without the terms that cancel.
+"""Functions that closed forms call: exponentials without overflow and without terms that cancel, Gaussians times exp(-q z^2/2).
 
 This module is copied into generated programs: it imports NumPy alone.
 """
@@ -34,3 +34,19 @@ def remainder(x: Any, first: int, size: Any) -> Any:
             total *= at / k
         found[small] = total
     return found
+
+
+def conditioned(curvatures: Any, *entries: Any) -> tuple[Any, ...]:
+    """The entries S_aa, S_ab, ... of S = K (1 + QK)^-1, and det(1 + QK).
+
+    By one curvature after the other, S_jk loses q S_ji S_ik / (1 + q S_ii): minors of large K would cancel.
+    """
+    sites = range(len(curvatures))
+    S = dict(zip([(i, j) for i in sites for j in sites if i <= j], entries))
+    determinant = 1.0
+    for i, q in enumerate(curvatures):
+        if q:
+            pivot, row = 1 + q * S[i, i], [S[min(i, j), max(i, j)] for j in sites]
+            S = {(j, k): x / pivot if i in (j, k) else x - row[j] * row[k] * q / pivot for (j, k), x in S.items()}
+            determinant = determinant * pivot
+    return (*S.values(), determinant)
