@@ -15,6 +15,7 @@ from ...theory.language.errors import InvalidArgument, NotAvailable
 from ...theory.language.jets import Jet, Sigma
 from ...theory.language.quantities import quantity
 from ...theory.networks.activations import Activation
+from .grouping import grouped
 from .printing import Text, assignments
 from .stable import evaluated_form
 
@@ -53,7 +54,8 @@ def table(node: Average, activation: Activation, most_sites: int, target: str) -
     if any(derivatives):
         name += "_d" + "".join(map(str, derivatives))
     standard = _standard(sites, orders, derivatives)
-    closed = evaluated_form(standard, activation, always=len(sites) > most_sites)
+    form = evaluated_form(standard, activation, always=len(sites) > most_sites)
+    closed = grouped(form) if form is not None and activation.smooth else form
     if closed is None and len(sites) > most_sites:
         raise NotAvailable(
             f"the average {node.operator_text()} couples {len(sites)} inputs and has no closed form for "

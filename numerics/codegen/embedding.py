@@ -46,8 +46,17 @@ def imports_of(*modules: ModuleType) -> tuple[str, ...]:
 
 
 def merged(*imports: tuple[str, ...]) -> tuple[str, ...]:
-    """Several lists of imports as one, each line once."""
-    return tuple(sorted({line for lines in imports for line in lines}, key=_import_order))
+    """Several lists of imports as one, each name once."""
+    lines = {line for part in imports for line in part}
+    names: defaultdict[str, set[str]] = defaultdict(set)
+    for line in lines:
+        if line.startswith("from "):
+            source, _, found = line.removeprefix("from ").partition(" import ")
+            names[source] |= set(found.split(", "))
+    plain = {line for line in lines if not line.startswith("from ")}
+    return tuple(
+        sorted(plain | {f"from {m} import {', '.join(sorted(n))}" for m, n in names.items()}, key=_import_order)
+    )
 
 
 def _import_order(line: str) -> tuple[int, int, str]:

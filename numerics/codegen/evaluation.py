@@ -13,10 +13,11 @@ import numpy as np
 SERIES = 30
 
 
-def damped_sinh(x: Any, y: Any) -> Any:
-    """sinh(x) exp(y), where sinh alone may overflow."""
-    size = np.abs(x)
-    return -0.5 * np.sign(x) * np.exp(size + y) * np.expm1(-2 * size)
+def damped_sinh(x: Any, plus: Any, minus: Any) -> Any:
+    """sinh(x) exp(y), where sinh alone may overflow, from the exponents y + x and y - x."""
+    larger = np.where(getattr(x, "value", x) > 0, 1.0, 0.0)
+    top = larger * plus + (1 - larger) * minus
+    return -0.5 * np.sign(x) * np.exp(top) * np.expm1(-2 * np.abs(x))
 
 
 def remainder(x: Any, first: int, size: Any) -> Any:

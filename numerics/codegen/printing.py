@@ -12,6 +12,7 @@ from sympy.printing.numpy import SciPyPrinter
 from sympy.printing.pycode import PythonCodePrinter
 
 from ...theory.language.errors import NotAvailable
+from .grouping import Difference
 from .near_zero import near_zero
 from .stable import DampedSinh, Remainder
 
@@ -38,6 +39,9 @@ class NumPyText(SciPyPrinter):
 
     def _print_acos(self, expr: sp.Expr) -> str:
         return self._arc("arccos", expr)
+
+    def _print_Difference(self, expr: sp.Expr) -> str:
+        return f"({' - '.join(map(self._print, expr.args))})"
 
     def _print_DampedSinh(self, expr: sp.Expr) -> str:
         return f"damped_sinh({', '.join(map(self._print, expr.args))})"
@@ -70,7 +74,11 @@ class DifferentiableText(PythonCodePrinter):
     }  # fmt: skip
 
     def _print(self, expr: Any, **kwargs: Any) -> str:
-        if isinstance(expr, sp.Function | sp.exp) and expr.free_symbols and not isinstance(expr, sp.Piecewise):
+        if (
+            isinstance(expr, sp.Function | sp.exp)
+            and expr.free_symbols
+            and not isinstance(expr, sp.Piecewise | Difference)
+        ):
             if expr.func not in self.names:
                 raise NotAvailable(
                     f"{expr.func.__name__} has no text for target='jax' and 'torch'; allowed there: "
@@ -78,6 +86,9 @@ class DifferentiableText(PythonCodePrinter):
                 )
             return f"{self.names[expr.func]}({', '.join(map(self._print, expr.args))})"
         return str(super()._print(expr, **kwargs))
+
+    def _print_Difference(self, expr: sp.Expr) -> str:
+        return f"({' - '.join(map(self._print, expr.args))})"
 
     def _print_Pow(self, expr: sp.Pow, rational: bool = False) -> str:
         if expr.exp.is_Rational and expr.exp.q == 2 and expr.base.free_symbols:

@@ -55,21 +55,20 @@ class Rounded(np.lib.mixins.NDArrayOperatorsMixin):
 def rounded(formulas: Callable[..., Mapping[str, Any]], *entries: Any) -> tuple[dict[str, Any], float]:
     """Closed forms at the entries K_aa, K_ab, ... of some samples, and their largest error, relative above one.
 
-    The covariance of two samples is rounded itself; of equal samples it is their variance, and what cancels then does so exactly.
+    The covariance of two samples is rounded itself; that of equal samples is their variance, and what cancels then does so exactly.
     """
     sites = int((2 * len(entries)) ** 0.5)
     at = {pair: i for i, pair in enumerate((i, j) for i in range(sites) for j in range(i, sites))}
-    equal = np.asarray(True)
     given = []
     for (i, j), number in at.items():
-        one, other = entries[at[i, i]], entries[at[j, j]]
-        same = (entries[number] == one) & (entries[number] == other)
-        equal = equal & same
+        same = (entries[number] == entries[at[i, i]]) & (entries[number] == entries[at[j, j]])
         given.append(Rounded(entries[number], np.where(same, 0.0, EPS * np.abs(entries[number]))))
     values, worst = {}, 0.0
     for name, found in formulas(*given).items():
         values[name] = found.value if isinstance(found, Rounded) else found
-        size = np.abs(values[name])
-        error = np.where(equal & (sites > 1), 16 * EPS * size, found.error if isinstance(found, Rounded) else 0.0)
-        worst = max(worst, float((np.minimum(error, np.inf) / np.maximum(1.0, size)).max(initial=0.0)))
+        error, size = (found.error if isinstance(found, Rounded) else 0.0), np.abs(values[name])
+        relative = np.where(
+            np.isfinite(size), error / np.maximum(1.0, size), 0.0
+        )  # what is not finite is refused by itself
+        worst = max(worst, float(np.max(relative, initial=0.0)))
     return values, worst

@@ -1,22 +1,21 @@
 r"""Closed forms of Gaussian averages as they are evaluated: the same functions, without overflow and without cancellation.
 
-A closed form is a sum of coefficients times exponentials, :math:`F=\sum_iC_i\,e^{E_i}`. Three things are done to it.
+A closed form is a sum of coefficients times exponentials, :math:`F=\sum_iC_i\,e^{E_i}`. Two things are done to it.
 
-*One exponent.* Products such as :math:`\cosh(x)\,e^{-y}` become exponentials of one exponent each, so that a large factor never meets
-a small one; a difference :math:`e^{y+x}-e^{y-x}` becomes :math:`2\sinh(x)\,e^y`, evaluated as one function.
+*One exponent.* Products such as :math:`\cosh(x)\,e^{-y}` become exponentials of one exponent each, so that a large factor never
+meets a small one; a difference :math:`e^{y+x}-e^{y-x}` becomes :math:`2\sinh(x)\,e^y`, evaluated as one function.
 
 *Remainders.* Where the functions in the average vanish at z = 0, F vanishes like :math:`K^n` while its terms do not: with the
 degree :math:`d_i` of :math:`C_i` and the remainder :math:`r_m(E)=e^E-\sum_{k<m}E^k/k!`,
 
 .. math:: F=\sum_iC_i\,r_{n-d_i}(E_i)\qquad\text{if}\qquad \sum_iC_i\sum_{k<n-d_i}E_i^k/k!=0 ,
 
-which is tried with numbers. The terms are then as small as F. This holds for every K; for large ones the plain sum is as good or better.
-
-*Determinants.* :math:`K_{aa}K_{bb}-K_{ab}^2` stays together, because for equal samples it is exactly zero.
+which is tried with numbers. The terms are then as small as F. This holds for every K; for large ones the plain sum is as good.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from collections.abc import Callable
 from functools import lru_cache
@@ -41,8 +40,10 @@ WAVES = (sp.exp, sp.sinh, sp.cosh)
 DIGITS, ZERO = 60, mpmath.mpf(10) ** -40
 #: The lowest powers of functions at z = 0 that are told apart.
 HIGHEST = 24
+#: Operations up to which a sum is put over one denominator.
+LONG = 500
 #: Variances at which a sum that could not be rewritten is tried in double precision, and the relative error that it may have.
-TRIED, ACCURATE = (1e-12, 1e-9, 1e-6, 1e-4, 1e-2, 0.1), 1e-12
+TRIED, ACCURATE = (1e-12, 1e-6, 1e-3, 0.1), 1e-12
 
 #: F as coefficients by exponent.
 Waves = dict[sp.Expr, sp.Expr]
@@ -51,13 +52,9 @@ Letter = Entry | Covariance
 
 
 class DampedSinh(sp.Function):
-    """sinh(x) exp(y), as the generated ``damped_sinh`` evaluates it."""
+    """sinh(x) exp(y), as the generated ``damped_sinh`` evaluates it; of three arguments x, y + x and y - x."""
 
     is_real = True
-
-    def doit(self, **hints: Any) -> sp.Expr:
-        """The function that it stands for."""
-        return sp.sinh(self.args[0]) * sp.exp(self.args[1])
 
 
 class Remainder(sp.Function):
@@ -74,25 +71,30 @@ def closed_law(law: sp.Expr, activation: Activation) -> sp.Expr:
 
 @lru_cache(maxsize=4096)
 def evaluated_form(node: Average, activation: Activation, *, always: bool = False) -> sp.Expr | None:
-    """The closed form of an average as it is evaluated, of three or more samples in the letters of ``rules``; None if there is none.
+    """The closed form of an average as it is evaluated, of three or more samples in the letters of ``rules``; or None.
 
-    There is none either where it has no digits at small K, so that quadrature is the better way, unless it is wanted ``always``.
+    None where there is none, or where it has no digits at small K, so that quadrature is better, unless it is wanted ``always``.
     """
     closed = closed_form(node, activation)
     if closed is None or not closed.has(Entry) or not activation.smooth:
         return closed
-    short = lettered_form(node, activation)
+    short = lettered_form(node, activation) if _quotient(closed) else None
     form = closed if short is None or short.has(sp.asin) else short
     waves, exponential = collected(form), form.has(*WAVES)
     several = form.is_Add or len(waves) > 1
     least = lowest_power(node, activation) if several and not form.is_polynomial(*_letters(form)) else 0
-    plain = determinants(_summed(waves) if exponential else form)
+    plain = _summed(waves) if exponential else form
     if not least or (exponential and _all_sinh(waves, least)):
         return plain
     found = _with_remainders(waves, least) if exponential else None
     if found is not None:
-        return determinants(found)
+        return found
     return plain if always or len(node.sites) > 2 or _accurate(plain, closed) else None
+
+
+def _quotient(expr: sp.Expr) -> bool:
+    """Whether entries of K stand in a denominator or under a root."""
+    return any(p.base.has(Entry) and not (p.exp.is_Integer and p.exp > 0) for p in expr.atoms(sp.Pow))
 
 
 def lowest_power(node: Average, activation: Activation) -> int:
@@ -107,7 +109,7 @@ def lowest_power(node: Average, activation: Activation) -> int:
 def vanishing(activation: Activation, order: int) -> int:
     """The power of z as which a derivative of a smooth activation vanishes at 0."""
     slopes = (activation.derivative(order + k).subs(z, 0) for k in range(HIGHEST))
-    return next((k for k, slope in enumerate(slopes) if not sp.simplify(slope).is_zero), HIGHEST)
+    return next((k for k, slope in enumerate(slopes) if abs(slope.evalf(DIGITS)) > ZERO), HIGHEST)
 
 
 def collected(expr: sp.Expr) -> Waves:
@@ -190,13 +192,33 @@ def _with_remainders(waves: Waves, least: int) -> sp.Expr | None:
     terms = [
         (c, exponent, least - degree) for exponent, sum_ in waves.items() for degree, c in _by_degree(sum_, entries)
     ]
-    if any(m > HIGHEST for *_, m in terms) or not _vanishes(terms, entries):
+    if all(m <= 0 for *_, m in terms):  # each term is small by itself
+        return _summed(waves)
+    if any(m > HIGHEST for *_, m in terms):
+        return None
+    rest = sp.S.Zero if _vanishes(terms, entries) else _rest(terms, entries, least)
+    if rest is None:
         return None
     loud = [(c, exponent, m) for c, exponent, m in terms if exponent != 0]
     if least == 1 and len({exponent for _, exponent, _ in loud}) == 1:
-        return sp.Add(*(c * (expm1(e) if m > 0 else sp.exp(e)) for c, e, m in terms if e != 0 or m <= 0))
+        return rest + sp.Add(*(c * (expm1(e) if m > 0 else sp.exp(e)) for c, e, m in terms if e != 0 or m <= 0))
     size = _size(waves, entries, max(m for *_, m in terms))
-    return sp.Add(*(c * (Remainder(e, sp.Integer(m), size) if m > 0 else sp.exp(e)) for c, e, m in terms))
+    rest *= 1 - Remainder(sp.S.Zero, sp.S.One, size)
+    return rest + sp.Add(*(c * (Remainder(e, sp.Integer(m), size) if m > 0 else sp.exp(e)) for c, e, m in terms))
+
+
+def _rest(terms: list[tuple[sp.Expr, sp.Expr, int]], entries: list[Letter], least: int) -> sp.Expr | None:
+    """What the remainders leave out, over one denominator, if its numerator has no lower powers of K than F; else None."""
+    left_out = sp.Add(*(c * e**k / factorial(k) for c, e, m in terms for k in range(m) if k == 0 or e != 0))
+    if left_out.atoms(Covariance, Determinant) or sp.count_ops(left_out) > LONG:
+        return None
+    numerator, denominator = sp.fraction(sp.together(left_out))
+    numerator = sp.expand(numerator)
+    if not numerator.is_polynomial(*entries) or any(
+        sp.Poly(term, *entries).total_degree() < least for term in sp.Add.make_args(numerator)
+    ):
+        return None
+    return sp.factor_terms(numerator) / denominator
 
 
 def _letters(expr: sp.Expr) -> set[Letter]:
@@ -206,11 +228,30 @@ def _letters(expr: sp.Expr) -> set[Letter]:
 def _by_degree(coefficient: sp.Expr, entries: list[Letter]) -> list[tuple[int, sp.Expr]]:
     """The homogeneous parts of a polynomial; of other functions the power as which they vanish."""
     if coefficient.is_polynomial(*entries):
-        parts: dict[int, sp.Expr] = defaultdict(lambda: sp.S.Zero)
-        for term in sp.Add.make_args(sp.expand(coefficient)):
-            parts[int(sp.Poly(term, *entries).total_degree())] += term
-        return list(parts.items())
+        return [(degree, part) for degree, part in _homogeneous(coefficient).items() if part != 0]
     return [(_power(term, entries), term) for term in sp.Add.make_args(coefficient)]
+
+
+def _homogeneous(polynomial: sp.Expr) -> dict[int, sp.Expr]:
+    """The homogeneous parts by degree; nothing is multiplied out."""
+    if polynomial.is_Add:
+        total: dict[int, list[sp.Expr]] = defaultdict(list)
+        for term in polynomial.args:
+            for degree, part in _homogeneous(term).items():
+                total[degree].append(part)
+        return {degree: sp.Add(*parts) for degree, parts in total.items()}
+    if polynomial.is_Pow or polynomial.is_Mul:
+        base, power = polynomial.as_base_exp()
+        factors = (
+            polynomial.args if polynomial.is_Mul else (base,) * int(power) if power.is_Integer and power > 0 else ()
+        )
+        product: dict[int, sp.Expr] = {0: sp.S.One if factors else polynomial}
+        for factor in factors:
+            parts, before, product = _homogeneous(factor), product, defaultdict(lambda: sp.S.Zero)
+            for (i, x), (j, y) in itertools.product(before.items(), parts.items()):
+                product[i + j] += x * y
+        return product
+    return {int(isinstance(polynomial, Entry | Covariance)): polynomial}
 
 
 def _power(term: sp.Expr, entries: list[Letter]) -> int:
@@ -231,7 +272,7 @@ def _function(entries: list[Letter], expressions: Any, modules: Any) -> Callable
     }
     several = isinstance(expressions, list)
     written = [e.xreplace(letters) for e in expressions] if several else expressions.xreplace(letters)
-    found: Callable[..., Any] = sp.lambdify([letters[e] for e in entries], written, modules, cse=True)
+    found: Callable[..., Any] = sp.lambdify([letters[e] for e in entries], written, modules)
     return found
 
 
@@ -252,11 +293,19 @@ def _kind(entry: Letter) -> Any:
 
 def _vanishes(terms: list[tuple[sp.Expr, sp.Expr, int]], entries: list[Letter]) -> bool:
     """Whether what the remainders leave out adds up to zero."""
-    left_out = [c * e**k / factorial(k) for c, e, m in terms for k in range(m) if k == 0 or e != 0]
-    function = _function(entries, left_out, "mpmath")
+    kept = [(c, e, m) for c, e, m in terms if m > 0]
+    function = _function(entries, [x for c, e, _ in kept for x in (c, e)], "mpmath")
     with mpmath.workdps(DIGITS):
-        found = (function(*_covariance(entries, seed)) for seed in (1, 2))
-        return all(abs(mpmath.fsum(values)) <= ZERO * mpmath.fsum(map(abs, values)) for values in found)
+        for seed in (1, 2):
+            numbers = function(*_covariance(entries, seed))
+            left_out = [
+                c * e**k / factorial(k)
+                for c, e, (_, _, m) in zip(numbers[::2], numbers[1::2], kept, strict=True)
+                for k in range(m)
+            ]
+            if abs(mpmath.fsum(left_out)) > ZERO * mpmath.fsum(map(abs, left_out)):
+                return False
+    return True
 
 
 def _size(waves: Waves, entries: list[Letter], first: int) -> sp.Expr:
@@ -271,33 +320,13 @@ def _size(waves: Waves, entries: list[Letter], first: int) -> sp.Expr:
 def _steepest(exponent: sp.Expr, labels: list[str]) -> float:
     """The most by which an exponent changes with one of the variances, from K = 0 on: |K_ab| is at most (K_aa + K_bb)/2."""
     zero = dict.fromkeys(_letters(exponent), sp.S.Zero)
-    slopes = dict.fromkeys(labels, 0.0)
+    slopes, linear = dict.fromkeys(labels, 0.0), exponent.as_coefficients_dict()
     for entry in zero:
-        slope = abs(float(sp.diff(exponent, entry).xreplace(zero)))
+        known = set(linear) <= set(zero)
+        slope = abs(float(linear[entry] if known else sp.diff(exponent, entry).xreplace(zero)))
         for label in entry.labels:
             slopes[label] += slope / len(entry.labels)
     return max(slopes.values())
-
-
-def determinants(expr: sp.Expr) -> sp.Expr:
-    """The same expression, with K_aa K_bb - K_ab^2 together in its polynomials."""
-    crossed = {e for e in expr.atoms(Entry) if len(set(e.labels)) == 2}
-    if len(crossed) != 1:
-        return expr
-    (entry,) = crossed
-    found = [x for x in expr.atoms(sp.Add) if x.is_polynomial(*x.atoms(Entry)) and x.has(entry)]
-    return expr.xreplace({x: _determinant(x, entry) for x in found})
-
-
-def _determinant(polynomial: sp.Expr, entry: Entry) -> sp.Expr:
-    a, b = (type(entry)(entry.name, (label, label)) for label in entry.labels)
-    expanded = sp.expand(polynomial)
-    mixed, square = expanded.coeff(a, 1).coeff(b, 1).coeff(entry, 0), expanded.coeff(entry, 2)
-    if not (mixed.is_number and square.is_number and mixed != 0 and square == -mixed):
-        return polynomial
-    rest = sp.expand(expanded - mixed * a * b - square * entry**2)
-    together = sp.Add(a * b, -(entry**2), evaluate=False)
-    return sp.Add(rest, together if mixed == 1 else sp.Mul(mixed, together, evaluate=False), evaluate=False)
 
 
 def _accurate(written: sp.Expr, closed: sp.Expr) -> bool:
