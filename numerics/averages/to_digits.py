@@ -54,7 +54,7 @@ def _settled(function: Callable[..., Any], K: Any, closed: sp.Expr, digits: int)
     vanishing = True
     # A tail 2 - erfc(x) is as small as exp(-x^2), and not zero: it is given more spare digits.
     tails = closed.has(sp.erfc)
-    for spare in (SPARE * factor for factor in ((1, 2, 4, 8, 32, 128) if tails else (1, 2, 4, 8))):
+    for spare in (SPARE * factor for factor in ((1, 2, 4, 8, 32, 128) if tails else (1, 2, 4, 8, 16, 32))):
         with mp.workdps(digits + spare):
             entries = within(K)
             try:
@@ -64,7 +64,7 @@ def _settled(function: Callable[..., Any], K: Any, closed: sp.Expr, digits: int)
             if mpmath.isnan(value):
                 return None
             agree = before is not None and abs(value - before) <= mpf(10) ** (-digits) * abs(value)
-            if agree and not (tails and value == 0):
+            if agree and value != 0:  # zeros of two precisions agree before the digits of a small value show
                 return value
             # Roots of a rounded zero keep half of the digits.
             vanishing &= abs(value) <= mpf(10) ** (3 - (digits + spare) // 2) * (1 + max(map(abs, entries)))

@@ -26,7 +26,7 @@ def remainder(x: Any, first: int, size: Any) -> Any:
     if hasattr(x, "through"):  # with a bound of its error; the derivative of a remainder has one term less left out
         return x.through(lambda v: remainder(v, first, size), remainder(x.value, max(first - 1, 0), size))
     x, size = np.broadcast_arrays(np.asarray(x, dtype=float), size)
-    found, small = np.exp(x), size < 1
+    found, small = np.array(np.exp(x)), size < 1
     if small.any():
         at, total = x[small], np.ones(int(small.sum()))
         for k in range(first + SERIES, first, -1):
@@ -43,7 +43,7 @@ def conditioned(curvatures: Any, *entries: Any) -> tuple[Any, ...]:
     By one curvature after the other, S_jk loses q S_ji S_ik / (1 + q S_ii): minors of large K would cancel.
     """
     sites = range(len(curvatures))
-    S = dict(zip([(i, j) for i in sites for j in sites if i <= j], entries))
+    S = dict(zip([(i, j) for i in sites for j in sites if i <= j], entries, strict=True))
     determinant = 1.0
     for i, q in enumerate(curvatures):
         if q:

@@ -1,6 +1,6 @@
 r"""Functions of z whose terms cancel near z = 0, as cosh(z) - 1: their Taylor series there.
 
-Whether digits are lost is tried: the expression in double precision beside itself with many digits. Where they are not, nothing changes.
+Whether digits are lost is tried: the expression in double precision beside itself with many digits. Else nothing changes.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ def near_zero(expr: sp.Expr) -> sp.Expr:
         return expr
     if isinstance(expr, sp.Piecewise):
         return expr.func(*((near_zero(formula), condition) for formula, condition in expr.args))
-    return _near_zero(expr)
+    number, rest = expr.as_independent(z, as_Add=False)
+    return number * near_zero(rest) if isinstance(rest, sp.Piecewise) else _near_zero(expr)
 
 
 @lru_cache(maxsize=1024)
@@ -58,7 +59,7 @@ def _vanishes(expr: sp.Expr) -> bool:
 
 
 def _expm1(total: sp.Expr) -> sp.Expr:
-    """c e^u - c as one function."""
+    """The difference c e^u - c as one function."""
     number, term = total.as_independent(sp.exp, as_Add=True)
     c, wave = term.as_independent(sp.exp, as_Add=False)
     return c * expm1(wave.args[0]) if isinstance(wave, sp.exp) and number == -c else total
