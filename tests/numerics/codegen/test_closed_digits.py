@@ -134,7 +134,6 @@ def integrated(expr: sp.Expr, x: float) -> mpmath.mpf:
         )
 
 
-@pytest.mark.quick
 @pytest.mark.parametrize("source", [activation("sin").expr, activation("elu").expr, sp.tanh(z) - z, *SUMS[:8]], ids=str)
 @pytest.mark.parametrize("x", [1e-6, 1e-3, 0.1])
 def test_kernels_of_small_inputs_by_every_route(source: sp.Expr, x: float) -> None:
