@@ -20,7 +20,7 @@ FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", flags=re.M | re.S)
 #: Settings of the pages that take minutes, and those that stand for them here; each has to be on its page.
 SHORT = {
     "README.md": {
-        "networks=1000": "networks=200",
+        "networks=30_000": "networks=200",
         "times=30, width=512": "times=3, width=32, networks=4",
         "widths=(256, 512, 1024)": "widths=(32, 64, 128), networks=8, replicas=4",
         "ww.fluctuations(flow, X, y, times=30)": "ww.fluctuations(flow, X, y, times=2, samples=128, replicas=2, directions=4)",

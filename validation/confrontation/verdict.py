@@ -1,119 +1,32 @@
-r"""Statistics of the confrontation: extrapolation in 1/n, sigmas, and a verdict with a stated false-alarm rate.
+r"""The verdict on a family of comparisons, with a stated false-alarm rate, and on what it says nothing.
 
-A prediction is the coefficient c_0 of :math:`y(n)=c_0+c_1/n+\dots`. It is compared with the intercept of a fit with c_1 left
-free, never with one width and never by a log-log slope: the next order bends the line long before the noise hides it.
+A comparison whose error bar is as large as the prediction agrees with almost any theory: it may still fail, but that it does not
+fail says nothing. The verdict therefore speaks of the quantities whose error bars are small, and names the others.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import special, stats
-from scipy.optimize import elementwise
+from scipy import stats
 
 from ...theory.language.errors import InvalidArgument
+from .fits import ROUNDING
 
 Array = NDArray[np.float64]
 
-#: Differences below this, relative to the scale of the quantity, are rounding.
-ROUNDING = 1e-9
-#: A smaller error, relative to the largest one of other widths, has no more weight.
-EXACT = 1e-5
-#: Logarithms of p-values below this are those of zero. SciPy's inverse of Student's t of three degrees of freedom, which four
-#: networks have, has the wrong sign at p = e^-600.
-LEAST = -460.0
+#: Quantities with larger error bars, relative to their predictions, are not tested. At a line of four sigmas a quarter is an
+#: error bar with which a prediction that is wrong by all of its size is just seen.
+RESOLUTION = 0.25
 
-
-@dataclass(frozen=True)
-class Extrapolation:
-    """One coefficient of y(n) = sum_p c_p n^p for each column, with the contribution of each width to its variance."""
-
-    value: Array
-    variances: Array  #: (w, columns)
-    dof: Array  #: (w,), degrees of freedom of these
-
-    @property
-    def stderr(self) -> Array:
-        """Of the coefficients."""
-        return np.asarray(np.sqrt(self.variances.sum(axis=0)))
-
-
-def extrapolate(
-    widths: Array, y: Array, stderr: Array, *, groups: Array, powers: tuple[int, ...] = (0, -1), power: int = 0
-) -> Extrapolation:
-    r"""The limit :math:`1/n\to0` of measurements at several widths, by least squares with the next order free.
-
-    Equation
-        :math:`y_k = c_0 + c_1/n_k`, solved with weights :math:`1/r_k^2`; :math:`\mathrm{Var}\,c_0=\sum_k h_k^2 s_k^2` with the
-        coefficients h of the linear solution and each column's own standard errors s. The coefficient of ``power``, if another one
-        than the intercept is wanted.
-    Shapes
-        widths: (w,), of which one may be infinite; y, stderr: (w, columns); groups: (w,), the number of groups behind each
-        standard error.
-    Valid
-        :math:`r_k` is the geometric mean of :math:`s_k/s_0` over all columns. Weights from each column's own noise would
-        correlate with its estimate and bias the intercept; pooled ones hardly do.
-    Errors
-        ``InvalidArgument`` for fewer widths than powers.
-    """
-    widths = np.asarray(widths, dtype=float)
-    if len(set(widths.tolist())) < len(powers):
-        raise InvalidArgument(
-            f"widths={widths.astype(int).tolist()} are too few to leave the next order free; "
-            f"allowed: at least {len(powers)} different ones"
-        )
-    # a number that is exact at one width weighs as if its error were small beside those at the others
-    weighed = np.maximum(stderr, EXACT * stderr.max(axis=0))
-    noisy = (weighed > 0).all(axis=0)
-    ratio = np.exp(np.log(weighed[:, noisy] / weighed[0, noisy]).mean(axis=1)) if noisy.any() else np.ones(len(widths))
-    scaled = widths / widths[0]
-    design = np.stack([scaled**p for p in powers], axis=1)
-    solution = np.linalg.pinv(design / ratio[:, None]) / ratio  # (powers, w): c = solution @ y
-    h = solution[powers.index(power)] * widths[0] ** -power
-    return Extrapolation(h @ y, h[:, None] ** 2 * stderr**2, np.asarray(groups, dtype=float) - 1)
-
-
-def sigmas(predicted: Array, measured: Array, stderr: Array, *, scale: float = 0.0) -> Array:
-    """(measured - predicted) / stderr; where there is no noise but rounding, 0 for equal numbers and infinity for others.
-
-    All entries belong to one quantity. Its largest value, or ``scale``, the size of what it is computed from, sets the
-    scale of rounding: the NTK of the first layer, say, is deterministic, and its variance a difference of equal numbers.
-    """
-    floor = ROUNDING * max(scale, np.abs(predicted).max(initial=0.0), np.abs(measured).max(initial=0.0))
-    difference = measured - predicted
-    exact = np.where(np.abs(difference) <= floor, 0.0, np.copysign(np.inf, difference))
-    noisy = stderr > floor
-    return np.where(noisy, difference / np.where(noisy, stderr, 1.0), exact)
-
-
-def p_values(sigma: Array, variances: Array, dof: ArrayLike) -> Array:
-    r"""Two-sided p-values of deviations in units of an error to which several samples add.
-
-    Equation
-        p solves :math:`|\sigma|=\sum_iv_i\,t_{\nu_i}(p)/\sum_iv_i`, with :math:`t_\nu(p)` what Student's t of :math:`\nu` degrees
-        of freedom exceeds with probability p on either side (Cochran and Cox 1950).
-    Shapes
-        sigma (columns,); variances (samples, columns), whose sum is the square of the error; dof (samples,).
-    Valid
-        For normal samples too large rather than too small, at all p. One t of the degrees of freedom of Welch and Satterthwaite
-        is not: at the p of a thousand comparisons it alarms up to seven times as often as it says, since the degrees of freedom
-        come out large just where a variance comes out small.
-    """
-    size, columns = np.abs(np.asarray(sigma, dtype=float)), np.asarray(variances, dtype=float)
-    total = columns.sum(axis=0)
-    found = np.where(size == 0, 1.0, 0.0)  # a value that is no number fails
-    noisy = np.isfinite(size) & (size > 0) & (total > 0)
-    if noisy.any():
-        share, nu = columns[:, noisy] / total[noisy], np.asarray(dof, dtype=float)[:, None]
-
-        def beyond(log_p: Array, size: Array, *share: Array) -> Array:
-            return size + sum(s * special.stdtrit(n, np.exp(log_p) / 2) for s, n in zip(share, nu, strict=True))
-
-        root = elementwise.find_root(beyond, (LEAST, 0.0), args=(size[noisy], *share))
-        found[noisy] = np.where(root.success, np.exp(root.x), 0.0)
-    return found
+PASSED, FAILED, NOT_TESTED = "PASSED", "FAILED", "NOT TESTED"
+#: Of one comparison.
+ROW_PASSED, ROW_FAILED, ROW_COARSE, ROW_EQUAL = "passed", "FAILED", "not tested", "equal"
 
 
 @dataclass(frozen=True)
@@ -121,28 +34,58 @@ class Verdict:
     r"""The verdict on a family of comparisons.
 
     Equation
-        Passed if the smallest p-value is above :math:`\alpha/m` (Bonferroni), m the number of comparisons; numbers that have no
-        noise and are equal are none.
+        Failed if the smallest p-value is below :math:`\alpha/m` (Bonferroni), m the number of comparisons; numbers that have no
+        noise and are equal are none. Passed if it is not failed and some comparisons are tests: those of quantities with an
+        ``error_bar`` of at most ``resolution``.
     Valid
-        A true theory fails with probability at most ``alpha``, whatever the correlations between the comparisons.
+        A true theory fails with probability at most ``alpha``, whatever the correlations between the comparisons. Comparisons
+        with large error bars count among the m, and may fail.
     """
 
     alpha: float
     comparisons: int
     threshold: float  #: p-value below which a comparison fails
     failures: int
+    tested: int  #: comparisons with small error bars
+    chance: float  #: m times the smallest p-value: a true theory deviates as far as this with at most this probability
+    coarse: tuple[str, ...] = ()  #: the quantities that are not tested
+    resolution: float = RESOLUTION
 
     @property
     def passed(self) -> bool:
-        """Whether every comparison is within the threshold."""
-        return self.failures == 0
+        """Whether something was tested, and every comparison is within its line."""
+        return self.failures == 0 and self.tested > 0
+
+    @property
+    def word(self) -> str:
+        """PASSED, FAILED or NOT TESTED."""
+        return FAILED if self.failures else PASSED if self.tested else NOT_TESTED
+
+    @property
+    def limit(self) -> float:
+        """The line in sigmas where standard errors are known well (a normal law)."""
+        return float(stats.norm.isf(self.threshold / 2))
+
+    @property
+    def left_out(self) -> str:
+        """What was not tested and why, as a clause; empty if everything was."""
+        if not self.coarse:
+            return ""
+        why = f"error bars above {100 * self.resolution:.3g} % of the predictions"
+        return f"not tested: {', '.join(self.coarse)} ({self.comparisons - self.tested} comparisons; {why})"
+
+    def words(self, p: ArrayLike, tested: ArrayLike) -> NDArray[np.str_]:
+        """What is said of each comparison; without noise and difference there is nothing to say."""
+        said = np.where(np.asarray(p) < 1, np.where(tested, ROW_PASSED, ROW_COARSE), ROW_EQUAL)
+        return np.where(np.asarray(p) < self.threshold, ROW_FAILED, said)
 
     def __str__(self) -> str:
-        word = "PASSED" if self.passed else f"FAILED ({self.failures} of {self.comparisons})"
-        limit = stats.norm.isf(self.threshold / 2)
+        word = f"{FAILED} ({self.failures} of {self.comparisons})" if self.failures else self.word
+        count = f"{self.tested} of {self.comparisons}" if self.coarse else f"{self.comparisons}"
+        rest = f"; {self.left_out}" if self.coarse else ""
         return (
-            f"{word}: {self.comparisons} comparisons, family-wise false-alarm rate at most {self.alpha:g} "
-            f"(each fails at p < {self.threshold:.1e}: beyond {limit:.2f} sigma, or more where networks are few)"
+            f"{word}: {count} comparisons, family-wise false-alarm rate at most {self.alpha:g} "
+            f"(each fails at p < {self.threshold:.1e}: beyond {self.limit:.2f} sigma, or more where networks are few){rest}"
         )
 
 
@@ -152,9 +95,43 @@ def check_alpha(alpha: float) -> None:
         raise InvalidArgument(f"alpha={alpha!r} is a probability of false alarm; allowed: 0 < alpha < 1")
 
 
-def judge(p: Array, alpha: float) -> Verdict:
-    """The verdict on comparisons with p-values ``p`` at the family-wise false-alarm rate ``alpha``."""
+def check_resolution(resolution: Any) -> float:
+    """The largest error bar of a test, relative to the prediction."""
+    if isinstance(resolution, bool) or not isinstance(resolution, int | float | np.number) or not resolution > 0:
+        raise InvalidArgument(
+            f"resolution={resolution!r} is the largest error bar, relative to the prediction, of a quantity that counts as tested; "
+            "allowed: numbers above 0, such as 0.25; math.inf counts all"
+        )
+    return float(resolution)
+
+
+def error_bar(predicted: Array, stderr: Array, p: Array, *, scale: float = 0.0) -> float:
+    r"""How large the error bars of a quantity are: the one definition of text, page, figures and attributes.
+
+    Equation
+        Root mean square of the standard errors over that of the predictions, of all entries that are comparisons.
+    Valid
+        Where all of these are predicted to be zero, relative to ``scale``, the size of what the quantity is a difference of, if
+        there is one; infinite if there is none. Zero without noise.
+    """
+    noisy = p < 1
+    if not noisy.any():
+        return 0.0
+    size, error = (math.sqrt(float(np.mean(x[noisy] ** 2))) for x in (predicted, stderr))
+    size = size if size > ROUNDING * scale else scale
+    return error / size if size > 0 else math.inf
+
+
+def judge(
+    p: ArrayLike, alpha: float, *, tested: ArrayLike | None = None, coarse: Sequence[str] = (), resolution: float = RESOLUTION
+) -> Verdict:  # fmt: skip
+    """The verdict on comparisons with p-values ``p`` at the family-wise false-alarm rate ``alpha``; some are ``tested``."""
     check_alpha(alpha)
-    count = int((p < 1).sum())
+    p = np.asarray(p, dtype=float)
+    counts = p < 1
+    some = counts if tested is None else counts & np.asarray(tested, dtype=bool)
+    count = int(counts.sum())
     threshold = alpha / max(count, 1)
-    return Verdict(alpha, count, threshold, int((p < threshold).sum()))
+    chance = min(1.0, count * float(p.min(initial=1.0)))
+    failures = int((p < threshold).sum())
+    return Verdict(alpha, count, threshold, failures, int(some.sum()), chance, tuple(coarse), resolution)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from ...numerics.codegen.modules import compile
+from ...numerics.initialisation.given import Given
 from ...numerics.initialisation.predict import compiled_system
 from ...numerics.initialisation.residual import compiled_layers
 from ...theory.initialisation.dependencies import closure
@@ -18,25 +20,56 @@ from ...theory.networks.architecture import MLP
 from ..reports import mathml
 
 
-def shown(net: MLP, names: Sequence[str], single: bool) -> Iterator[dict[str, Any]]:
-    """For each quantity its recursion for one input, for many, in closed form, its start, and the steps that lead to it."""
+def shown(net: MLP, names: Sequence[str], single: bool, given: Given | None = None) -> Iterator[dict[str, Any]]:
+    """For each quantity its recursion for one input, for many, in closed form, its start, and the steps that lead to it.
+
+    Those that were ``given`` instead are shown as they are, with the derived ones beside those that differ.
+    """
+    if given is not None:
+        yield from _given(net, names, given)
+        return
     if net.residual:
         yield from _over_layers(net, names, single)
         return
     one, many = recursions(net, samples=1), recursions(net)
     own = one if single else many
     for name in needed(net, names):
-        first = own.statement(name).first
-        start = rf"{latex.tex(first.lhs)} = {latex.tex(first.rhs)}".replace(r"(\ell)", "(1)")
         yield {
             "name": name,
             "meaning": quantity(name).meaning,
             "one": mathml.equations(one.statement(name).rows),
             "many": mathml.equations(many.statement(name).rows),
             "closed": list(_closed(one.statement(name), net)),
-            "first": mathml.math(start),
+            "first": _start(own.statement(name)),
+            "derived": "",
             "steps": _steps(own.statement(name).steps),
         }
+
+
+def _given(net: MLP, names: Sequence[str], given: Given) -> Iterator[dict[str, Any]]:
+    """Equations in the place of the derived ones: no steps lead to them."""
+    single, part = given.single, given.closed(tuple(names))
+    if net.residual:
+        derived = derive(net) if single else derive(net, order=0)
+    else:
+        derived = derive(net, samples=1 if single else None, order=max(quantity(name).order for name in part.names))
+    for name in part.names:
+        rows = mathml.equations(given.restrict(name).rows)
+        differs = name in derived and derived.system[name] != given.system[name]
+        other = mathml.equations(derived.restrict(name).rows) if differs else ""
+        start = _start(given.statement(name))
+        yield {
+            "name": name, "meaning": quantity(name).meaning, "one": rows if single else "", "many": "" if single else rows,
+            "closed": [], "first": start, "steps": [], "derived": other,
+        }  # fmt: skip
+
+
+def _start(statement: Any) -> Any:
+    """The value in the first layer, where a statement has one of its own."""
+    first = getattr(statement, "first", None)
+    if first is None:
+        return ""
+    return mathml.math(rf"{latex.tex(first.lhs)} = {latex.tex(first.rhs)}".replace(r"(\ell)", "(1)"))
 
 
 def _over_layers(net: MLP, names: Sequence[str], single: bool) -> Iterator[dict[str, Any]]:
@@ -52,6 +85,7 @@ def _over_layers(net: MLP, names: Sequence[str], single: bool) -> Iterator[dict[
             "many": mathml.equations(many.restrict(name).rows) if name in many else "",
             "closed": [],
             "first": "",
+            "derived": "",
             "steps": _steps(part.steps),
         }
 
@@ -80,8 +114,11 @@ def remark(net: MLP) -> str:
     )
 
 
-def code(net: MLP, names: Sequence[str], single: bool) -> str:
+def code(net: MLP, names: Sequence[str], single: bool, given: Given | None = None) -> str:
     """The generated module of the map to each layer, or of all layers; one text for each activation."""
+    if given is not None:
+        part = given.closed(tuple(names))
+        return "\n\n".join(compile(part.of(a)).source for a in net.distinct_activations)
     layer = net.with_(residual=None).layer_map
     if net.residual:
         return "\n\n".join(compiled_layers(a, layer, single, tuple(names)).source for a in net.distinct_activations)

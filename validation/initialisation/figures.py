@@ -6,18 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
-from matplotlib import rc_context
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from ...theory.language.observables import letter
 from ...theory.language.quantities import quantity, symmetries
+from ..confrontation.verdict import ROW_FAILED
+from ..reports.figures import label, title
+from ..reports.sheets import COLOURS, DASHES, FAILED, GREY, MARKERS, Sheet
 
 if TYPE_CHECKING:
     from ..confrontation.report import Report
-from ..reports.figures import COLOURS, DASHES, FAILED, GREY, MARKERS, STYLE, Picture, threshold
 
 Index = tuple[int, ...]
 
@@ -30,7 +29,7 @@ REACH = 0.4
 STEP = 0.08
 
 
-#: Residuals are drawn up to this many times the rejection threshold.
+#: Residuals are drawn up to this many times the farthest line.
 CLIP = 2.0
 
 
@@ -47,48 +46,57 @@ def representatives(name: str, samples: int) -> tuple[Index, ...]:
     return tuple(dict.fromkeys(min(tuple(index[i] for i in p) for p in symmetries(name)) for index in patterns))
 
 
-def overview(report: Report, names: list[str]) -> Picture:
-    """One panel for each quantity, at most three in a row, with a common legend."""
-    columns = 1 if len(names) == 1 else 2 if len(names) in (2, 4) else 3
-    rows = -(-len(names) // columns)
-    width, height = (6.4, 4.4) if len(names) == 1 else (3.7 * columns, 3.2 * rows)
-    with rc_context(STYLE):
-        figure = Picture(figsize=(width, height + 0.5), layout="constrained")
-        *panels, foot = _grid(figure, rows, columns, height)
-        for panel, name in zip(panels, names, strict=False):
-            _panel(panel, report, name)
-        foot.legend(handles=_keys(report), loc="center", ncols=4 if width > 8 else 2)
-    return figure
+def overview(report: Report, names: list[str], sheet: Sheet) -> list[Axes]:
+    """The levels of each quantity, at most three in a row, with its residuals below on a figure of our own."""
+    pairs = [(axes, None) for axes in sheet.checked(len(names))] if sheet.given else _pairs(len(names), sheet)
+    for (upper, lower), name in zip(pairs, names, strict=True):
+        _panel(upper, lower, report, name)
+    if sheet.given:
+        pairs[0][0].legend(handles=_keys(report), fontsize="small")
+    elif not sheet.small:
+        columns = 4 if len(names) > 2 else 2
+        sheet.legend(pairs[0][0], handles=_keys(report), loc="outside lower center", ncols=columns)
+    return [upper for upper, _ in pairs]
 
 
-def _grid(figure: Figure, rows: int, columns: int, height: float) -> list[SubFigure]:
-    """The panels, row by row, and a strip for the legend below them."""
-    parts: Any = figure.subfigures(2, 1, height_ratios=[height, 0.5])
-    top, foot = parts
-    panels: Any = top.subfigures(rows, columns, squeeze=False, wspace=0.02, hspace=0.03)
-    return [*panels.ravel(), foot]
+def _pairs(count: int, sheet: Sheet) -> list[tuple[Axes, Axes | None]]:
+    """Axes above each other on a new figure, for levels and residuals."""
+    columns = 1 if count == 1 else 2 if count in (2, 4) else 3
+    rows = -(-count // columns)
+    size = (6.4, 4.9) if count == 1 and not sheet.small else (3.7 * columns, 3.2 * rows + (0.0 if sheet.small else 0.5))
+    figure = sheet.figure(*size)
+    outer, found = figure.add_gridspec(rows, columns), list[tuple[Axes, Axes | None]]()
+    for k in range(count):
+        inner = outer[divmod(k, columns)].subgridspec(2, 1, height_ratios=[3, 1.2])
+        upper = figure.add_subplot(inner[0])
+        upper.tick_params(labelbottom=False)
+        found.append((upper, figure.add_subplot(inner[1], sharex=upper)))
+    return found
 
 
-def _panel(panel: SubFigure, report: Report, name: str) -> None:
+def _panel(upper: Axes, lower: Axes | None, report: Report, name: str) -> None:
     """The levels of a quantity and, below, its residuals."""
     entries = _entries(report, name)
-    upper, lower = panel.subplots(2, 1, sharex=True, height_ratios=[3, 1.2])
     _levels(upper, report, name, entries)
-    _residuals(lower, report, name, entries)
-    upper.set_title(f"${letter(report.observable(name))}$", loc="left", size=13)
+    layers = report.data["layer"].values
+    title(upper, report, name)
+    upper.set(ylabel=label(report.observable(name)), xlim=(layers[0] - 0.6, layers[-1] + 0.4))
+    if lower is not None:
+        _residuals(lower, report, name, entries)
+        lower.set(ylabel="sigmas")
+    lowest = upper if lower is None else lower
+    lowest.set(xlabel="layer")
+    lowest.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, min_n_ticks=1))
     if len(entries) > 1 or len(report.X) > 1:
         # Four entries, with one that fails, have to leave room for the letter on the left.
         size = 8 if len(entries) <= 3 else 6.5
         upper.legend(loc="lower right", bbox_to_anchor=(1.01, 1.0), ncols=len(entries), fontsize=size, **COMPACT)
-    layers = report.data["layer"].values
-    lower.set(xlabel="layer", ylabel="sigmas", xlim=(layers[0] - 0.6, layers[-1] + 0.4))
-    lower.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, min_n_ticks=1))
 
 
 def _entries(report: Report, name: str) -> tuple[Index, ...]:
     """The representative entries, and the one that fails worst if one fails."""
     entries = representatives(name, len(report.X))
-    failed: Any = report.table[(report.table["quantity"] == name) & ~report.table["passed"]]
+    failed: Any = report.table[(report.table["quantity"] == name) & (report.table["verdict"] == ROW_FAILED)]
     if len(failed):
         worst = str(failed.loc[failed["p_value"].idxmin(), "entry"])
         entries = tuple(dict.fromkeys((*entries, parse(worst))))
@@ -129,16 +137,17 @@ def _levels(axes: Axes, report: Report, name: str, entries: tuple[Index, ...]) -
 
 
 def _residuals(axes: Axes, report: Report, name: str, entries: tuple[Index, ...]) -> None:
-    """Residuals in sigmas with the rejection threshold; residuals outside are drawn at the edge, as triangles."""
-    limit = threshold(report)
-    axes.axhspan(-1, 1, color="#F0F0F0", lw=0)
+    """Residuals in sigmas with the line of each; residuals outside are drawn at the edge, as triangles."""
+    axes.axhspan(-1, 1, color=GREY, alpha=0.12, lw=0)
     axes.axhline(0, color=GREY, lw=0.8)
-    for sign in (-1, 1):
-        axes.axhline(sign * limit, color=FAILED, ls="--", lw=0.9)
-    found = [_at(report.data, f"{name}_sigmas", entry) for entry in entries]
+    found, lines = ([_at(report.data, f"{name}_{kind}", entry) for entry in entries] for kind in ("sigmas", "line"))
+    limit = max(float(line.max()) for line in lines)
     largest = max(float(np.abs(sigma).max()) for sigma in found)
     edge = min(max(1.25 * limit, 1.15 * largest), CLIP * limit)
-    for x, sigma, colour, marker in zip(_places(report, len(entries)), found, COLOURS, MARKERS, strict=False):
+    places = _places(report, len(entries))
+    for x, sigma, line, colour, marker in zip(places, found, lines, COLOURS, MARKERS, strict=False):
+        for sign in (-1, 1):
+            axes.plot(x, sign * line, "_", ms=7, mew=1.2, color=FAILED)
         inside = np.abs(sigma) < edge
         axes.plot(x[inside], sigma[inside], marker, ms=4, color=colour, mec="white", mew=0.4)
         for shape, off in (("^", ~inside & (sigma > 0)), ("v", ~inside & (sigma < 0))):
@@ -166,5 +175,5 @@ def _keys(report: Report) -> list[Line2D]:
         Line2D([], [], color=GREY, lw=1.3, label="theory"),
         Line2D([], [], marker="o", ms=4.5, label=r"simulation, $1/n\to0$, ±1 standard error", **plain),
         Line2D([], [], marker="o", ms=3, alpha=0.4, label=f"simulation at n = {widths} (left to right)", **plain),
-        Line2D([], [], color=FAILED, ls="--", lw=0.9, label=f"rejection threshold, {threshold(report):.2f} sigmas"),
+        Line2D([], [], color=FAILED, ls="", marker="_", ms=7, mew=1.2, label="line beyond which a comparison fails"),
     ]

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
+from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from ...theory.language import latex
@@ -14,13 +14,14 @@ from ...theory.networks.architecture import HYPERPARAMETERS
 from ..confrontation.report import Report
 from ..reports import figures as common
 from ..reports import mathml
+from ..reports.sheets import Sheet
 from . import equations, figures
 
 TEMPLATE = "initialisation/page.html.jinja"
-DRAWINGS: Mapping[str, Any] = {"sigmas": common.histogram}
+DRAWINGS: Mapping[str, Any] = common.DRAWINGS
 
 
-def figure(report: Report, name: str | None) -> Figure:
+def draw(report: Report, names: list[str], sheet: Sheet) -> list[Axes]:
     """Theory and simulation over depth, with residuals in sigmas.
 
     Equation
@@ -29,9 +30,9 @@ def figure(report: Report, name: str | None) -> Figure:
     Shapes
         A panel for each quantity. With several inputs, representative entries in array order.
     Units
-        Error bars are one standard error; the dashed lines are the rejection threshold of the verdict.
+        Error bars are one standard error; red marks are the lines beyond which a comparison fails.
     """
-    return figures.overview(report, [name] if name else list(report.quantities))
+    return figures.overview(report, names, sheet)
 
 
 def context(report: Report) -> dict[str, Any]:
@@ -40,10 +41,11 @@ def context(report: Report) -> dict[str, Any]:
     return {
         "title": f"Theory against simulation: {net.activation_names}, depth {net.depth}",
         "setup": dict(_setup(report)),
-        "equations": list(equations.shown(net, report.quantities, single)),
+        "equations": list(equations.shown(net, report.quantities, single, report.equations)),
+        "given": report.equations is not None,
         "remark": equations.remark(net),
         "single": single,
-        "code": equations.code(net, report.quantities, single),
+        "code": equations.code(net, report.quantities, single, report.equations),
     }
 
 
@@ -65,7 +67,10 @@ def _setup(report: Report) -> Iterator[tuple[str, Any]]:
     yield "seeds", ", ".join(map(str, np.atleast_1d(attrs["seeds"])))
     yield "neurons of each layer that enter the NTK", attrs.get("neurons", "all")
     yield "inputs", f"{len(report.X)} of {report.X.shape[1]} features"
-    yield "largest estimated error of a Gaussian average", f"{attrs['average_error']:.1e}"
+    error = attrs["average_error"]
+    yield "largest estimated error of a Gaussian average", f"{error:.1e}" if error else "none: closed forms"
+    if attrs.get("left_out"):
+        yield "left out", ", ".join(map(str, np.atleast_1d(attrs["left_out"])))
 
 
 def _widths(hidden: NDArray[np.float64]) -> str:

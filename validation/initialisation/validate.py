@@ -18,9 +18,10 @@ from ...theory.language.checks import check_counts, check_seed
 from ...theory.language.errors import ExpansionWarning, InvalidArgument
 from ...theory.language.quantities import TENSORS, quantity
 from ...theory.networks.architecture import MLP
+from ..confrontation.again import alike, arguments
 from ..confrontation.compare import compare
 from ..confrontation.report import Report
-from ..confrontation.verdict import check_alpha
+from ..confrontation.verdict import RESOLUTION, check_alpha, check_resolution
 from .cumulants import no_estimator
 from .estimators import lower_orders, missing
 from .simulate import simulate
@@ -40,6 +41,7 @@ def validate(
     seed: int = 0,
     quantities: str | Sequence[str] | None = None,
     alpha: float = DEFAULT_ALPHA,
+    resolution: float = RESOLUTION,
     neurons: int | None = None,
     equations: Given | None = None,
     workers: int | None = None,
@@ -59,12 +61,14 @@ def validate(
         ``networks`` are drawn at each width (one number, or one for each).
     Valid
         The leading coefficients, up to the order 1/n^2 that the fit leaves out. A true theory is failed with probability
-        at most ``alpha`` in the whole family of comparisons. ``equations`` puts another system in the place of the derived one:
+        at most ``alpha`` in the whole family of comparisons. A quantity with error bars above ``resolution``, relative to its
+        predictions, may fail but not pass: it is not tested. ``equations`` puts another system in the place of the derived one:
         a negative control, which ``simulate`` knows nothing of.
     Errors
         Those of ``predict`` and ``simulate``; ``InvalidArgument`` for widths that are too few or out of proportion.
     """
     check_alpha(alpha)
+    check_resolution(resolution)
     seed = check_seed(seed)
     inputs = check_inputs(X)
     nets = _family(net, widths)
@@ -95,16 +99,18 @@ def validate(
     ]
     if not nets[0].ensembles[0].gaussian:
         simulations = [_at_first_width(s, n, theory, inputs, equations) for s, n in zip(simulations, nets, strict=True)]
-    return confront(net, inputs, theory, simulations, alpha=alpha)
+    return confront(net, inputs, theory, simulations, alpha=alpha, resolution=resolution, equations=equations)
 
 
 def confront(
-    net: MLP, X: ArrayLike, theory: xr.Dataset, simulations: Sequence[xr.Dataset], *, alpha: float = DEFAULT_ALPHA
-) -> Report:
+    net: MLP, X: ArrayLike, theory: xr.Dataset, simulations: Sequence[xr.Dataset], *, alpha: float = DEFAULT_ALPHA,
+    resolution: float = RESOLUTION, equations: Given | None = None,
+) -> Report:  # fmt: skip
     """The report on a theory and simulations at several widths, as ``validate`` makes it."""
     return compare(
-        TENSORS.values(), theory, simulations, subject=net, alpha=alpha, page=PAGE,
-        arrays=_arrays(X, simulations), attrs=_attributes(net, theory, simulations, alpha),
+        TENSORS.values(), theory, simulations, subject=net, alpha=alpha, resolution=resolution, page=PAGE,
+        arrays=_arrays(X, simulations), equations=equations,
+        attrs=_attributes(net, theory, simulations) | {"arguments": _arguments(theory, simulations, alpha, resolution)},
     )  # fmt: skip
 
 
@@ -178,14 +184,24 @@ def _arrays(X: Any, simulations: Sequence[xr.Dataset]) -> dict[str, Any]:
     }
 
 
-def _attributes(net: MLP, theory: xr.Dataset, simulations: Sequence[xr.Dataset], alpha: float) -> dict[str, Any]:
+def _attributes(net: MLP, theory: xr.Dataset, simulations: Sequence[xr.Dataset]) -> dict[str, Any]:
     return net.attrs | {
         "version": theory.attrs["version"],
         "source": "theory and networks",
         "neurons": int(simulations[0].attrs["neurons"]),
-        "alpha": alpha,
-        "networks": [int(s.attrs["networks"]) for s in simulations],
         "seeds": [int(s.attrs["seed"]) for s in simulations],
         "groups": [int(s.attrs["groups"]) for s in simulations],
         "average_error": float(theory["average_error"].max()),
+        **{key: theory.attrs[key] for key in ("left_out",) if key in theory.attrs},
     }
+
+
+def _arguments(theory: xr.Dataset, simulations: Sequence[xr.Dataset], alpha: float, resolution: float) -> str:
+    """Those of ``validate`` that make the report again."""
+    runs = [s.attrs for s in simulations]
+    return arguments(
+        widths=tuple(alike(np.atleast_1d(a.get("width", ()))) if "width" in a else () for a in runs),
+        networks=alike([a["networks"] for a in runs]), seed=runs[0]["seed"],
+        quantities=tuple(str(name) for name in theory.data_vars if name in simulations[0] and name in TENSORS),
+        alpha=alpha, resolution=resolution, neurons=runs[0]["neurons"],
+    )  # fmt: skip

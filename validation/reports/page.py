@@ -1,8 +1,8 @@
 """The page of a report, for any system: one template with blocks that a system fills, and the plain page of a system without any.
 
 A system's module of this kind has ``TEMPLATE`` (a template that extends the common one, by its path on this floor), ``DRAWINGS``
-(figures by name), ``figure(report, name)`` (of all quantities, or of one) and ``context(report)``: the names that its template
-takes beyond those of ``common``.
+(figures by name), ``draw(report, names, sheet)`` (a panel for each of some quantities) and ``context(report)``: the names that its
+template takes beyond those of ``common``.
 """
 
 from __future__ import annotations
@@ -18,24 +18,25 @@ from typing import TYPE_CHECKING, Any
 
 import jinja2
 import numpy as np
-from matplotlib.figure import Figure
+from matplotlib.axes import Axes
 
 from ...numerics.runs.version import version
 from ...theory.language.observables import letter
+from ..confrontation.tables import written
+from ..confrontation.verdict import ROW_COARSE, ROW_FAILED, ROW_PASSED
 from . import figures, mathml
+from .sheets import Sheet, drawn
 
 if TYPE_CHECKING:
     from ..confrontation.report import Report
 
 TEMPLATE = "reports/report.html.jinja"
-DRAWINGS: Mapping[str, Any] = {"sigmas": figures.histogram}
-#: Smaller numbers are rounding errors of zero, where there is no noise.
-ZERO = 1e-12
+DRAWINGS: Mapping[str, Any] = figures.DRAWINGS
 
 
-def figure(report: Report, name: str | None) -> Figure:
+def draw(report: Report, names: list[str], sheet: Sheet) -> list[Axes]:
     """Measured against predicted numbers."""
-    return figures.agreement(report, [name] if name else list(report.quantities))
+    return figures.agreement(report, names, sheet)
 
 
 def context(report: Report) -> dict[str, Any]:
@@ -69,12 +70,14 @@ def common(report: Report) -> dict[str, Any]:
         "report": report,
         "pictures": figures.uri(figures.pictures(X), "png") if len(X) and figures.drawable(X) else None,
         "inputs": [", ".join(f"{x:.4g}" for x in row) for row in X] if 0 < X.size <= 64 else [],
-        "overview": figures.uri(report.plot()),
-        "histogram": figures.uri(report.plot("sigmas")),
-        "threshold": figures.threshold(report),
+        "panels": [(name, _panel(report, name)) for name in report.quantities],
+        "histogram": figures.uri(report.figure("sigmas")),
         "summary": [_summary(report, name) for name in report.quantities],
-        "axes": report.axes,
-        "rows": report.ranked.to_dict("records"),
+        "advice": [str(a) for a in report.advice],
+        "columns": list(written(report.table.head(0)).columns),
+        "text_columns": ("quantity", "entry", "verdict"),
+        "rows": written(report.ranked).to_dict("records"),
+        "again": report.again,
         "versions": {"Python": platform.python_version()} | {p: version(p) for p in packages},
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     }
@@ -86,18 +89,22 @@ def attributes(report: Report) -> Iterator[tuple[str, Any]]:
         yield str(name).replace("_", " "), ", ".join(map(str, np.atleast_1d(value)))
 
 
+def _panel(report: Report, name: str) -> str:
+    """The small figure of a quantity, as an address."""
+    return figures.uri(drawn(report.drawing(name), small=True))
+
+
 def _summary(report: Report, name: str) -> dict[str, Any]:
     """One line for each quantity: how many comparisons, how sharp, how far off."""
-    rows = report.table[report.table["quantity"] == name]
-    noisy, largest = rows[rows["sigmas"] != 0], float(rows["predicted"].abs().max())
-    error = float(noisy["standard_error"].median()) / largest if len(noisy) and largest > ZERO else math.nan
-    row = report.observable(name)
+    rows, row = report.table[report.table["quantity"] == name], report.observable(name)
+    bar, failures = report.resolution[name], int((rows["verdict"] == ROW_FAILED).sum())
     return {
         "name": name,
         "symbol": mathml.math(letter(row)),
         "meaning": row.meaning,
         "comparisons": int((rows["p_value"] < 1).sum()),  # as the verdict counts: equal numbers without noise are none
-        "error": "–" if math.isnan(error) else f"{error:.1%}" if error < 1 else "> 100%",
-        "worst": float(rows["sigmas"].abs().max()),
-        "failures": int((~rows["passed"]).sum()),
+        "error_bar": f"{100 * bar:.2g} %" if math.isfinite(bar) else "predicted to be zero",
+        "worst": f"{float(rows['sigmas'].abs().max()):.2f}",
+        "failures": failures,
+        "verdict": ROW_FAILED if failures else ROW_COARSE if name in report.verdict.coarse else ROW_PASSED,
     }

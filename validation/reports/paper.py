@@ -87,19 +87,26 @@ def _caption(report: Report) -> str:
     verdict, attrs = report.verdict, report.data.attrs
     widths = ", ".join(f"{n:g}" for n in report.data["width"].values)
     networks = ", ".join(f"{n:,}".replace(",", r"\,") for n in np.unique(attrs["networks"]))
-    outcome = "passed" if verdict.passed else f"failed in {verdict.failures} of {verdict.comparisons} comparisons"
+    failed = f"failed in {verdict.failures} of {verdict.comparisons} comparisons"
+    outcome = "passed" if verdict.passed else failed if verdict.failures else "nothing was tested"
+    left_out = f" {_plain_text(verdict.left_out[0].upper() + verdict.left_out[1:])}." if verdict.coarse else ""
     return (
         rf"Theory and simulation of {_escape(repr(report.subject))} at the widths {widths} with {networks} networks each, "
         rf"extrapolated to $1/n\to0$. Verdict: {outcome}, with {verdict.comparisons} comparisons and a family-wise "
-        rf"false-alarm rate of at most {verdict.alpha:g}. Standard errors of the last digits in parentheses; $\sigma$ is the "
-        r"deviation in standard errors."
+        rf"false-alarm rate of at most {verdict.alpha:g}.{left_out} Standard errors of the last digits in parentheses; "
+        r"$\sigma$ is the deviation in standard errors."
     )
 
 
-def _escape(text: str) -> str:
+def _plain_text(text: str) -> str:
     """Text that LaTeX sets as it is."""
     marks = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
-    return rf"\texttt{{{''.join(marks.get(c, f'{chr(92)}{c}' if c in '&%$#_{}' else c) for c in text)}}}"
+    return "".join(marks.get(c, f"{chr(92)}{c}" if c in "&%$#_{}" else c) for c in text)
+
+
+def _escape(text: str) -> str:
+    """The same, in the letters of a typewriter."""
+    return rf"\texttt{{{_plain_text(text)}}}"
 
 
 def compact(predicted: float, measured: float, error: float, sigma: float) -> tuple[str, str]:

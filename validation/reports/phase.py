@@ -1,39 +1,49 @@
-"""Pictures of phase diagrams."""
+"""Phase diagrams that can be drawn."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib import rc_context
-from matplotlib.axes import Axes
-from matplotlib.colors import TwoSlopeNorm
-from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from ...numerics.depth.critical import (
-    CriticalPoint,
-    Stability,
-)
 from ...numerics.depth.phase import Phases, phases
-from .figures import COLOURS, GREY, STYLE, Picture
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from .sheets import Sheet
 
 Array = NDArray[np.float64]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class PhaseDiagram(Phases):
     """The phases of an activation, with a picture."""
 
-    def plot(self) -> Picture:
-        """The diagram as a figure."""
-        with rc_context(STYLE):
-            figure = Picture(figsize=(5.4, 4.6), layout="constrained")
-            axes = figure.add_subplot()
-            _draw(axes, self)
-            return figure
+    def plot(self, *, ax: Any = None) -> Any:
+        """The diagram: chi_perp at the fixed point, the edge of chaos and the critical points.
+
+        Shapes
+            Returns the Axes: ``ax`` if it is given, else those of a new figure of pyplot, which ``plt.show()`` shows.
+        """
+        from .sheets import plotted
+
+        return plotted(self._draw, ax)
+
+    def figure(self) -> Figure:
+        """The diagram as a figure of its own that pyplot does not know."""
+        from .sheets import drawn
+
+        return drawn(self._draw)
+
+    def _draw(self, sheet: Sheet) -> list[Axes]:
+        from .phase_figure import draw
+
+        return draw(self, sheet)
 
 
 def phase_diagram(
@@ -61,55 +71,3 @@ def phase_diagram(
     """
     found = phases(activation, sigma_w=sigma_w, sigma_b=sigma_b, start=start)
     return PhaseDiagram(**{f.name: getattr(found, f.name) for f in fields(found)})
-
-
-def _draw(axes: Axes, data: PhaseDiagram) -> None:
-    finite = data.chi_perp[np.isfinite(data.chi_perp)]
-    top = min(max(2.0, float(np.quantile(finite, 0.98)) if len(finite) else 2.0), 4.0)
-    norm = TwoSlopeNorm(1.0, 0.0, top)
-    mesh = axes.pcolormesh(
-        data.sigma_w, data.sigma_b, np.clip(data.chi_perp, 0, top), norm=norm, cmap="RdBu_r", shading="nearest", rasterized=True
-    )  # fmt: skip
-    axes.figure.colorbar(mesh, ax=axes, label=r"$\chi_\perp$ at the fixed point", extend="max")
-    handles: list[Any] = []
-    line_w = np.where(data.edge_chi_parallel <= 1 + 1e-9, data.edge_w, np.nan)
-    inside = (line_w >= data.sigma_w[0]) & (line_w <= data.sigma_w[-1]) & (data.edge_b <= data.sigma_b[-1])
-    if np.any(inside & (data.edge_b > 1e-6)):  # not one point only
-        handles += axes.plot(line_w, data.edge_b, color="black", lw=1.6, label=r"edge of chaos, $\chi_\perp=1$")
-    for point, colour in zip(data.points, (COLOURS[2], COLOURS[3], *COLOURS), strict=False):
-        handles.append(_mark(axes, point, colour))
-    if np.any(np.isinf(data.K)):
-        axes.set_facecolor("#D8D8D8")
-        handles.append(Patch(color="#D8D8D8", label="kernel grows without bound"))
-    axes.set(
-        xlim=(data.sigma_w[0], data.sigma_w[-1]), ylim=(data.sigma_b[0], data.sigma_b[-1]), title=data.activation,
-        xlabel=r"$\sigma_w=\sqrt{C_W}$, standard deviation of weights $\times\sqrt{\mathrm{fan\ in}}$",
-        ylabel=r"$\sigma_b=\sqrt{C_b}$, standard deviation of biases",
-    )  # fmt: skip
-    axes.grid(visible=False)
-    _name_phases(axes, data)
-    if handles:
-        axes.figure.legend(handles=handles, loc="outside lower center", ncols=2)
-
-
-def _mark(axes: Axes, point: CriticalPoint, colour: str) -> Any:
-    assert point.C_W is not None
-    assert point.C_b is not None
-    where = "any K" if point.K is None else rf"$K^*={point.K:.4g}$"
-    face = "white" if point.stability is Stability.UNSTABLE else colour
-    name = f"critical point, {where}" + (", unstable" if point.stability is Stability.UNSTABLE else "")
-    (handle,) = axes.plot(
-        np.sqrt(point.C_W), np.sqrt(point.C_b), "o", ms=8, mfc=face, mec="black", clip_on=False, zorder=5, ls="none", label=name
-    )  # fmt: skip
-    return handle
-
-
-def _name_phases(axes: Axes, data: PhaseDiagram) -> None:
-    """The name of each phase at the middle of its region."""
-    for phase in ("ordered", "chaotic"):
-        rows, columns = np.nonzero(data.phase == phase)
-        if len(rows) > 0.03 * data.phase.size:
-            at = np.median(data.sigma_w[columns]), np.median(data.sigma_b[rows])
-            axes.text(*at, phase, ha="center", va="center", color="black", fontsize=11)
-    if np.all(np.isinf(data.K)):
-        axes.text(0.5, 0.5, "no fixed point", transform=axes.transAxes, color=GREY, ha="center")

@@ -21,9 +21,10 @@ from ...theory.language.errors import InvalidArgument
 from ...theory.training.dynamics import Dynamics
 from ...theory.training.observables import TRAINING
 from ...theory.training.subject import Training
+from ..confrontation.again import alike, arguments
 from ..confrontation.compare import compare
 from ..confrontation.report import Report
-from ..confrontation.verdict import check_alpha
+from ..confrontation.verdict import RESOLUTION, check_alpha, check_resolution
 from .simulate import simulated
 
 #: Of the theory of fluctuations, those that networks can be confronted with.
@@ -49,6 +50,7 @@ def validate_training(
     replicas: int = 16,
     seed: int = 0,
     alpha: float = 0.01,
+    resolution: float = RESOLUTION,
     centred: bool = True,
     equations: Dynamics | None = None,
     workers: int | None = None,
@@ -72,7 +74,8 @@ def validate_training(
         A true theory fails with probability at most ``alpha``; for variances, whose estimates are skewed, about that from some
         hundred networks on. Shifts want thousands of narrow networks, and ``samples`` times ``replicas`` above their number times
         the width, so that the noise of the prediction stays below theirs. Where networks or replicas are few, only
-        large deviations are failed. ``equations`` puts another system in the place of the derived one: a negative control.
+        large deviations are failed. A quantity with error bars above ``resolution``, relative to its predictions, may fail but
+        not pass: it is not tested. ``equations`` puts another system in the place of the derived one: a negative control.
     Errors
         Those of ``predict`` and ``simulate``; ``InvalidArgument`` for fewer than two widths, and for variances or shifts with
         ``equations``.
@@ -80,6 +83,7 @@ def validate_training(
         Student's t for errors from several samples (Cochran and Cox, Experimental Designs, 1950); Bonferroni.
     """
     check_alpha(alpha)
+    check_resolution(resolution)
     if len(set(widths)) < 2:
         raise InvalidArgument(f"widths={tuple(widths)!r}; allowed: at least two different widths")
     counts = check_counts("networks", networks, len(widths), 2, of="widths", why="a standard error needs at least 2")
@@ -102,20 +106,23 @@ def validate_training(
         simulated(asked, quantities=measured, width=n, networks=c, centred=centred, **crew, **common)
         for n, c in zip(widths, counts, strict=True)
     ]
-    return confront(flow, theory, simulations, alpha=alpha, data=asked.data)
+    return confront(flow, theory, simulations, alpha=alpha, resolution=resolution, data=asked.data, equations=equations)
 
 
 def confront(
-    flow: Training, theory: xr.Dataset, simulations: Sequence[xr.Dataset], *, alpha: float, data: Data | None = None
-) -> Report:
+    flow: Training, theory: xr.Dataset, simulations: Sequence[xr.Dataset], *, alpha: float, resolution: float = RESOLUTION,
+    data: Data | None = None, equations: Dynamics | None = None,
+) -> Report:  # fmt: skip
     """The report on a theory and simulations at several widths, as ``validate`` makes it, with the data that were trained on."""
     runs = {
         "seeds": [int(s.attrs["seed"]) for s in simulations],
         "centred": int(simulations[0].attrs.get("centred", 1)),
     }
     return compare(
-        TRAINING.values(), theory, simulations, subject=flow, alpha=alpha, page=PAGE,
-        arrays={} if data is None else _arrays(data), attrs=theory.attrs | {"source": "theory and networks"} | runs,
+        TRAINING.values(), theory, simulations, subject=flow, alpha=alpha, resolution=resolution, page=PAGE,
+        arrays={} if data is None else _arrays(data), attrs=theory.attrs | {"source": "theory and networks"} | runs
+        | {"arguments": _arguments(flow, theory, simulations, alpha, resolution)},
+        equations=equations,
     )  # fmt: skip
 
 
@@ -127,3 +134,17 @@ def _arrays(data: Data) -> dict[str, Any]:
         "X": (("input", "feature"), data.inputs, {"long_name": "inputs, those without a label last"}),
         "y": (("input", "label"), labels, {"long_name": "labels"}),
     }
+
+
+def _arguments(
+    flow: Training, theory: xr.Dataset, simulations: Sequence[xr.Dataset], alpha: float, resolution: float
+) -> str:
+    """Those of ``validate`` that make the report again; times are steps where there is a learning rate."""
+    runs, rate = [s.attrs for s in simulations], flow.learning_rate
+    times = theory["time"].values.tolist()
+    return arguments(
+        times=times if rate is None else [round(t / rate) for t in times], widths=tuple(a["width"] for a in runs),
+        networks=alike([a["networks"] for a in runs]), seed=runs[0]["seed"],
+        quantities=tuple(str(n) for n in theory.data_vars if n in COMPARED), samples=theory.attrs.get("samples"),
+        replicas=theory.attrs["replicas"], centred=bool(runs[0].get("centred", 1)), alpha=alpha, resolution=resolution,
+    )  # fmt: skip

@@ -23,7 +23,10 @@ ABOUT: dict[str, tuple[str, Callable[..., None]]] = {
     "compile": ("Generate code that stands on its own from the equations.", results.code),
     "predict": ("Predict numbers from the derived equations.", results.dataset),
     "simulate": ("Measure the same numbers on literal finite systems.", results.dataset),
-    "validate": ("Confront the theory with literal systems; the exit status is 1 if they disagree.", results.report),
+    "validate": (
+        "Confront the theory with literal systems; the exit status is 0 if they agree and something was tested, else 1.",
+        results.report,
+    ),
     "fluctuations": ("Predict fluctuations over initialisations, at leading order in 1/width.", results.dataset),
 }
 

@@ -85,13 +85,13 @@ def text(result: str) -> None:
 
 def picture(result: Any, *, picture: Path) -> None:
     """A picture in a file."""
-    result.plot().savefig(picture)
+    result.figure().savefig(picture)
     typer.echo(f"wrote {picture}")
 
 
 def report(result: Any, *, html: Path | None = None, netcdf: Path | None = None, latex: Path | None = None) -> None:
-    """The verdict, and files; the exit status is 1 if theory and systems disagree."""
-    typer.echo(str(result))
+    """The verdict, and files; the exit status is 1 if theory and systems disagree, or if nothing was tested."""
+    typer.echo(result.text(command=True) if hasattr(result, "text") else str(result))
     for path, write in ((html, "to_html"), (netcdf, "to_netcdf"), (latex, "to_latex")):
         if path is not None:
             getattr(result, write)(path)

@@ -100,6 +100,7 @@ WORDS = {
     "neurons": Word(int, "Neurons that are measured in each layer."),
     "seed": Word(int, "Seed of the random streams."),
     "alpha": Word(float, "Family-wise false-alarm rate of the verdict."),
+    "resolution": Word(float, "Largest error bar of a quantity that counts as tested, relative to its predictions."),
     "workers": Word(int, "Threads that share the work."),
     "checkpoint": Word(Path, "Folder in which finished parts are kept, to resume from."),
     "progress": Word(bool, "Show progress; left out: of long work."),

@@ -12,6 +12,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import sympy as sp
@@ -20,7 +21,7 @@ from matplotlib.figure import Figure
 
 from widthwise.numerics.initialisation.predict import compiled_system
 from widthwise.theory.initialisation.derive import derive
-from widthwise.theory.language.errors import UnknownName
+from widthwise.theory.language.errors import InvalidArgument, UnknownName
 from widthwise.theory.networks.architecture import MLP
 from widthwise.validation.confrontation import report as module
 from widthwise.validation.confrontation.report import Report
@@ -60,8 +61,10 @@ def failed(pair) -> Report:
         row = (table["quantity"] == name) & (table["layer"] == layer) & (table["entry"] == entry)
         table.loc[row, ["sigmas", "p_value"]] = [sigma, 0.0]
         data[f"{name}_sigmas"][(layer - 1, *map(int, entry))] = sigma
-    verdict = judge(table["p_value"].to_numpy(), 0.01)
+    tested = ~table["quantity"].isin(pair.verdict.coarse)
+    verdict = judge(table["p_value"].to_numpy(), 0.01, tested=tested)
     table["passed"] = table["p_value"] >= verdict.threshold
+    table["verdict"] = verdict.words(table["p_value"], tested)
     return replace(pair, table=table, verdict=verdict, data=data)
 
 
@@ -117,7 +120,7 @@ def test_page_is_self_contained(page):
 
 def test_embedded_figures_are_whole_and_load_nothing(page):
     images = re.findall(r'src="data:image/(svg\+xml|png);base64,([^"]*)"', page)
-    assert [kind for kind, _ in images] == ["png", "svg+xml", "svg+xml"]
+    assert [kind for kind, _ in images] == ["png"] + 10 * ["svg+xml"]  # nine quantities and the histogram
     for kind, text in images:
         content = base64.b64decode(text)
         if kind == "png":
@@ -147,8 +150,8 @@ def test_page_holds_each_row_of_the_table_with_the_worst_first(pair, page):
     assert len(rows) == len(pair.table)
     with_noise = pair.table[(pair.table["standard_error"] > 0) & (pair.table["sigmas"] != 0)]
     assert pair.verdict.comparisons == len(with_noise)  # equal numbers without noise are none
-    sizes = [abs(float(r[6])) for r in rows]
-    assert sizes == sorted(sizes, reverse=True)
+    sizes = [float(r[8]) for r in rows]
+    assert sizes == sorted(sizes)
 
 
 def test_page_says_what_was_done(pair, page):
@@ -175,7 +178,7 @@ def test_page_of_one_input_and_some_quantities(single, tmp_path):
     assert re.findall(r'id="equation-(\w+)"', text) == ["K", "V", "K1"]
     assert "0: 0.5, -1, 0.2" in text
     assert "1, 0.5, 0.5" in text
-    assert text.count("data:image/") == 2
+    assert text.count("data:image/") == 3 + 1  # three quantities and the histogram
 
 
 def test_page_of_a_failure_says_so_and_shows_it_first(failed, tmp_path):
@@ -198,11 +201,42 @@ def test_page_escapes_what_it_is_given(single, tmp_path):
 # Figures
 
 
-@pytest.mark.parametrize("name", [None, "sigmas", "Theta1"])
-def test_plot_gives_a_figure_without_pyplot(pair, name):
-    figure = pair.plot(name)
+@pytest.mark.parametrize("name", [None, "sigmas", "deviations", "Theta1"])
+def test_a_figure_is_one_that_pyplot_does_not_know(pair, name):
+    figure = pair.figure(name)
     assert isinstance(figure, Figure)
     assert figures.png(figure).startswith(b"\x89PNG")
+    assert plt.get_fignums() == []
+
+
+@pytest.mark.parametrize("name", [None, "sigmas", "deviations", "Theta1"])
+def test_a_plot_is_shown_by_pyplot_or_drawn_where_it_is_wanted(pair, name):
+    """As in pandas: the Axes come back, of a new figure of pyplot or those that were given, with labels and a legend."""
+    found = np.ravel(pair.plot(name))
+    assert len(found) == (9 if name is None else 1)
+    assert plt.get_fignums() == [found[0].figure.number]
+    plt.close("all")
+    figure = Figure()
+    given = figure.subplots(1, len(found), squeeze=False).ravel()
+    back = np.ravel(pair.plot(name, ax=given if len(given) > 1 else given[0]))
+    assert list(back) == list(given)
+    assert plt.get_fignums() == []
+    for axes in (found[0], given[0]):
+        assert axes.get_ylabel()
+        assert axes.get_legend() or axes.figure.legends
+    assert given[-1].get_xlabel()
+    assert figures.png(figure)
+
+
+def test_all_quantities_on_one_axes_are_their_deviations(pair):
+    axes = Figure().subplots()
+    assert pair.plot(ax=axes) is axes
+    assert axes.get_ylabel() == "deviation / its line"
+    assert [t.get_text() for t in axes.get_xticklabels()][:3] == ["$K$", r"$\Theta$", "$V$"]
+    with pytest.raises(InvalidArgument, match="2 Axes for 9 panels"):
+        pair.plot(ax=Figure().subplots(1, 2))
+    with pytest.raises(InvalidArgument, match="ax=3"):
+        pair.plot("V", ax=3)
 
 
 def test_matplotlib_is_imported_only_when_a_figure_is_asked_for():
@@ -215,27 +249,28 @@ def test_matplotlib_is_imported_only_when_a_figure_is_asked_for():
 
 def test_plot_draws_the_numbers_of_the_report(single):
     """Theory is a line, the extrapolation a point at the layer, a width n at a distance proportional to 1/n."""
-    upper, lower = single.plot("V").axes
+    upper, lower = single.figure("V").axes
     drawn = {line.get_marker() + line.get_linestyle(): line for line in upper.lines if len(line.get_xdata()) == 3}
     np.testing.assert_array_equal(drawn["None-"].get_ydata(), single.data["V"].values[:, 0, 0, 0, 0])
     points = [line for line in upper.lines if line.get_marker() == "o"]
     assert [float(p.get_xdata()[0]) for p in points] == pytest.approx([1 - 0.4, 1 - 0.2, 1.0])
     np.testing.assert_array_equal(points[-1].get_ydata(), single.data["V_extrapolated"].values[:, 0, 0, 0, 0])
-    levels = {float(line.get_ydata()[0]) for line in lower.lines if len(set(line.get_ydata())) == 1}
-    assert {figures.threshold(single), -figures.threshold(single)} <= levels
+    marks = np.concatenate([line.get_ydata() for line in lower.lines if line.get_marker() == "_"])
+    own = single.table.loc[single.table["quantity"] == "V", "line"].to_numpy()
+    assert sorted(marks) == pytest.approx(sorted([*own, *-own]))
 
 
 def test_plot_shows_the_entry_that_fails_worst(failed, pair):
-    labels = [text.get_text() for text in failed.plot("V").axes[0].get_legend().get_texts()]
+    labels = [text.get_text() for text in failed.figure("V").axes[0].get_legend().get_texts()]
     assert labels == ["[0,0,0,0]", "[0,0,1,1]", "[0,1,0,1]", "[0,1,1,1]"]
-    assert len(pair.plot("V").axes[0].get_legend().get_texts()) == 3
-    assert figures.png(failed.plot("sigmas"))
+    assert len(pair.figure("V").axes[0].get_legend().get_texts()) == 3
+    assert figures.png(failed.figure("sigmas"))
 
 
 def test_plot_of_a_wrong_name_says_what_is_allowed(single):
     with pytest.raises(UnknownName, match="Thet"):
         single.plot("Thet")
-    with pytest.raises(UnknownName, match="Allowed: K, K1, V, sigmas"):
+    with pytest.raises(UnknownName, match="Allowed: K, K1, V, deviations, sigmas"):
         single.plot("F")
 
 
@@ -286,7 +321,7 @@ def test_writers_return_the_path(single, tmp_path):
 def test_str_and_notebook_put_the_verdict_first(pair, failed):
     assert str(pair).startswith(str(pair.verdict))
     assert failed._repr_html_().index("FAILED") < failed._repr_html_().index("<table")
-    assert [*failed.ranked["passed"].head(3)] == [False, False, True]
+    assert [*failed.ranked["verdict"].head(3)] == ["FAILED", "FAILED", "passed"]
     assert Reader(pair._repr_html_()).tags.count("tr") == 1 + 20
 
 

@@ -8,7 +8,8 @@ from scipy import special, stats
 
 import widthwise as ww
 from widthwise.theory.language.errors import InvalidArgument
-from widthwise.validation.confrontation.verdict import LEAST, extrapolate, judge, p_values, sigmas
+from widthwise.validation.confrontation.fits import LEAST, extrapolate, lines, p_values, sigmas
+from widthwise.validation.confrontation.verdict import error_bar, judge
 
 pytestmark = pytest.mark.quick
 
@@ -116,6 +117,52 @@ def test_numbers_without_noise_are_no_comparisons():
     assert not judge(p_values(np.array([np.inf, 0.5]), np.array([[0.0, 1.0]]), [9.0]), 0.01).passed
 
 
+def test_the_line_of_a_comparison_is_where_its_p_value_is_the_threshold(rng):
+    """The slow twin: p-values of deviations that lie on their lines, for few networks and many, and those of a normal law."""
+    variances, dof = rng.chisquare(3, (3, 50)), [3.0, 15.0, 255.0]
+    for threshold in (1e-2, 2.6e-5):
+        assert p_values(lines(threshold, variances, dof), variances, dof) == pytest.approx(threshold, rel=1e-6)
+        many = lines(threshold, np.ones((1, 1)), [1e9])
+        assert many == pytest.approx(stats.norm.isf(threshold / 2), rel=1e-6)
+        assert lines(threshold, np.zeros((2, 1)), [3.0, 3.0]) == pytest.approx(stats.norm.isf(threshold / 2))
+
+
+def test_what_was_not_tested_may_fail_but_not_pass():
+    p = np.array([0.5, 0.2, 0.6])
+    some = judge(p, 0.01, tested=[True, False, False], coarse=["V"])
+    assert some.passed
+    assert (some.tested, some.comparisons) == (1, 3)
+    assert "PASSED: 1 of 3 comparisons" in str(some)
+    assert "not tested: V (2 comparisons; error bars above 25 % of the predictions)" in str(some)
+    none = judge(p, 0.01, tested=[False] * 3, coarse=["K", "V"])
+    assert not none.passed
+    assert str(none).startswith("NOT TESTED: 0 of 3 comparisons")
+    wrong = judge(np.array([0.5, 1e-9, 0.6]), 0.01, tested=[True, False, False], coarse=["V"])
+    assert not wrong.passed
+    assert str(wrong).startswith("FAILED (1 of 3)")
+    assert wrong.words([0.5, 1e-9, 0.6, 1.0], [True, False, False, True]).tolist() == [
+        "passed",
+        "FAILED",
+        "not tested",
+        "equal",
+    ]
+    assert not judge(np.ones(4), 0.01).passed  # equal numbers without noise are no test
+
+
+def test_chance_is_that_of_the_smallest_p_value_in_the_family():
+    assert judge(np.array([1e-5, 0.5, 1.0]), 0.01).chance == pytest.approx(2e-5)
+    assert judge(np.array([0.9, 0.8]), 0.01).chance == 1.0
+
+
+def test_an_error_bar_is_relative_to_the_predictions():
+    p = np.array([0.1, 0.2, 1.0])
+    bar = error_bar(np.array([3.0, 4.0, 100.0]), np.array([0.3, 0.4, 0.0]), p)
+    assert bar == pytest.approx(0.1)  # of the comparisons alone: without noise there is none
+    assert error_bar(np.zeros(3), np.full(3, 0.2), p, scale=4.0) == pytest.approx(0.05)
+    assert error_bar(np.zeros(3), np.full(3, 0.2), p) == np.inf
+    assert error_bar(np.ones(2), np.zeros(2), np.ones(2)) == 0.0
+
+
 @pytest.mark.parametrize("alpha", [0, 1, -0.1, 2])
 def test_alpha_is_a_probability(alpha):
     with pytest.raises(InvalidArgument, match="alpha="):
@@ -138,6 +185,9 @@ NET = ww.MLP("linear", depth=3, C_W=1, C_b=0, lambda_W=1, lambda_b=0)
         (dict(widths=(8, 16), seed="a"), "seed='a'"),
         (dict(widths=(8, 16), alpha="a"), "alpha='a'"),
         (dict(widths=(8, 16), alpha=0), "alpha=0"),
+        (dict(widths=(8, 16), resolution=0), "resolution=0"),
+        (dict(widths=(8, 16), resolution="a"), "resolution='a'"),
+        (dict(widths=(8, 16), resolution=float("nan")), "resolution=nan"),
         (dict(widths=(8, 16), quantities="G"), "quantity='G'"),
     ],
 )

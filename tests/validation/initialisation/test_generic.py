@@ -16,7 +16,8 @@ import widthwise as ww
 from widthwise.theory.language.errors import InvalidArgument, NotAvailable
 from widthwise.theory.language.quantities import TENSORS, Quantity, quantity
 from widthwise.theory.networks.architecture import MLP
-from widthwise.validation.confrontation.verdict import judge, p_values, sigmas
+from widthwise.validation.confrontation.fits import p_values, sigmas
+from widthwise.validation.confrontation.verdict import judge
 from widthwise.validation.initialisation.cumulants import estimate, no_estimator, sum_over_different, terms
 from widthwise.validation.initialisation.estimators import NEEDS_NTK, lower_orders
 from widthwise.validation.initialisation.generic import JetTask, Rows, means

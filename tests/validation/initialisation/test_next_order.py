@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import widthwise as ww
-from widthwise.validation.confrontation.verdict import extrapolate, judge, p_values, sigmas
+from widthwise.validation.confrontation.fits import extrapolate, p_values, sigmas
+from widthwise.validation.confrontation.verdict import judge
 
 ALPHA = 1e-3
 WIDTHS = (16, 32, 64)

@@ -64,7 +64,7 @@ def test_gelu_edge_ends_where_the_half_stable_point_is():
 
 
 def test_the_figure_names_what_it_shows(erf):
-    figure = erf.plot()
+    figure = erf.figure()
     axes = figure.axes[0]
     assert "C_W" in axes.get_xlabel()
     assert "C_b" in axes.get_ylabel()

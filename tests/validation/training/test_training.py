@@ -168,11 +168,11 @@ def test_a_report_can_be_kept(tmp_path, simulations):
     report = confront(subject, theory, simulations, alpha=0.01)
     page = report.to_html(tmp_path / "report.html").read_text(encoding="utf-8")
     assert "<math" in page
-    assert page.count("<img") == 3
+    assert page.count("<img") == 5 + 2  # quantities, overlaps and the histogram
     assert report.to_netcdf(tmp_path / "report.nc").exists()
     for name in (None, "kernels", "sigmas"):
-        assert report.plot(name).axes
-    with pytest.raises(UnknownName, match="kernels, loss, sigmas"):
+        assert report.figure(name).axes
+    with pytest.raises(UnknownName, match="Theta, deviations, f, kernels, loss, sigmas"):
         report.plot("nothing")
     assert report._repr_html_().startswith("<p")
 
@@ -213,7 +213,7 @@ def test_shift_is_the_slope_in_one_over_n():
     for wrong in (-1, 0):
         other = theory.assign({"f1": wrong * theory.f1})
         judged = confront(subject, other, simulations, alpha=0.01).table
-        assert not judged[judged["quantity"] == "f1"]["passed"].any()
+        assert (judged[judged["quantity"] == "f1"]["verdict"] == "FAILED").all()
 
 
 @pytest.mark.slow
