@@ -97,7 +97,7 @@ class PairMap:
 
     def first(self, overlap: Array) -> list[Array]:
         """The first layer from x.x'/n_0, for each name."""
-        return [_first_layer(name, overlap, self.parameters[0]) for name in self.names]
+        return [of_overlap(name, overlap, self.parameters[0]) for name in self.names]
 
     def handed_on(self, fields: Sequence[Sequence[Array]]) -> list[Array]:
         r"""The kernels of a layer from the fields made in it and in those below: :math:`\sum_kR_{\ell k}^2\,F^{(k)}`."""
@@ -110,7 +110,7 @@ class PairMap:
     def trajectory(self, squares: Array) -> Trajectory:
         """The recursions of single inputs with these |x|^2/n_0; equal ones are computed once."""
         values, back = np.unique(squares, return_inverse=True)
-        fields = [[_first_layer(name, values, self.parameters[0]) for name in self.names]]
+        fields = [[of_overlap(name, values, self.parameters[0]) for name in self.names]]
         state = dict(zip(self.names, self.handed_on(fields), strict=True))
         deviations = []
         for step, given in zip(self.steps, self.parameters[1:], strict=True):
@@ -312,7 +312,8 @@ def _sigma(activation: Activation) -> Callable[[Array, int], list[Array]]:
     ]
 
 
-def _first_layer(name: str, overlap: Array, given: dict[str, float]) -> Array:
+def of_overlap(name: str, overlap: Array, given: dict[str, float]) -> Array:
+    """A kernel of the first layer from overlaps x.x'/n_0."""
     function, wants = _first(name)
     return np.asarray(function(overlap, **{p: given[p] for p in wants}))
 

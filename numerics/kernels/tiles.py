@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from ...theory.language.errors import NotConverged
 from ..averages.chebyshev import Interpolant, Range, Sides
 from ..runs.progress import Progress
 from ..runs.workers import Tick, mapped, single_blas
+from . import angles
 from .composed import ACCURACY, QUADRATURE, Pairs, agrees, compose, scales
 from .pairs import PairMap, Trajectory
 
@@ -91,6 +93,11 @@ class EvaluationPlan:
     exact: PairMap  #: the recursions; without closed forms by adaptive quadrature
     layers: PairMap  #: the map for pairs without interpolant: in bulk, if it agrees with the exact one
     composed: Interpolant | None
+
+    @cached_property
+    def by_angle(self) -> bool:
+        """Whether kernels of nearly parallel inputs are found by the angle between them."""
+        return angles.needed(self.exact)
 
     @staticmethod
     def of(exact: PairMap, left: InputSide, right: InputSide, cosines: Range) -> EvaluationPlan:
@@ -279,12 +286,16 @@ def _tile(
     cosine = (
         np.clip(_cosines(left, right, tile), -1.0, 1.0) if large else matrices[0][rows, columns]
     )  # read before it is written
+    # before the memory of the cosines is used again
+    lost = angles.lost(cosine, np.ones(len(cosine)), np.ones(cosine.shape[1])) if plan.by_angle else None
     if plan.composed is not None and sides is not None:
         values = list(plan.composed.tile(*sides, cosine, rows, columns))
         if beyond:
             _beyond(plan, values, cosine, left, right, tile)
     else:
         values = _through_layers(plan.layers, left.part(rows), right.part(columns), cosine)
+    if lost is not None:
+        _nearly_parallel(plan, values, lost, left.part(rows), right.part(columns))
     for name, matrix, value in zip(plan.exact.names, matrices, values, strict=True):
         _check(name, value)
         if left is right:
@@ -310,6 +321,22 @@ def _beyond(
         found = plan.layers.along(rows.alone.part(i), columns.alone.part(j), overlap)
         for value, part in zip(values, found, strict=True):
             value[i, j] = part
+
+
+def _nearly_parallel(
+    plan: EvaluationPlan, values: list[Array], lost: tuple[Any, Any], left: InputSide, right: InputSide
+) -> None:
+    """Pairs whose angle a covariance has lost, at the first layer or at the last, by the angle."""
+    row, column = (np.sqrt(side.alone.last[0]) for side in (left, right))
+    i, j = map(np.concatenate, zip(lost, angles.lost(values[0], row, column), strict=True))
+    other = ~(left.inputs[i] == right.inputs[j]).all(axis=1)  # kernels of equal inputs are put in at the end
+    if other.any():
+        i, j = np.unique([i[other], j[other]], axis=1)
+        units, squares = (left.units[i], right.units[j]), (left.squares[i], right.squares[j])
+        found = angles.along(plan.layers, left.alone.part(i), right.alone.part(j), units, squares)
+        for n, part in enumerate(found):
+            values[n] = np.array(values[n])  # it may be a view that is not to be written
+            values[n][i, j] = part
 
 
 def _through_layers(exact: PairMap, left: InputSide, right: InputSide, cosine: Array) -> list[Array]:

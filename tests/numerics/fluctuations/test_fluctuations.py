@@ -174,12 +174,12 @@ def test_half_samples_against_the_feedback_of_neurons(name):
 def test_half_samples_of_several_layers(known, monkeypatch):
     """Against the closed lazy limit; with directions that are orthonormal in all sites instead of the half: another variance."""
     if not known:
-        init = conditioned.Side.__init__
+        init = conditioned.MatrixSide.__init__
         monkeypatch.setattr(
-            conditioned.Side,
+            conditioned.MatrixSide,
             "__init__",
-            lambda self, vectors, others, sites, weight, least: init(
-                self, vectors, others, sites, np.full(sites, 1 / sites), least
+            lambda self, vectors, others, sites, weight, *more, **named: init(
+                self, vectors, others, sites, np.full(sites, 1 / sites), *more, **named
             ),
         )
     options = {"learning_rate": 0.2, "C_W": 1.3, "gamma": 0.0}
