@@ -66,19 +66,19 @@ class AngleRule:
 
 
 @dataclass(frozen=True)
-class Part:
+class PairFields:
     """Independent fields at pairs of inputs: their deviations a and b, and their angle."""
 
     a: Array
     b: Array
     angle: Array
 
-    def times(self, factor: float) -> Part:
+    def times(self, factor: float) -> PairFields:
         """The fields times a number."""
-        return Part(factor * self.a, factor * self.b, self.angle)
+        return PairFields(factor * self.a, factor * self.b, self.angle)
 
 
-def together(parts: Sequence[Part]) -> Part:
+def together(parts: Sequence[PairFields]) -> PairFields:
     """The sum of independent fields."""
     a, b = (np.sqrt(sum(getattr(p, name) ** 2 for p in parts)) for name in "ab")
     unequal = sum((p.a / a - p.b / b) ** 2 for p in parts) / 4
@@ -86,7 +86,7 @@ def together(parts: Sequence[Part]) -> Part:
     sine, cosine = (
         sum(w * f(p.angle / 2) ** 2 for w, p in zip(weights, parts, strict=True)) + unequal for f in (np.sin, np.cos)
     )
-    return Part(a, b, _angle(sine, cosine))
+    return PairFields(a, b, _angle(sine, cosine))
 
 
 def _angle(sine: Array, cosine: Array) -> Array:
@@ -139,7 +139,7 @@ def _through(
     # K of the first layer is linear in the overlap of inputs: a field of biases and a field of weights.
     bias = float(of_overlap("K", np.zeros(()), exact.parameters[0]))
     weight = float(of_overlap("K", np.ones(()), exact.parameters[0])) - bias
-    made = [_made(bias, weight, Part(np.sqrt(squares[0]), np.sqrt(squares[1]), angle))]
+    made = [_made(bias, weight, PairFields(np.sqrt(squares[0]), np.sqrt(squares[1]), angle))]
     with np.errstate(all="ignore"):
         for layer, (step, a, b, given) in enumerate(zip(exact.steps, left, right, exact.parameters[1:], strict=True)):
             shares = np.sqrt(exact.squares[layer]) if exact.net.residual else np.eye(layer + 1)[layer]
@@ -150,10 +150,10 @@ def _through(
     return exact.handed_on(fields)
 
 
-def _made(bias: float, weight: float, part: Part) -> list[Part]:
+def _made(bias: float, weight: float, part: PairFields) -> list[PairFields]:
     """The fields of a layer: biases, which all inputs share, and weights times what comes from below."""
     same = np.full_like(part.a, np.sqrt(bias))
-    return [Part(same, same, np.zeros_like(same)), part.times(np.sqrt(weight))]
+    return [PairFields(same, same, np.zeros_like(same)), part.times(np.sqrt(weight))]
 
 
 def _linear(step: LayerStep, given: dict[str, float]) -> tuple[float, float]:
@@ -166,7 +166,7 @@ def _linear(step: LayerStep, given: dict[str, float]) -> tuple[float, float]:
     return float(at[0][0][0]), float(at[1][0][0] - at[0][0][0])
 
 
-def _step(step: LayerStep, a: Array, b: Array, angle: Array) -> tuple[list[Array], Part]:
+def _step(step: LayerStep, a: Array, b: Array, angle: Array) -> tuple[list[Array], PairFields]:
     """The averages of a step, and what the activation makes of the fields."""
     rules = angle_rules(step.activation, step.orders)
     assert rules is not None
@@ -188,7 +188,7 @@ def _step(step: LayerStep, a: Array, b: Array, angle: Array) -> tuple[list[Array
             if where.any():
                 at = [v[where] for v in (a, b, root_a, root_b, angle)]
                 sine[where], cosine[where] = _bent(step, slope, *at, opposite=opposite)
-    return averages, Part(root_a, root_b, _angle(sine, cosine))
+    return averages, PairFields(root_a, root_b, _angle(sine, cosine))
 
 
 def _bent(
@@ -234,9 +234,8 @@ def _roots(step: LayerStep, a: Array, b: Array) -> tuple[Array, Array]:
         return np.sqrt(rule(a, a, np.zeros_like(a))), np.sqrt(rule(b, b, np.zeros_like(b)))
     values, back = np.unique(np.concatenate([a, b]), return_inverse=True)
     squares = hermite.squares(step.sigma, step.kinks, [(0,)], values)
-    if squares is None:
-        squares = [step.averages(values, values, values**2)[step.orders.index(((0,), (0,)))]]
-    roots = np.sqrt(squares[0])[back]
+    here = step.orders.index(((0,), (0,)))
+    roots = np.sqrt(step.averages(values, values, values**2)[here] if squares is None else squares[0])[back]
     return roots[: len(a)], roots[len(a) :]
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import widthwise as ww
-from widthwise.numerics.kernels.angles import Part, angle_rules, needed, together
+from widthwise.numerics.kernels.angles import PairFields, angle_rules, needed, together
 from widthwise.numerics.kernels.pairs import pair_map
 
 ANGLES = (1e-9, 1e-7, 6e-4)
@@ -154,12 +154,12 @@ def test_large_matrices_and_skips_use_it_too():
 def test_angles_of_sums():
     """A sum of fields has the angle of its covariance, and a bias alone has none."""
     rng = np.random.default_rng(1)
-    parts = [Part(*rng.uniform(0.5, 2, size=(2, 5)), rng.uniform(0, np.pi, size=5)) for _ in range(3)]
+    parts = [PairFields(*rng.uniform(0.5, 2, size=(2, 5)), rng.uniform(0, np.pi, size=5)) for _ in range(3)]
     whole = together(parts)
     covariance = sum(p.a * p.b * np.cos(p.angle) for p in parts)
     assert np.allclose(whole.a * whole.b * np.cos(whole.angle), covariance, rtol=1e-14)
     same = np.full(5, 0.7)
-    assert not together([Part(same, same, np.zeros(5))]).angle.any()
+    assert not together([PairFields(same, same, np.zeros(5))]).angle.any()
 
 
 def test_who_needs_it():
