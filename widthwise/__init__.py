@@ -63,6 +63,10 @@ _here = Path(__file__).parent
 if not (_here / "theory").is_dir() and (_here.parent / "theory").is_dir():
     __path__.append(str(_here.parent))
 
+from .theory.language.provided import provide  # noqa: E402  the floors lie where the lines above say
+
+provide("critical_variances", f"{__name__}.numerics.depth.initial:critical_variances")
+
 #: Where each public name lives.
 _HOME = {
     "MLP": "theory.networks.architecture",

@@ -31,7 +31,7 @@ def derive(subject: Any, /, *arguments: Any, **options: Any) -> Any:
         :math:`\mathrm{tensor}^{(\ell+1)}=\mathrm{function}(\mathrm{tensors}^{(\ell)},\langle\cdots\rangle_{K^{(\ell)}})`.
         A ``Training``: the closed system of its dynamical mean-field theory, h, z, g, f, :math:`\Phi`, G, A, B.
     Shapes
-        MLP: ``derive(net, name=None, *, samples=None, order=1, layer=None)``: ``samples=None`` are as many different samples as
+        MLP: ``derive(net, name=None, *, samples=None, order=None, layer=None)``: ``samples=None`` are as many different samples as
         the quantity has indices, 1 is one input without index, a sequence gives the labels; with skips, of the network or of a
         ``layer``, the system over all layers, of one input. Training: ``derive(flow)``. All give :class:`Equations`, name →
         ``sympy.Eq``, that ``compile`` takes, and ``predict`` and ``validate`` as ``equations=``.

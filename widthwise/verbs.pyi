@@ -24,10 +24,10 @@ from .validation.confrontation.report import Report
 def derive(
     net: MLP,
     /,
-    name: str | None = None,
+    name: str | Sequence[str] | None = None,
     *,
     samples: int | Sequence[str] | None = None,
-    order: int = 1,
+    order: int | None = None,
     layer: LayerMap | None = None,
 ) -> Recursions | CrossLayer: ...
 @overload

@@ -62,7 +62,7 @@ def correction(
     K = first.bias**2 + c @ c.T
     fourth = [(first.excess * c ** (4 - k) @ (c**k).T)[i, j] for k in law.cumulants]
     kernels = np.zeros(len(i)) if Theta is None else Theta
-    rest = [*fourth, kernels, *(np.full(len(i), given[p]) for p in _HYPERPARAMETERS)]
+    rest = [*fourth, kernels, *(np.full(len(i), given.get(p, 0.0)) for p in _HYPERPARAMETERS)]
     found, open_pairs = np.empty(len(i)), np.ones(len(i), dtype=bool)
     if law.closed is not None:
         open_pairs = K[i, j] ** 2 >= (1 - PARALLEL) * K[i, i] * K[j, j]

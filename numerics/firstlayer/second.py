@@ -58,6 +58,8 @@ def _corrected(
     local = {n for n in equations if quantity(n).kind is Kind.LOCAL}
     found = compile(equations)({n: 0.0 * v if n in local else v for n, v in state.items()}, **given)
     i, j = np.indices((len(first.coefficients),) * 2).reshape(2, -1)
+    if equations.single:  # each input alone
+        i, j = i[i == j], j[i == j]
     Theta = state["Theta"].ravel() if "Theta" in state else None
     for name in {"K", "Theta"} & set(equations):
         change = correction(first, equations.subject.activation, name, i, j, Theta, given)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 import xarray as xr
@@ -14,7 +14,7 @@ from ...theory.averages.regularity import prepared
 from ...theory.initialisation.dependencies import closure, layer_recursion, names_of_order
 from ...theory.initialisation.derivation import Recursions, derive_layer, labels_for
 from ...theory.initialisation.residual import CrossLayer
-from ...theory.language.errors import AccuracyWarning, ExpansionWarning, InvalidArgument, NotAvailable
+from ...theory.language.errors import AccuracyWarning, InvalidArgument, NotAvailable
 from ...theory.language.quantities import AXES, TENSORS, Kind, quantity
 from ...theory.layers.map import LayerMap
 from ...theory.meanfield.expansion import not_derived
@@ -25,15 +25,15 @@ from ..firstlayer.law import first_layer
 from ..firstlayer.second import second_layer
 from ..firstlayer.warning import WITH_SKIPS, warn_about_kurtosis
 from ..runs.inputs import check_inputs
-from ..runs.results import Result, dataset
+from ..runs.results import Result, dataset, left_out
+from .expansion import warn_about_expansion
 from .finite import check_finite
 from .given import Given, given_equations
 from .residual import iterate_all
+from .skips import no_numbers
 
 Array = NDArray[np.float64]
 
-#: The largest 1/n correction, relative to the leading order, that passes without a warning.
-EXPANSION_LIMIT = 0.5
 #: The largest estimated error of a Gaussian average, relative above one, that passes without a warning.
 ACCURACY_LIMIT = 1e-6
 
@@ -65,9 +65,12 @@ def predict(
     Valid
         ``order=0``: K and Theta; 1: the leading fluctuations; 2: the next order, for Gaussian weights (several inputs only
         where the averages over six preactivations have a closed form); 3: the eight-point function V8 too. Without ``width=``
-        all widths count as equal, n_0 included. Quantities that an activation's kinks make infinite are left out. Warns
-        (``ExpansionWarning``) when the next order is not small at the given width. ``equations`` puts another system, such as
-        ``derive(net).with_(V=...)``, in the place of the derived one (a negative control); its names take the place of ``order``.
+        all widths count as equal, n_0 included. Quantities that an activation's kinks make infinite are left out,
+        and said in ``attrs["left_out"]``, a line ``name: reason`` for each. Warns (``ExpansionWarning``) when the next order is not
+        small at the given width: by the largest of V/(nK^2), K1/(nK), A/(nTheta^2), B/(nTheta^2), Theta1/(nTheta) of an input.
+        ``equations`` puts another system, such as ``derive(net).with_(V=...)``, in the place of the derived one (a negative
+        control); its names take the place of ``order``. Above a first layer whose weights are not Gaussian the second one has
+        averages over the first as it is, or the first order of its fourth cumulants in K and Theta and a warning: see ``kernel``.
     Errors
         ``InvalidInput`` for X; ``InvalidNetwork`` for a missing depth or hyperparameter; ``UnknownName`` for a quantity;
         ``NotAvailable`` for a quantity that is infinite, or has no rule; ``InvalidArgument`` for equations of another network.
@@ -85,15 +88,19 @@ def predict(
     else:
         names = _names(net, len(inputs) == 1, quantities, order)
         layers = iterate(net, inputs, names)
-    dataset = _dataset(net, inputs, names, layers)
+    missing = _left_out(net, len(inputs) == 1, order) if equations is None and quantities is None else {}
+    dataset = _dataset(net, inputs, names, layers, left_out(missing))
     if equations is not None:
         dataset.attrs["equations"] = "given in the place of the derived ones"
-    _warn_about_expansion(net, dataset)
+    exists = names.__contains__ if equations is not None else partial(_exists_alone, net)
+    warn_about_expansion(net, dataset, exists, lambda wanted: _alone(net, inputs, wanted), stacklevel=4)
     return dataset
 
 
-def iterate(net: MLP, X: Array, names: tuple[str, ...], equations: Given | None = None) -> list[dict[str, Array]]:
-    """The tensors of the layers 1 ... depth, by the generated ``step``."""
+def iterate(
+    net: MLP, X: Array, names: tuple[str, ...], equations: Given | None = None, *, alone: bool = False
+) -> list[dict[str, Array]]:
+    """The tensors of the layers 1 ... depth, by the generated ``step``; of each input alone, or of all tuples of inputs."""
     first = first_layer(net, X)
     if net.residual:
         assert not isinstance(equations, Recursions)
@@ -102,7 +109,7 @@ def iterate(net: MLP, X: Array, names: tuple[str, ...], equations: Given | None 
         return iterate_all(net, X, names, equations)
     assert not isinstance(equations, CrossLayer)
     needed = _closure(net, names)
-    values = _parameters(net, X.shape[1])
+    single = alone or len(X) == 1
     activations = net.layer_activations or (net.activation,)
 
     def system(layer: int) -> Recursions:
@@ -110,8 +117,9 @@ def iterate(net: MLP, X: Array, names: tuple[str, ...], equations: Given | None 
         activation = activations[max(layer - 2, 0)]
         if equations is not None:
             return equations.of(activation)
-        return derived_system(activation, net.layer_map, len(X) == 1, needed)
+        return derived_system(activation, net.layer_map, single, needed)
 
+    values = _parameters(net, X.shape[1], system(1).hyperparameters)
     layers = [compile(system(1)).first_layer(X, **values[0])]
     check_finite(layers[0], 1)
     for i, given in enumerate(values[1:], start=2):
@@ -123,9 +131,9 @@ def iterate(net: MLP, X: Array, names: tuple[str, ...], equations: Given | None 
     return layers
 
 
-def _parameters(net: MLP, features: int) -> list[dict[str, float]]:
-    """The arguments of the code of each layer."""
-    given = {p: net.per_layer(p) for p in HYPERPARAMETERS}
+def _parameters(net: MLP, features: int, wanted: tuple[str, ...]) -> list[dict[str, float]]:
+    """The arguments of the code of each layer, of the hyperparameters those that are wanted."""
+    given = {p: net.per_layer(p) for p in HYPERPARAMETERS if p in wanted}
     values = [{p: v[i] for p, v in given.items()} | scale for i, scale in enumerate(net.scales(features))]
     del values[0]["rho"]  # there is no layer below the first
     return values
@@ -149,13 +157,11 @@ def _names(net: MLP, single: bool, quantities: str | Sequence[str] | None, order
     known = names_of_order(plain.layer_map, order)
     if net.residual and order > 1:
         raise NotAvailable(f"order={order} is not derived for networks with residual=; allowed: 0 or 1")
-    if net.residual and quantities is None:
-        kinds = (Kind.MEAN, Kind.COVARIANCE) if single and not net.activations else (Kind.MEAN,)
-        known = tuple(name for name in known if quantity(name).kind in kinds)
+    left = _left_out(net, single, order)
+    if quantities is None:
+        return tuple(q.name for q in TENSORS.values() if q.name in known and q.name not in left)
     single = single and not net.residual  # skips couple the layers of one input as if they were several inputs
     finite = tuple(q.name for q in TENSORS.values() if q.name in known and _missing(plain, q.name, single) is None)
-    if quantities is None:
-        return finite
     if not isinstance(quantities, str | Iterable):
         raise InvalidArgument(f"quantities={quantities!r}; allowed: None (all), a name, or a sequence of names")
     names = (quantities,) if isinstance(quantities, str) else tuple(quantities)
@@ -181,6 +187,35 @@ def _names(net: MLP, single: bool, quantities: str | Sequence[str] | None, order
     return names
 
 
+def _left_out(net: MLP, single: bool, order: int) -> dict[str, str]:
+    """What a network has no numbers of among the quantities up to an order, and why."""
+    plain, found = net.with_(residual=None), {}
+    for name in names_of_order(plain.layer_map, order):
+        reason = no_numbers(net, 1 if single else 2, quantity(name)) if net.residual else None
+        # skips couple the layers of one input as if they were several inputs
+        reason = reason or _missing(plain, name, single and not net.residual)
+        if reason is not None:
+            found[name] = reason
+    return {q.name: found[q.name] for q in TENSORS.values() if q.name in found}
+
+
+def _exists_alone(net: MLP, name: str) -> bool:
+    """Whether a quantity can be computed for each input alone."""
+    plain, row = net.with_(residual=None), quantity(name)
+    if net.residual and (row.correction or (row.kind is not Kind.MEAN and net.activations)):
+        return False
+    return not_derived(plain.layer_map, row) is None and _missing(plain, name, not net.residual) is None
+
+
+def _alone(net: MLP, X: Array, names: tuple[str, ...]) -> dict[str, Array]:
+    """The quantities of each input alone in all layers, (layers, inputs)."""
+    if net.residual:
+        runs = [iterate(net, x[None], names) for x in X]
+        return {n: np.array([[np.ravel(layer[n])[0] for layer in run] for run in runs]).T for n in names}
+    layers = iterate(net, X, names, alone=True)
+    return {name: np.stack([layer[name] for layer in layers]) for name in names}
+
+
 def _missing(net: MLP, name: str, single: bool) -> str | None:
     """Why a quantity does not exist for one of the network's activations; None if it does."""
     kinked = [a for a in dict.fromkeys(net.layer_activations) if a.kinks]
@@ -202,7 +237,7 @@ def _closure(net: MLP, names: tuple[str, ...]) -> tuple[str, ...]:
     return closure(net.with_(residual=None).layer_map, names)
 
 
-def _dataset(net: MLP, X: Array, names: tuple[str, ...], layers: list[dict[str, Array]]) -> xr.Dataset:
+def _dataset(net: MLP, X: Array, names: tuple[str, ...], layers: list[dict[str, Array]], missing: str) -> xr.Dataset:
     m, numbers = len(X), np.arange(1, len(layers) + 1)
     rows = [quantity(name) for name in names]
     results = [
@@ -220,26 +255,4 @@ def _dataset(net: MLP, X: Array, names: tuple[str, ...], layers: list[dict[str, 
         )
     coords = {"layer": numbers} | {axis: np.arange(m) for axis in AXES}
     error = {"average_error": (("layer",), worst, {"long_name": text})}
-    return dataset(net, results, coords, more=error, source="theory")
-
-
-def _warn_about_expansion(net: MLP, dataset: xr.Dataset) -> None:
-    """Warn with the size of the next order if the width is too small for the series."""
-    widths = net.hidden_widths
-    if not widths:
-        return
-    for correction, leading in (("K1", "K"), ("Theta1", "Theta")):
-        if correction not in dataset or leading not in dataset:
-            continue
-        for i, n in enumerate(widths, start=1):
-            size = np.abs(dataset[correction].values[i]).max() / n
-            scale = np.abs(dataset[leading].values[i]).max()
-            if scale > 0 and size > EXPANSION_LIMIT * scale:
-                warnings.warn(
-                    f"width={n} is small for this depth: in layer {i + 1} the 1/n correction to {leading} is {size / scale:.0%} "
-                    f"of its leading order (limit {EXPANSION_LIMIT:.0%}), so the expansion in 1/width is not to be "
-                    "trusted there; use a wider or shallower network, or simulate it",
-                    ExpansionWarning,
-                    stacklevel=4,
-                )
-                return
+    return dataset(net, results, coords, more=error, source="theory", left_out=missing)

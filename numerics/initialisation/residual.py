@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from ...theory.initialisation.residual import CrossLayer, cross_layer
 from ...theory.initialisation.skips import Skips
+from ...theory.language.quantities import quantity
+from ...theory.language.symbols import C_W, C_b
 from ...theory.layers.map import LayerMap
 from ...theory.networks.activations import Activation
 from ...theory.networks.architecture import HYPERPARAMETERS, MLP
@@ -36,7 +38,9 @@ def iterate_all(
 
     one = code(activations[0])
     steps = [_checked(code(activation), layer) for layer, activation in enumerate(net.layer_activations, start=2)]
-    given: dict[str, Any] = {name: net.per_layer(name) for name in HYPERPARAMETERS}
+    rates = any(directions for name in names for pair in quantity(name).pairs for directions, _ in pair)
+    wanted = HYPERPARAMETERS if rates else (C_W.name, C_b.name)
+    given: dict[str, Any] = {name: net.per_layer(name) for name in wanted}
     given["tau"] = [scale["tau"] for scale in net.scales(X.shape[1])]
     found = one.recursion(
         X,

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...theory.language.errors import NotAvailable
-from ...theory.language.quantities import Kind, quantity
+from ...theory.language.quantities import Kind, Quantity, quantity
 from ...theory.networks.architecture import MLP
 from ..codegen import mixing as generated
 
@@ -19,25 +19,26 @@ def mixing(net: MLP) -> Array:
     return generated.mixing(residual, net.depth or 1)
 
 
+def no_numbers(net: MLP, inputs: int, row: Quantity) -> str | None:
+    """Why a quantity of a network with skips is not computed; None if it is."""
+    if row.kind not in (Kind.MEAN, Kind.COVARIANCE):
+        return "corrections and higher cumulants of networks with residual= are not derived"
+    if row.kind is Kind.COVARIANCE and inputs > 1:
+        return "fluctuations of networks with residual= are computed for one input"
+    if row.kind is Kind.COVARIANCE and net.activations:
+        return "fluctuations of networks with residual= are derived for one activation"
+    return None
+
+
 def check(net: MLP, inputs: int, names: tuple[str, ...]) -> tuple[str, ...]:
-    """The fluctuating ones among the names; ``NotAvailable`` for quantities that are not derived for skips."""
+    """The fluctuating ones among the names; ``NotAvailable`` for quantities that are not computed for skips."""
     rows = [quantity(name) for name in names]
-    beyond = [q.name for q in rows if q.kind not in (Kind.MEAN, Kind.COVARIANCE)]
-    if beyond:
+    reasons = {row.name: no_numbers(net, inputs, row) for row in rows}
+    for reason in dict.fromkeys(r for r in reasons.values() if r is not None):
+        named = ", ".join(name for name, own in reasons.items() if own == reason)
+        several = f"activation={[a.name for a in net.activations]}, " if net.activations else ""
         raise NotAvailable(
-            f"{', '.join(beyond)}: corrections and higher cumulants of networks with residual= are not derived; "
-            "allowed: K, Theta, V, D, F, A, B, P, Q, R, S, T, U"
+            f"{named}: {reason}; {several}residual={net.residual}, X has {inputs} inputs; allowed: K and Theta; of one input and "
+            "one activation for all layers also V, D, F, A, B, P, Q, R, S, T, U"
         )
-    fluctuating = tuple(q.name for q in rows if q.kind is Kind.COVARIANCE)
-    if fluctuating and inputs > 1:
-        raise NotAvailable(
-            f"{', '.join(fluctuating)}: fluctuations of networks with residual= are computed for one input; X has {inputs}; "
-            "allowed: one input, or quantities=('K', 'Theta')"
-        )
-    if fluctuating and net.activations:
-        several = [a.name for a in net.activations]
-        raise NotAvailable(
-            f"activation={several} with residual={net.residual}: fluctuations are derived for one activation; allowed: one for all "
-            "layers, or quantities=('K', 'Theta')"
-        )
-    return fluctuating
+    return tuple(row.name for row in rows if row.kind is Kind.COVARIANCE)

@@ -196,7 +196,7 @@ class LayerStep:
 
     def next(self, averages: Sequence[Array], values: Sequence[Array], given: dict[str, float]) -> list[Array]:
         """The next layer from its averages, by the derived law."""
-        everything = dict(zip(self.names, values, strict=True)) | given
+        everything = dict.fromkeys(HYPERPARAMETERS, 0.0) | given | dict(zip(self.names, values, strict=True))
         found = self.law(*averages, *(everything[name] for name in (*self.names, *HYPERPARAMETERS)))
         return [np.broadcast_to(v, np.shape(values[0])) for v in found]
 
@@ -245,7 +245,8 @@ def pair_map(net: MLP, features: int, names: tuple[str, ...]) -> PairMap:
             "kernel, is infinite; allowed: get='K'"
         )
     net.all_widths(features)  # an error if the network has other features
-    given = {p: net.per_layer(p) for p in HYPERPARAMETERS}
+    wanted = {p for name in names for p in recursions(MLP(), name).hyperparameters}
+    given = {p: net.per_layer(p) for p in HYPERPARAMETERS if p in wanted}
     parameters = tuple({p: v[i] for p, v in given.items()} for i in range(net.depth or 1))
     steps = tuple(_step(a, names) for a in net.layer_activations)
     return PairMap(net, names, features, parameters, steps, mixing(net) ** 2)

@@ -84,6 +84,11 @@ def dataset(
     return xr.Dataset(variables, kept, {"version": version()} | subject.attrs | attrs)
 
 
+def left_out(reasons: Mapping[str, str]) -> str:
+    """What a result leaves out and why, as text that every file format holds: one line for each name, ``name: reason``."""
+    return "\n".join(f"{name}: {' '.join(reason.split())}" for name, reason in reasons.items())
+
+
 def _axes(name: str, coordinate: Any) -> set[str]:
     """The axes that a coordinate labels: its own, or those that stand beside its values."""
     return {coordinate[0]} if isinstance(coordinate, tuple) else {name}

@@ -53,6 +53,7 @@ def check_data(flow: Training, X: ArrayLike, y: ArrayLike, X_test: ArrayLike | N
     if labels.shape not in allowed:
         raise InvalidInput(
             f"y has shape {labels.shape} for {len(inputs)} samples and outputs={K}; allowed: {' or '.join(map(str, allowed))}"
+            f"{one_hot(labels, K)}"
         )
     if not np.isfinite(labels).all():
         first = tuple(map(int, np.argwhere(~np.isfinite(labels))[0]))
@@ -72,13 +73,26 @@ def check_data(flow: Training, X: ArrayLike, y: ArrayLike, X_test: ArrayLike | N
     return Data(np.vstack([inputs, test]), labels, len(inputs))
 
 
+def one_hot(labels: Array, outputs: int | None = None) -> str:
+    """What to do with labels that are numbers of classes; nothing for others."""
+    whole = labels.ndim == 1 and (labels == np.rint(labels)).all() and labels.min() >= 0
+    count = max(outputs or 0, int(labels.max()) + 1) if whole else 0
+    if not whole or (outputs is None and count < 3):
+        return ""
+    how = f"np.eye({count})[y] with outputs={count}"
+    return f". Numbers of classes have no order: write them one-hot, {how}" + (
+        " and loss='cross_entropy'" if count > 2 else ""
+    )
+
+
 def _check_labels(flow: Training, labels: Array) -> None:
     """Refuse labels outside of the loss's domain, and labels for which it is constant, as a cross-entropy of zeros."""
     allowed = {value: flow.loss.labels.contains(value) == sp.true for value in np.unique(labels).tolist()}
     for sample, own in enumerate(labels.T):
         if not all(allowed[value] for value in own.tolist()):
+            hint = one_hot(labels[0]) if len(labels) == 1 else ""
             raise InvalidInput(
-                f"y[{sample}]={_shown(own)} with loss={flow.loss}; allowed: labels in {flow.loss.labels}"
+                f"y[{sample}]={_shown(own)} with loss={flow.loss}; allowed: labels in {flow.loss.labels}{hint}"
             )
     data = Data(np.zeros((labels.shape[1], 1)), labels, labels.shape[1])
     errors = error_function(flow, data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import suppress
 from functools import lru_cache
 from graphlib import TopologicalSorter
@@ -27,6 +28,25 @@ def check_order(order: int) -> int:
             f"order={order!r}; allowed: 0 (K, Theta), 1 (the leading fluctuations), 2 (the next order in 1/n), 3 (V8)"
         )
     return order
+
+
+def check_asked(name: str | Iterable[str] | None, order: int | None) -> tuple[str, ...] | None:
+    """The names that are asked for, each once; None for all up to the order. An order that is given has to reach them."""
+    if order is not None:
+        check_order(order)
+    if name is None:
+        return None
+    if not isinstance(name, str | Iterable):
+        raise InvalidArgument(f"name={name!r}; allowed: a name, several names, or None for all")
+    names = tuple(dict.fromkeys((name,) if isinstance(name, str) else name))
+    if not names:
+        raise InvalidArgument(f"name={name!r} is empty; allowed: names of quantities, or None for all")
+    for row in map(quantity, names):
+        if order is not None and row.order > order:
+            raise InvalidArgument(
+                f"order={order} with {row.name}, which is of order {row.order} in 1/n; allowed: order=None, or {row.order}"
+            )
+    return names
 
 
 def names_of_order(layer: LayerMap, order: int) -> tuple[str, ...]:

@@ -23,8 +23,8 @@ from ..layers.map import LayerMap
 from ..meanfield.expansion import Recursion
 from ..meanfield.system import MeanFieldSystem, crossed, local
 from ..networks.activations import Activation
-from ..networks.architecture import MLP
-from .dependencies import layer_recursion, names_of_order
+from ..networks.architecture import HYPERPARAMETERS, MLP
+from .dependencies import check_asked, layer_recursion, names_of_order
 from .narrative import steps_of
 
 DEFAULT_LABELS = "12345678"
@@ -172,6 +172,13 @@ class Recursions(Equations):
         """The layer map of the recursions."""
         return self.statements[0].layer
 
+    @cached_property
+    def hyperparameters(self) -> tuple[str, ...]:
+        """The names of the hyperparameters of a network that occur in the equations."""
+        sides = (e for d in self.statements for e in (d.law.right, d.first.rhs))
+        found = {s.name for e in sides for s in e.atoms(sp.Symbol)}
+        return tuple(name for name in HYPERPARAMETERS if name in found)
+
     def closed(self, names: Iterable[str]) -> Self:
         """The recursions of some names and of all that they need; ``InvalidArgument`` if one is missing."""
         needed, todo = set[str](), set(names)
@@ -206,20 +213,20 @@ class Recursions(Equations):
 
 def recursions(
     net: MLP,
-    name: str | None = None,
+    name: str | Sequence[str] | None = None,
     *,
     samples: int | Sequence[str] | None = None,
-    order: int = 1,
+    order: int | None = None,
     layer: LayerMap | None = None,
 ) -> Recursions:
-    """The recursion of a quantity, or the closed system of all of them, by the map of one layer to the next."""
-    layer = layer or net.layer_map
-    if name is None:
+    """The recursions of some quantities, or the closed system of all of them, by the map of one layer to the next."""
+    layer, names = layer or net.layer_map, check_asked(name, order)
+    if names is None:
         if samples not in (None, 1):
             raise InvalidArgument(f"samples={samples!r} with all quantities; allowed: None (different samples) or 1")
-        rows = [quantity(n) for n in names_of_order(layer, order)]
+        rows = [quantity(n) for n in names_of_order(layer, 1 if order is None else order)]
     else:
-        rows = [quantity(name)]
+        rows = [quantity(n) for n in names]
     return Recursions(net, tuple(derive_layer(layer, row, labels_for(row, samples), net) for row in rows))
 
 

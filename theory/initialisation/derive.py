@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from ..language.errors import InvalidArgument
 from ..layers.map import LayerMap
 from ..networks.architecture import MLP
+from .dependencies import check_asked
 from .derivation import Recursions, recursions
 from .residual import CrossLayer, cross_layer, names_with_skips
 from .skips import skips_of
@@ -14,10 +15,10 @@ from .skips import skips_of
 
 def derive(
     net: MLP,
-    name: str | None = None,
+    name: str | Sequence[str] | None = None,
     *,
     samples: int | Sequence[str] | None = None,
-    order: int = 1,
+    order: int | None = None,
     layer: LayerMap | None = None,
 ) -> Recursions | CrossLayer:
     r"""Derive the equation of a quantity, or the closed system of all of them.
@@ -28,18 +29,18 @@ def derive(
         and with skips the system over all layers of ``CrossLayer``.
     Shapes
         ``samples=None``: as many different samples as the quantity has indices. ``samples=1``: one input, no index.
-        A sequence of labels, one for each index, chooses them; labels may repeat: ``samples="aabb"``. Without a name:
-        the system of all quantities up to ``order`` in 1/n. With skips fluctuations are those of one input, and so are all
-        quantities that are derived together with them; K and Theta alone (``order=0``) are of any samples. ``layer`` takes the
-        place of the network's layer map, as in ``layer=residual()`` with a symbolic strength.
+        A sequence of labels, one for each index, chooses them; labels may repeat: ``samples="aabb"``. ``name`` may be several
+        names. Without a name: the system of all quantities up to ``order`` in 1/n (1 by default). With skips fluctuations are
+        those of one input, and so are all quantities that are derived together with them; K and Theta alone (``order=0``) are of
+        any samples. ``layer`` takes the place of the network's layer map, as in ``layer=residual()`` with a symbolic strength.
     Units
         A tensor of layer :math:`\ell` multiplies :math:`1/n_{\ell-1}`; K1 and Theta1 are the corrections to the mean.
     Valid
         Leading order of each quantity in 1/width; hyperparameters that ``net`` does not give stay symbolic, and so do strengths of
         skips that are symbols.
     Errors
-        ``UnknownName`` for a quantity that does not exist; ``InvalidArgument`` for labels of the wrong number; ``NotAvailable`` for
-        corrections, and fluctuations of several inputs, of networks with skips.
+        ``UnknownName`` for a quantity that does not exist; ``InvalidArgument`` for labels of the wrong number, or a name beyond
+        the ``order`` that is given; ``NotAvailable`` for corrections, and fluctuations of several inputs, of networks with skips.
     Source
         Derived from the layer map; see ``.steps``.
     """
@@ -50,4 +51,4 @@ def derive(
     plain, skips = skips_of(net, layer)
     if skips is None:
         return recursions(net, name, samples=samples, order=order, layer=plain)
-    return cross_layer(net, plain, skips, names_with_skips(plain, name, samples, order), samples)
+    return cross_layer(net, plain, skips, names_with_skips(plain, check_asked(name, order), samples, order), samples)

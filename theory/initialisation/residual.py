@@ -124,17 +124,18 @@ class CrossLayer(Equations):
 
 
 def names_with_skips(
-    layer: LayerMap, name: str | None, samples: int | Sequence[str] | None, order: int
+    layer: LayerMap, names: tuple[str, ...] | None, samples: int | Sequence[str] | None, order: int | None
 ) -> tuple[str, ...]:
-    """The name, or all up to an order; ``NotAvailable`` for quantities that are not derived for networks with skips."""
-    if name is None:
-        if check_order(order) > 1:
+    """The names, or all up to an order; ``NotAvailable`` for quantities that are not derived for networks with skips."""
+    if names is None:
+        if check_order(order := 1 if order is None else order) > 1:
             raise NotAvailable(f"order={order} is not derived for networks with residual=; allowed: 0 or 1")
         if samples not in (None, 1):
             raise InvalidArgument(f"samples={samples!r} with all quantities; allowed: None or 1")
         return tuple(n for n in names_of_order(layer, order) if _derived(quantity(n)))
-    _check(quantity(name), samples)
-    return (name,)
+    for row in map(quantity, names):
+        _check(row, samples)
+    return names
 
 
 def cross_layer(

@@ -126,6 +126,16 @@ SIGMA = Activation("sigma", None)
 
 # tanh(z/2) rather than 1/(1 + exp(-z)): the same function, and its derivatives are polynomials that never overflow.
 _logistic = (1 + sp.tanh(z / 2)) / 2
+
+
+def _hardshrink(cut: Any) -> sp.Expr:
+    return sp.Piecewise((z, z > cut), (z, z < -cut), (0, True))
+
+
+def _softshrink(cut: Any) -> sp.Expr:
+    return sp.Max(z - cut, 0) + sp.Min(z + cut, 0)
+
+
 _softplus = sp.log(2 * sp.cosh(z / 2)) + z / 2
 #: The fixed point of mean 0 and variance 1, by its published digits.
 _SELU = (sp.Rational("1.0507009873554804934193349852946"), sp.Rational("1.6732632423543772848170429916717"))
@@ -143,18 +153,26 @@ _ROWS: dict[str, sp.Expr] = {
     "hard_sigmoid": sp.Max(sp.Min(z / 6 + sp.Rational(1, 2), 1), 0),
     "hard_swish": z * sp.Max(sp.Min(z / 6 + sp.Rational(1, 2), 1), 0),
     "relu6": sp.Max(sp.Min(z, 6), 0),
+    "prelu": sp.Piecewise((z, z > 0), (z / 4, True)),
+    "celu": sp.Piecewise((z, z > 0), (sp.exp(z) - 1, True)),
+    "hardshrink": _hardshrink(sp.Rational(1, 2)),
+    "softshrink": _softshrink(sp.Rational(1, 2)),
+    "softsign": z / (1 + sp.Abs(z)),
     "sign": sp.sign(z),
     "step": sp.Heaviside(z, sp.Rational(1, 2)),
     "tanh": sp.tanh(z),
     "sigmoid": _logistic,
     "swish": z * _logistic,
     "softplus": _softplus,
+    "logsigmoid": z / 2 - sp.log(2 * sp.cosh(z / 2)),
+    "tanhshrink": z - sp.tanh(z),
     # tanh(softplus(z)), with the logistic function s = 1/(1 + exp(-z)) as the only transcendental one
     "mish": z * _logistic * (2 - _logistic) / (1 + (1 - _logistic) ** 2),
     "erf": sp.erf(z),
     "gelu": z * (1 + sp.erf(z / sp.sqrt(2))) / 2,
     "sin": sp.sin(z),
     "cos": sp.cos(z),
+    "snake": z + sp.sin(z) ** 2,
     "exp": sp.exp(z),
     "gaussian": sp.exp(-(z**2) / 2),
     "gabor": sp.exp(-(z**2)) * sp.sin(z),
@@ -188,6 +206,11 @@ FAMILIES: dict[str, Family] = {
     "rectified": replace(_power, expr=lambda n: sp.Max(z, 0) ** n),
     "leaky_relu": Family(lambda a: sp.Piecewise((z, z > 0), (a * z, True)), *_number),
     "elu": Family(lambda a: sp.Piecewise((z, z > 0), (a * (sp.exp(z) - 1), True)), *_number),
+    "prelu": Family(lambda a: sp.Piecewise((z, z > 0), (a * z, True)), *_number),
+    "celu": Family(lambda a: sp.Piecewise((z, z > 0), (a * (sp.exp(z / a) - 1), True)), *_positive),
+    "hardshrink": Family(_hardshrink, *_positive),
+    "softshrink": Family(_softshrink, *_positive),
+    "snake": Family(lambda a: z + sp.sin(a * z) ** 2 / a, *_positive),
     "softplus": Family(lambda b: (sp.log(2 * sp.cosh(b * z / 2)) + b * z / 2) / b, *_positive),
     "swish": Family(lambda b: z * (1 + sp.tanh(b * z / 2)) / 2, *_positive),
     "erf": Family(lambda a: sp.erf(a * z), *_positive),

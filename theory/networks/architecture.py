@@ -12,15 +12,16 @@ import sympy as sp
 
 from ..language import symbols
 from ..language.checks import check_count
-from ..language.errors import InvalidInput, InvalidNetwork
+from ..language.errors import InvalidArgument, InvalidInput, InvalidNetwork
+from ..language.provided import provided
 from ..language.values import of_fields
 from ..layers.dense import Bias, Weights
 from ..layers.map import LayerMap
 from ..layers.skip import Skips, as_skips, check_widths, one_layer_skip
 from .activations import Activation, as_activations
-from .ensembles import Ensemble, as_ensembles
+from .ensembles import Ensemble, as_ensembles, written
 from .parametrization import HYPERPARAMETERS as HYPERPARAMETERS
-from .parametrization import Choice, Parametrization, as_parametrization, choose, solve
+from .parametrization import Choice, Parametrization, Shape, as_parametrization, choose, solve
 
 Value = float | tuple[float, ...] | None
 
@@ -50,9 +51,14 @@ class MLP:
         mapping ``{(k, l): gamma}`` of skips from layer k to layer l > k over any number of layers; a gamma may be a symbol.
         ``parametrization`` is "pdlt" (above; takes ``C_W``, ``C_b``, ``lambda_W``, ``lambda_b``), "ntk" (``W_std``, ``b_std``,
         ``learning_rate``), "standard" (also ``features``, which is n_0), "mean_field", alias "mup" (also ``gamma_0``), or an
-        ``abc(a, b, c)``; C_W, C_b, lambda_W, lambda_b are then what it makes of these at the given widths.
+        ``abc(a, b, c)``, "pytorch" (nn.Linear's own: variance 1/(3 fan-in) of weights and biases; ``learning_rate``, ``features``),
+        "glorot", alias "xavier" (variance 2/(fan-in + fan-out); ``W_std`` is the gain); C_W, C_b, lambda_W, lambda_b are then what
+        it makes of these at the given widths. ``weights=None`` is what the parametrization draws: "uniform" in these last two,
+        else "gaussian". Biases are normal in all of them. ``bias=False``: no biases, as in nn.Linear; ``b_std=0`` alone starts
+        biases at zero, and trains them in "standard".
     Units
-        ``C_W``, ``C_b`` are variances, never standard deviations; ``C_W`` and ``lambda_W`` are of order one, the
+        ``C_W``, ``C_b`` are variances, never standard deviations; ``C_W="critical"`` is that of ``critical(activation)``, and C_b
+        with it; ``C_W`` and ``lambda_W`` are of order one, the
         1/n is added. ``lambda = 0`` freezes a layer. ``W_std``, ``b_std`` are standard deviations.
     Valid
         Everything that is not given stays symbolic. In "standard", "mean_field" and abc, the numbers depend on the width, and
@@ -84,11 +90,11 @@ class MLP:
         *,
         depth: int | None = None,
         width: int | Sequence[int] | None = None,
-        C_W: float | Sequence[float] | None = None,
+        C_W: float | Sequence[float] | str | None = None,
         C_b: float | Sequence[float] | None = None,
         lambda_W: float | Sequence[float] | None = None,
         lambda_b: float | Sequence[float] | None = None,
-        weights: str | Ensemble | Sequence[str | Ensemble] = "gaussian",
+        weights: str | Ensemble | Sequence[str | Ensemble] | None = None,
         output_width: int | None = None,
         residual: float | sp.Expr | Sequence[Any] | Mapping[tuple[int, int], Any] | None = None,
         parametrization: str | Parametrization = "pdlt",
@@ -97,6 +103,7 @@ class MLP:
         learning_rate: float | Sequence[float] | None = None,
         gamma_0: float | None = None,
         features: int | None = None,
+        bias: bool = True,
     ) -> None:
         put = lambda name, value: object.__setattr__(self, name, value)  # noqa: E731  a frozen value sets itself once
         put("depth", None if depth is None else _positive_int("depth", depth))
@@ -104,15 +111,17 @@ class MLP:
         put("activation", one)
         put("activations", several)
         put("width", _widths(width, self.depth))
+        put("residual", as_skips(residual, self.depth))
+        if isinstance(C_W, str):
+            C_W, C_b = _critical(self, C_W, C_b, bias)
         given = {"C_W": C_W, "C_b": C_b, "lambda_W": lambda_W, "lambda_b": lambda_b}
         given |= {"W_std": W_std, "b_std": b_std, "learning_rate": learning_rate}
         given = {name: _nonnegative(name, value, self.depth) for name, value in given.items()}
-        put("parametrization", choose(parametrization, given | _settings(gamma_0, features)))
-        for name, value in self.parametrization.numbers(self.depth, self.hidden_widths).items():
-            put(name, _nonnegative(name, value, self.depth))
-        put("weights", as_ensembles(weights, self.depth))
+        put("parametrization", choose(parametrization, given | _settings(gamma_0, features), bias))
         put("output_width", None if output_width is None else _positive_int("output_width", output_width))
-        put("residual", as_skips(residual, self.depth))
+        for name, value in self.parametrization.numbers(self.depth, self.shape).items():
+            put(name, _nonnegative(name, value, self.depth))
+        put("weights", as_ensembles(self.parametrization.row.weights if weights is None else weights, self.depth))
         check_widths(self.residual, self.hidden_widths, self.output_width)
 
     @property
@@ -147,6 +156,11 @@ class MLP:
         return self.width if isinstance(self.width, tuple) else (self.width,) * (self.depth - 1)
 
     @property
+    def shape(self) -> Shape:
+        """The hidden widths and the output width, as far as they are given."""
+        return self.hidden_widths, self.output_width
+
+    @property
     def attrs(self) -> dict[str, Any]:
         """All arguments of the network as text, numbers and lists that a file can hold, from which it can be made again."""
         found: dict[str, Any] = {"activation": self.activation_names, "weights": str(self.weights)}
@@ -178,7 +192,7 @@ class MLP:
                 )
         value: Value = getattr(self, name)
         if value is None:
-            needed = self.parametrization.missing(name, self.depth, self.hidden_widths)
+            needed = self.parametrization.missing(name, self.depth, self.shape)
             raise InvalidNetwork(
                 f"{name}=None: a number can be computed only for a given {' and '.join(needed)}; allowed: reals from 0"
             )
@@ -253,7 +267,13 @@ class MLP:
         kept = {k: own[k] for k in ("gamma_0", "features") if k in own and k in row.hyperparameters}
         settings = kept | dict(choose(row, _settings(gamma_0, features)).given)
         numbers = {name: self.per_layer(name) for name in HYPERPARAMETERS}
-        return self.with_(parametrization=row, **solve(row, numbers, self.hidden_widths, settings))
+        try:
+            found = solve(row, numbers, self.shape, settings)
+        except InvalidArgument:  # biases that start at zero and stay there are not everywhere a number
+            if any(numbers["C_b"]) or any(numbers["lambda_b"]):
+                raise
+            found = solve(row.unbiased, numbers, self.shape, settings) | {"bias": False}
+        return self.with_(parametrization=row, **found)
 
     def with_(self, **changes: Any) -> MLP:
         """A copy with some arguments changed.
@@ -268,6 +288,10 @@ class MLP:
         del fields["parametrization"]
         if "parametrization" not in changes:
             fields |= numbers if numbers.keys() & changes else self.parametrization.arguments
+            if changes.get("bias") is False:
+                fields = {k: v for k, v in fields.items() if k not in HYPERPARAMETERS or not k.endswith("_b")} | {
+                    "b_std": None
+                }
         return MLP(**(fields | changes))
 
     def __repr__(self) -> str:
@@ -275,11 +299,25 @@ class MLP:
         shown = {"depth": self.depth, "width": self.width, **self.parametrization.arguments}
         shown |= {"output_width": self.output_width}
         given += [f"{name}={value!r}" for name, value in shown.items() if value is not None]
-        if isinstance(self.weights, tuple) or not self.weights.gaussian:
-            given.append(f"weights={self.weights}")
+        if isinstance(self.weights, tuple) or self.weights.name != self.parametrization.row.weights:
+            given.append(f"weights={written(self.weights)}")
         if self.residual:
             given.append(f"residual={ {(k, m): gamma for k, m, gamma in self.residual} }")
         return f"MLP({', '.join(given)})"
+
+
+def _critical(net: MLP, C_W: str, C_b: Any, bias: Any) -> tuple[Any, Any]:
+    """The variances of the critical point; with ``bias=False`` those of the biases are not there to be given."""
+    if C_W != "critical":
+        raise InvalidNetwork(f"C_W={C_W!r} is a variance; allowed: 'critical', or finite real numbers from 0")
+    weight, own = provided("critical_variances")(net.layer_activations, net.activation, net.depth, net.residual)
+    if C_b is not None or not bias:
+        given = 0.0 if C_b is None else C_b
+        if not isinstance(given, Real) or abs(float(given) - own) > 1e-9 * max(1.0, own):
+            raise InvalidNetwork(
+                f"C_b={given!r} with C_W='critical': kernels neither grow nor decay at C_b = {own:.10g}; allowed: this, or C_b=None"
+            )
+    return weight, own if bias else None
 
 
 def _positive_int(name: str, value: Any) -> int:

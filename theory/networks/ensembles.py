@@ -210,6 +210,13 @@ def ensemble(name: str) -> Ensemble:
     return made
 
 
+def written(weights: Ensemble | tuple[Ensemble, ...]) -> str:
+    """The argument ``weights=`` as it is typed."""
+    if isinstance(weights, tuple):
+        return f"({', '.join(map(written, weights))})"
+    return repr(weights.name) if weights.name in WEIGHTS else weights.name
+
+
 def as_ensembles(weights: Any, depth: int | None) -> Ensemble | tuple[Ensemble, ...]:
     """The ensembles that ``weights=`` means: a name, an :class:`Ensemble`, or one of these for each layer 1 ... L."""
     if isinstance(weights, Ensemble):

@@ -14,7 +14,7 @@ conversion here, in both directions, and a new parametrization is a new row of (
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache
 from numbers import Real
@@ -27,13 +27,15 @@ from ..language.errors import InvalidArgument, InvalidNetwork, unknown_name
 from ..language.symbols import gamma_0
 
 Given = dict[str, Any]
+#: The hidden widths and the output width, as far as they are given.
+Shape = tuple[tuple[int, ...] | None, int | None]
 Formulas = dict[str, sp.Expr]
 
 #: The numbers that the recursions are written in, and that every parametrization is converted to.
 HYPERPARAMETERS = ("C_W", "C_b", "lambda_W", "lambda_b")
 
-#: The fan-in of a layer, and the width that a whole network is scaled by: that of its last hidden layer.
-n, N = sp.symbols("n N", positive=True)
+#: The fan-in and the fan-out of a layer, and the width that a whole network is scaled by: that of its last hidden layer.
+n, n_out, N = sp.symbols("n n_out N", positive=True)
 W_std, b_std, learning_rate = sp.symbols("W_std b_std learning_rate", nonnegative=True)
 
 #: In the order in which they are shown, and solved for.
@@ -59,6 +61,10 @@ class Raw:
         return tuple(sp.powsimp(sp.expand(self.multiplier**2 * f * fan_in)) for f in (self.variance, self.rate))
 
 
+#: A parameter that is not there.
+NONE = Raw(sp.S.Zero, sp.S.Zero, sp.S.Zero)
+
+
 @dataclass(frozen=True)
 class Parametrization:
     r"""A way to write the parameters of a network: rows of weights and biases for its first, hidden and last layers.
@@ -68,7 +74,8 @@ class Parametrization:
     Shapes
         ``first``, ``hidden``, ``last`` are pairs (weights, biases) of :class:`Raw`.
     Units
-        Expressions in the fan-in ``n``, the width ``N`` of the last hidden layer, and the hyperparameters.
+        Expressions in the fan-in ``n``, the fan-out ``n_out``, the width ``N`` of the last hidden layer, and the
+        hyperparameters. ``weights`` is the ensemble where ``MLP`` is given none.
     Valid
         Any width. Skip connections have no parameters, and are not scaled.
     Errors
@@ -83,6 +90,14 @@ class Parametrization:
     last: tuple[Raw, Raw]
     defaults: tuple[tuple[str, Any], ...] = ()
     meaning: str = ""
+    weights: str = "gaussian"
+    bias: bool = True
+
+    @property
+    def unbiased(self) -> Parametrization:
+        """The same without biases: their variance and their rate are zero."""
+        first, hidden, last = ((weights, NONE) for weights, _ in (self.first, self.hidden, self.last))
+        return replace(self, first=first, hidden=hidden, last=last, bias=False)
 
     @property
     def hyperparameters(self) -> tuple[str, ...]:
@@ -105,7 +120,7 @@ def _formulas(rows: tuple[Raw, Raw]) -> tuple[sp.Expr, ...]:
     return C_W, C_b, lambda_W, lambda_b
 
 
-def _alike(name: str, weights: Raw, biases: Raw, **more: Any) -> Parametrization:
+def _alike(name: str, weights: Raw, biases: Raw, /, **more: Any) -> Parametrization:
     layer = (weights, biases)
     return Parametrization(name, layer, layer, layer, **more)
 
@@ -133,7 +148,25 @@ def rows() -> dict[str, Parametrization]:
         Raw(one, W_std**2 / n, eta),
         Raw(one, b_std**2, eta),
         defaults=rate,
-        meaning="W ~ N(0, W_std^2/n), b ~ N(0, b_std^2), one learning rate",
+        meaning="W ~ N(0, W_std^2/n), b ~ N(0, b_std^2), one learning rate; b_std=0 starts biases at 0 and trains them",
+    )
+    # nn.Linear draws weights and biases from U(-n^-1/2, n^-1/2), of variance 1/(3n), n the fan-in of both.
+    drawn = Raw(one, 1 / (3 * n), eta)
+    pytorch = _alike(
+        "pytorch",
+        drawn,
+        drawn,
+        defaults=rate,
+        meaning="W and b of variance 1/(3n), as nn.Linear draws them; b normal instead of uniform; one learning rate",
+        weights="uniform",
+    )
+    glorot = _alike(
+        "glorot",
+        Raw(one, 2 * W_std**2 / (n + n_out), eta),
+        Raw(one, sp.S.Zero, eta),
+        defaults=(("W_std", 1), *rate),
+        meaning="W uniform of variance 2 W_std^2/(n + n_out), W_std the gain; biases start at 0 and are trained, one learning rate",
+        weights="uniform",
     )
     # Bordelon & Pehlevan (arXiv:2205.09653): the last preactivations are divided by gamma = gamma_0 sqrt(N), and the learning
     # rate of all raw parameters is eta gamma^2.
@@ -144,7 +177,8 @@ def rows() -> dict[str, Parametrization]:
     field = Parametrization(
         "mean_field", body, body, last, unit, "as ntk, with f = z/(gamma_0 sqrt(N)) and learning rate eta gamma_0^2 N"
     )
-    return {"pdlt": pdlt, "ntk": ntk, "standard": standard, "mean_field": field, "mup": field}
+    named = {"pdlt": pdlt, "ntk": ntk, "standard": standard, "mean_field": field, "mup": field}
+    return named | {"pytorch": pytorch, "glorot": glorot, "xavier": glorot}
 
 
 def abc(a: Sequence[Any], b: Sequence[Any], c: Any = 0) -> Parametrization:
@@ -172,13 +206,12 @@ def abc(a: Sequence[Any], b: Sequence[Any], c: Any = 0) -> Parametrization:
             raise InvalidArgument(f"a={a!r}, b={b!r}, c={c!r} holds {value!r}; allowed: finite real exponents")
     exact = lambda v: sp.nsimplify(v, rational=True)  # noqa: E731
     a, b, c = tuple(map(exact, a)), tuple(map(exact, b)), exact(c)
-    none = Raw(sp.S.Zero, sp.S.Zero, sp.S.Zero)
     first, hidden, last = (
-        (Raw(N**-x, W_std**2 * N ** (-2 * y), learning_rate * N**-c), none) for x, y in zip(a, b, strict=True)
+        (Raw(N**-x, W_std**2 * N ** (-2 * y), learning_rate * N**-c), NONE) for x, y in zip(a, b, strict=True)
     )
     defaults = (("W_std", 1), ("learning_rate", 1))
     meaning = "W = N^-a w, w ~ N(0, W_std^2 N^-2b), learning rate eta N^-c, no biases"
-    return Parametrization(f"abc(a={a}, b={b}, c={c})", first, hidden, last, defaults, meaning)
+    return Parametrization(f"abc(a={a}, b={b}, c={c})", first, hidden, last, defaults, meaning, bias=False)
 
 
 _HALF = sp.Rational(1, 2)
@@ -220,24 +253,25 @@ class Choice:
     def arguments(self) -> dict[str, Any]:
         """The arguments of ``MLP`` that make it again; "pdlt" goes without saying."""
         named = {} if self.name == "pdlt" else {"parametrization": self.name if self.name in rows() else self.row}
+        named |= {"bias": False} if self.name in rows() and not self.row.bias else {}
         return named | dict(self.given)
 
-    def numbers(self, depth: int | None, widths: tuple[int, ...] | None) -> dict[str, Any]:
+    def numbers(self, depth: int | None, shape: Shape) -> dict[str, Any]:
         """C_W, C_b, lambda_W, lambda_b; None where something that they need is not given."""
-        layers = self._layers(depth, widths)
+        layers = self._layers(depth, shape)
         return {name: self._number(name, [layer[name] for layer in layers]) for name in HYPERPARAMETERS}
 
-    def missing(self, name: str, depth: int | None, widths: tuple[int, ...] | None) -> tuple[str, ...]:
+    def missing(self, name: str, depth: int | None, shape: Shape) -> tuple[str, ...]:
         """The arguments that C_W, ... waits for."""
-        return tuple(sorted({str(s) for layer in self._layers(depth, widths) for s in layer[name].free_symbols}))
+        return tuple(sorted({str(s) for layer in self._layers(depth, shape) for s in layer[name].free_symbols}))
 
     @property
     def _values(self) -> dict[str, Any]:
         return dict(self.row.defaults) | dict(self.given)
 
-    def _layers(self, depth: int | None, widths: tuple[int, ...] | None) -> list[Formulas]:
+    def _layers(self, depth: int | None, shape: Shape) -> list[Formulas]:
         values = self._values
-        layers = _layers(self.row, depth, widths, values.get("features"))
+        layers = _layers(self.row, depth, shape, values.get("features"))
         return [
             {
                 name: _put(f, {k: v[i] if isinstance(v, tuple) else v for k, v in values.items()})
@@ -256,8 +290,9 @@ class Choice:
         return numbers if several or len(set(numbers)) > 1 else numbers[0]
 
 
-def _layers(row: Parametrization, depth: int | None, widths: tuple[int, ...] | None, features: Any) -> list[Formulas]:
+def _layers(row: Parametrization, depth: int | None, shape: Shape, features: Any) -> list[Formulas]:
     """The formulas of the layers 1 ... L with widths put in; a width that is not given has the name of its argument."""
+    widths, output = shape
     if depth == 1 and row.first != row.last:
         raise InvalidNetwork(
             f"depth=1: parametrization={row.name!r} is scaled by the last hidden layer; allowed: integers from 2"
@@ -266,9 +301,14 @@ def _layers(row: Parametrization, depth: int | None, widths: tuple[int, ...] | N
     width = sp.Symbol("width")
     fan_in = (features or sp.Symbol("features"), *(widths or [width] * (len(places) - 1)))
     top = sp.sympify(fan_in[-1] if len(fan_in) > 1 else width)
+    # an output width that is not given is that of the last hidden layer
+    fan_out = (*fan_in[1:], output or (fan_in[-1] if len(fan_in) > 1 else sp.Symbol("output_width")))
     return [
-        {name: f.xreplace({n: sp.sympify(below), N: top}) for name, f in row.formulas(place).items()}
-        for place, below in zip(places, fan_in, strict=True)
+        {
+            name: f.xreplace({n: sp.sympify(below), n_out: sp.sympify(above), N: top})
+            for name, f in row.formulas(place).items()
+        }
+        for place, below, above in zip(places, fan_in, fan_out, strict=True)
     ]
 
 
@@ -277,21 +317,25 @@ def _put(formula: sp.Expr, values: Given) -> sp.Expr:
     return formula.xreplace({s: sp.sympify(values[str(s)]) for s in formula.free_symbols if str(s) in values})
 
 
-def choose(parametrization: Any, arguments: Given) -> Choice:
+def choose(parametrization: Any, arguments: Given, bias: Any = True) -> Choice:
     """The parametrization with those arguments that are not None; ``InvalidArgument`` for one that it does not have."""
     row = as_parametrization(parametrization)
+    if not isinstance(bias, bool):
+        raise InvalidArgument(f"bias={bias!r}; allowed: True, or False for layers without biases")
+    row = row if bias else row.unbiased
     given = {name: value for name, value in arguments.items() if value is not None}
     for name, value in given.items():
         if name not in row.hyperparameters:
+            without = "" if bias else " with bias=False"
             raise InvalidArgument(
-                f"{name}={value!r} is no hyperparameter of parametrization={row.name!r}; allowed: "
+                f"{name}={value!r} is no hyperparameter of parametrization={row.name!r}{without}; allowed: "
                 f"{', '.join(row.hyperparameters)}"
             )
     return Choice(row, tuple(given.items()))
 
 
 def solve(
-    row: Parametrization, numbers: Mapping[str, Sequence[float]], widths: tuple[int, ...] | None, settings: Given
+    row: Parametrization, numbers: Mapping[str, Sequence[float]], shape: Shape, settings: Given
 ) -> dict[str, Any]:
     r"""The hyperparameters with which a parametrization has given C_W, C_b, lambda_W, lambda_b: the way back.
 
@@ -312,7 +356,7 @@ def solve(
     settings = {k: v for k, v in row.defaults if k == "gamma_0"} | settings
     unknown = [name for name in row.hyperparameters if name not in ("gamma_0", "features")]
     found: dict[str, list[Any]] = {name: [] for name in unknown}
-    for i, formulas in enumerate(_layers(row, len(numbers["C_W"]), widths, settings.get("features"))):
+    for i, formulas in enumerate(_layers(row, len(numbers["C_W"]), shape, settings.get("features"))):
         layer = {name: _exact(value) for name, value in settings.items()}
         for name, formula in formulas.items():
             layer |= _match(
@@ -326,7 +370,7 @@ def solve(
 def _match(where: str, what: str, formula: sp.Expr, number: float, layer: Given) -> Formulas:
     """The equation formula = number, solved for the one hyperparameter in it that is not yet known."""
     left, value = _put(formula, layer), _exact(number)
-    waiting = sorted({str(s) for s in left.free_symbols} & {"width", "features"})
+    waiting = sorted({str(s) for s in left.free_symbols} & {"width", "features", "output_width"})
     if waiting:
         raise InvalidArgument(
             f"{', '.join(f'{w}=None' for w in waiting)}: {what} depends on it with {where}; allowed: integers from 1"

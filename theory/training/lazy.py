@@ -28,9 +28,11 @@ from .fields import Memory, OrderParameter, SiteField, eta, last
 from .orders import FIELDS
 from .program import HERE_OUT, PAST_OUT, error, initial, optimizer
 
-#: A prediction and its label along an eigenvector of the tangent kernel, the eigenvalue, and time.
+#: A prediction at the start and its label along an eigenvector of the tangent kernel, the eigenvalue, and time.
 prediction, label = sp.symbols("f y", real=True)
 rate, time = sp.symbols("theta t", positive=True)
+#: The penalty on what training adds to parameters.
+ridge = sp.Symbol("rho", nonnegative=True)
 
 
 def frozen(found: Dynamics) -> dict[str, sp.Expr]:
@@ -130,9 +132,12 @@ def along_a_mode() -> tuple[sp.Expr, sp.Expr]:
     r"""Gradient flow on the squared loss along an eigenvector of :math:`\Theta`: what is learned of a label, over the eigenvalue,
     and what is left of an error.
 
-    The flow :math:`\dot f=\theta\,(y-f)` has the solution that SymPy finds.
+    With the penalty :math:`\tfrac\rho2|\delta\theta|^2` on what training adds to parameters, in units of their rates, and with
+    :math:`f-f(0)=J\delta\theta` the flow is :math:`\dot f=\theta\,(y-f)-\rho\,(f-f(0))`, which SymPy solves.
     """
-    f = sp.Function("f")
-    law = sp.Eq(f(time).diff(time), rate * (label - f(time)))
+    f, total = sp.Function("f"), sp.Symbol("s", positive=True)  # the rate of both forces together
+    law = sp.Eq(f(time).diff(time), rate * label + ridge * prediction - total * f(time))
     solved = sp.expand(sp.dsolve(law, f(time), ics={f(0): prediction}).rhs)
-    return solved.coeff(label) / rate, solved.coeff(prediction)
+    learned = sp.factor_terms(solved.coeff(label) / rate)
+    left = sp.expand(1 - (total - ridge) * learned)  # written without differences of what is nearly equal
+    return learned.xreplace({total: rate + ridge}), left.xreplace({total: rate + ridge})

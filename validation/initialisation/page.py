@@ -57,7 +57,7 @@ def _setup(report: Report) -> Iterator[tuple[str, Any]]:
         label = f"activation {activation.name}" if net.activations else "activation"
         yield label, mathml.math(rf"\sigma(z) = {latex.tex(activation.expr)}")
     yield "layers of weights", net.depth
-    for name in HYPERPARAMETERS:
+    for name in (n for n in HYPERPARAMETERS if getattr(net, n) is not None):
         values = net.per_layer(name)
         text = f"{values[0]:g} in every layer" if len(set(values)) == 1 else ", ".join(f"{v:g}" for v in values)
         yield name, text

@@ -88,7 +88,7 @@ class MeansTask:
         store = self.workspaces.by_batch
         if batch not in store:
             neurons, names = self.neurons if self.plan.ntk else 0, self.plan.descendants
-            nets = LiteralNetworks(self.net, self.X, batch, neurons, probes=self.plan.probes)
+            nets = LiteralNetworks(self.net, self.X, batch, neurons, probes=self.plan.probes, rates=self.plan.ntk)
             store[batch] = nets, Descendants(nets, names) if names else None
         return store[batch]
 

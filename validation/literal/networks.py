@@ -76,17 +76,20 @@ class LiteralNetworks:
     Units
         W of variance C_W / fan_in, b ~ N(0, C_b); both are held with variance one and their results scaled.
     Valid
-        Every layer at least s wide. ``neurons=0`` is for the forward pass alone.
+        Every layer at least s wide. ``neurons=0`` is for the forward pass alone, without ``rates`` too if nothing takes them.
     Errors
         ``InvalidNetwork``, ``InvalidArgument`` for arguments that are missing; ``NotAvailable`` for weights that cannot be drawn.
     """
 
-    def __init__(self, net: MLP, X: Array, batch: int, neurons: int, *, probes: bool = True) -> None:
+    def __init__(
+        self, net: MLP, X: Array, batch: int, neurons: int, *, probes: bool = True, rates: bool = True
+    ) -> None:
         self.net, self.activations = net, [derivatives(a, 1) for a in net.layer_activations]
         self.widths = n = layer_widths(net, X.shape[1])
         self.fan_in = (X.shape[1], *n[:-1])
         self.C_b, self.C_W = net.per_layer("C_b"), net.per_layer("C_W")
-        self.rates = net.per_layer("lambda_b"), net.per_layer("lambda_W")
+        still = (0.0,) * len(n)
+        self.rates = (net.per_layer("lambda_b"), net.per_layer("lambda_W")) if rates else (still, still)
         self.X, self.batch, self.neurons = X, batch, neurons
         self.columns = neurons + (len(X) if probes and neurons else 0)  # r
         L, m = len(n), len(X)

@@ -28,22 +28,16 @@ def subject(
 
 def critical_variances(activation: Any, depth: int, residual: Any, C_b: Any) -> tuple[Any, Any]:
     """C_W and C_b of the critical point, for layers with skips of each of them."""
-    from ..numerics.depth.critical import Universality, critical
-    from ..theory.depth.asymptotics import closed_system, critical_weight
-    from ..theory.initialisation.layer_maps import residual as layer_with
-    from ..theory.language.errors import InvalidArgument
+    from ..theory.language.errors import InvalidArgument, InvalidNetwork
     from ..theory.networks.architecture import MLP
 
-    point = critical(activation)
-    if point.C_W is None or (residual is not None and point.universality is Universality.HALF_STABLE):
-        raise InvalidArgument(f"--C_W is needed: {point}")
-    C_W: Any = point.C_W
-    C_b = point.C_b if C_b is None else C_b
-    if residual is not None:  # no skip ends in the first layer
-        net = MLP(activation, depth=depth, residual=residual)  # refuses a gamma out of range
-        skips = residual if isinstance(residual, tuple) else (residual,) * (depth - 1)
-        laws = (closed_system(net, (), layer=layer_with(gamma)) for gamma in skips)
-        C_W = (C_W, *(float(critical_weight(net, law)) for law in laws))
+    try:
+        net = MLP(activation, depth=depth, residual=residual, C_W="critical")
+    except InvalidNetwork as error:
+        if "critical" not in str(error):
+            raise
+        raise InvalidArgument(f"--C_W is needed: {error}") from error
+    C_W, C_b = net.C_W, net.C_b if C_b is None else C_b
     shown = (format(v, ".10g") if isinstance(v, float) else str(v) for v in (C_W, C_b))
     typer.echo("no --C_W given: critical C_W = {}, C_b = {}".format(*shown), err=True)
     return C_W, C_b
@@ -79,7 +73,7 @@ def digit_images() -> tuple[Any, Any]:
 
 
 def derive(
-    net: MLP, name: str | None = None, *, one_input: bool = False, order: int = 1, closed_forms: bool = False
+    net: MLP, name: str | None = None, *, one_input: bool = False, order: int | None = None, closed_forms: bool = False
 ) -> Any:
     """The recursions, with closed forms if they are wanted."""
     from ..verbs import derive as derived
@@ -89,7 +83,7 @@ def derive(
 
 
 def compile(
-    net: MLP, *, quantities: Any = None, one_input: bool = False, order: int = 1, target: str = "numpy",
+    net: MLP, *, quantities: Any = None, one_input: bool = False, order: int | None = None, target: str = "numpy",
     nodes: int | None = None,
 ) -> Compiled:  # fmt: skip
     """Code for the recursions of all quantities, or of some."""

@@ -81,10 +81,17 @@ ALL_POINTS = {
     "relu": [(LINE, Stability.MARGINAL, 2, 0, None, 0)],
     "leaky_relu": [(LINE, Stability.MARGINAL, 2 / (1 + 1e-4), 0, None, 0)],
     "abs": [(LINE, Stability.MARGINAL, 1, 0, None, 0)],
+    "prelu": [(LINE, Stability.MARGINAL, 32 / 17, 0, None, 0)],  # 2 / (1 + 1/16)
     "tanh": [(ORIGIN, Stability.STABLE, 1, 0, 0, -1)],
     "sin": [(ORIGIN, Stability.STABLE, 1, 0, 0, -0.5)],
     "erf": [(ORIGIN, Stability.STABLE, np.pi / 4, 0, 0, -1)],
     "elu": [(ORIGIN, Stability.STABLE, 1, 0, 0, None)],
+    "celu": [(ORIGIN, Stability.STABLE, 1, 0, 0, None)],
+    "softsign": [(ORIGIN, Stability.STABLE, 1, 0, 0, None)],  # |z| z has no third derivative
+    "snake": [
+        (ORIGIN, Stability.UNSTABLE, 1, 0, 0, 2),  # slopes 1, 2, 0: h = b_1/2 = 4/2
+        (HALF, Stability.ABOVE, 0.6866665215844857, 0.017135873206030, 0.304688931718003, None),
+    ],
     "selu": [(ORIGIN, Stability.STABLE, 0.4767710178827529, 0, 0, None)],  # 2 / (lambda^2 (1 + alpha^2))
     "hard_tanh": [(ORIGIN, Stability.STABLE, 1, 0, 0, 0)],
     "relu6": [(ORIGIN, Stability.STABLE, 2, 0, 0, 0)],
@@ -106,7 +113,8 @@ ALL_POINTS = {
         (HALF, Stability.BELOW, 1.9880046783, 0.5551431707, 14.3201736180, None),
     ],
 } | {name: [(NONE, None, None, None, None, None)] for name in (
-    "quadratic", "cubic", "sigmoid", "hard_sigmoid", "softplus", "cos", "exp", "gaussian"
+    "quadratic", "cubic", "sigmoid", "hard_sigmoid", "softplus", "cos", "exp", "gaussian", "softshrink", "tanhshrink",
+    "logsigmoid",
 )}  # fmt: skip
 
 
@@ -137,7 +145,7 @@ def _mean(f, K):
     return mpmath.quad(lambda u: f(root * u) * mpmath.npdf(u), [-14, -6, -3, -1, 0, 1, 3, 6, 14])
 
 
-@pytest.mark.parametrize("name", ["gelu", "swish"])
+@pytest.mark.parametrize("name", ["gelu", "swish", "snake"])
 def test_half_stable_points_to_twelve_digits(name):
     """The defining conditions by mpmath integration at 25 digits, without generated code, closed forms or the engine."""
     point = critical_points(name)[-1]

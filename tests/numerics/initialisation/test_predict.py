@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import sympy as sp
+import xarray as xr
 
 import widthwise as ww
 from widthwise.theory.language.errors import (
@@ -92,7 +93,9 @@ def test_critical_relu_and_linear_grow_by_their_slopes():
 
 def test_narrow_network_is_warned_about_with_the_size_of_the_next_order():
     net = ww.MLP("relu", depth=8, width=2, C_W=2.5, C_b=0.5, lambda_W=1, lambda_b=0.5)
-    with pytest.warns(ExpansionWarning, match=r"width=2 is small for this depth: .* is \d+% of its leading order"):
+    with pytest.warns(
+        ExpansionWarning, match=r"width=2 is small for this depth: .* is [\d.]+ in layer 8 \(limit 0.5, passed"
+    ):
         ww.predict(net, [[1.0, 2.0], [2.0, -0.5]])
 
 
@@ -162,3 +165,25 @@ def test_an_order_that_is_not_derived_is_refused_and_not_left_out():
         ww.derive(ww.MLP(weights="orthogonal"), order=2)
     with pytest.raises(NotAvailable, match="order=2 is not derived for networks with residual="):
         ww.predict(ww.MLP("tanh", residual=0.5, **given), np.ones((1, 3)), order=2)
+
+
+@pytest.mark.parametrize(
+    ("net", "rows", "left", "reason"),
+    [
+        (ww.MLP("relu", depth=3, C_W=2, C_b=0, lambda_W=1, lambda_b=0), 2, "PQRSTU", "which is not a function"),
+        (ww.MLP("relu", depth=3, C_W=2, C_b=0, lambda_W=1, lambda_b=0), 1, "RSTU", "which is not a function"),
+        (NET.with_(residual=0.5), 2, [*"VDFABPQRSTU", "K1", "Theta1"], "are computed for one input"),
+        (NET.with_(residual=0.5), 1, ["K1", "Theta1"], "are not derived"),
+        (NET, 2, "", ""),
+    ],
+    ids=str,
+)
+def test_what_is_left_out_is_said_in_a_form_that_a_file_keeps(net, rows, left, reason, tmp_path):
+    data = ww.predict(net, np.array([[1.0, 2.0], [0.3, -1.0]])[:rows])
+    data.to_netcdf(tmp_path / "theory.nc", engine="h5netcdf")
+    with xr.open_dataset(tmp_path / "theory.nc", engine="h5netcdf") as back:
+        told = dict(line.split(": ", 1) for line in back.attrs["left_out"].splitlines())
+    assert list(told) == list(left)
+    assert not told or reason in next(iter(told.values()))
+    assert not set(told) & set(data.data_vars)
+    assert ww.predict(net, [[1.0, 2.0]], "K").attrs["left_out"] == ""

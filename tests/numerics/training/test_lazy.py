@@ -74,7 +74,28 @@ def test_equal_inputs_with_different_labels_are_not_fitted():
     assert found["loss"].item() == pytest.approx(1.0)
 
 
+@pytest.mark.parametrize(("loss", "share"), [("sum", 1.0), ("mean", 1 / 6)])
+def test_a_ridge_pulls_back_to_the_start(loss, share):
+    """df/dt = -Theta (f - y) - rho (f - f(0)), integrated; at the end kernel ridge regression; of the mean, the loss over m."""
+    rho, t, target = 0.3, 1.5, Y[:, 0]
+    both = np.vstack([X, POINTS])
+    Theta = share * ww.kernel(NET, both, get="Theta")
+    end = solve_ivp(
+        lambda _, f: -Theta[:, :6] @ (f[:6] - target) - rho * f, (0, t), np.zeros(9), rtol=1e-10, atol=1e-12
+    ).y[:, -1]
+    found = ww.gradient_flow(NET, X, target, POINTS, times=[t, np.inf], ridge=rho, loss=loss)
+    np.testing.assert_allclose(found["mean"].values[0], end[6:], rtol=1e-7)
+    assert found["loss"].values[0] == pytest.approx(share * ((end[:6] - target) ** 2).sum() / 2, rel=1e-7)
+    regression = Theta[6:, :6] @ np.linalg.solve(Theta[:6, :6] + rho * np.eye(6), target)
+    np.testing.assert_allclose(found["mean"].values[1], regression, rtol=1e-9)
+    assert (found.attrs["ridge"], found.attrs["objective"]) == (rho, loss)
+
+
 def test_wrong_arguments():
+    with pytest.raises(InvalidArgument, match="ridge=-1; allowed: finite reals from 0"):
+        ww.gradient_flow(NET, X, Y, ridge=-1)
+    with pytest.raises(InvalidArgument, match="loss='mse'; allowed: 'sum' or 'mean'"):
+        ww.gradient_flow(NET, X, Y, loss="mse")
     with pytest.raises(InvalidInput, match=r"y has shape \(5,\).*allowed: \(6,\)"):
         ww.gradient_flow(NET, X, Y[:5, 0])
     with pytest.raises(InvalidInput, match=r"y\[2\] is not finite"):

@@ -21,6 +21,10 @@ ORIGINS = {
     "leaky_relu": (sp.Rational(20000, 10001), None),
     "abs": (1, None),
     "elu": (1, True),
+    "celu": (1, True),
+    "softsign": (1, True),
+    "snake": (1, False),
+    "prelu": (sp.Rational(32, 17), None),
     # both slopes count: 2 / (lambda^2 (1 + alpha^2))
     "selu": (2 / (sp.Rational("1.0507009873554804934193349852946") ** 2
                   * (1 + sp.Rational("1.6732632423543772848170429916717") ** 2)), True),

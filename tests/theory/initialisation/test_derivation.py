@@ -125,7 +125,6 @@ def test_sin_at_one_input_is_elementary():
     ("arguments", "error", "message"),
     [
         ((ww.MLP(), "G"), UnknownName, "quantity='G' is not known"),
-        ((ww.MLP(), ["K"]), InvalidArgument, "quantity=.*is a list"),
         ((ww.MLP(), "thta"), UnknownName, "did you mean 'Theta'"),
         (("tanh", "K"), InvalidArgument, "subject='tanh' is a str; allowed: MLP, Training"),
     ],
@@ -139,3 +138,21 @@ def test_wrong_arguments(arguments, error, message):
 def test_wrong_samples(samples):
     with pytest.raises(InvalidArgument, match="samples="):
         ww.derive(ww.MLP(), "V", samples=samples)
+
+
+def test_several_names_and_an_order_that_reaches_them():
+    """Lists are as good as tuples; an order that is given with a name is not ignored."""
+    net = ww.MLP("tanh")
+    for names in (["V", "K"], ("V", "K"), iter(["V", "K"])):
+        assert tuple(ww.derive(net, names)) == ("V", "K")
+    assert ww.derive(net, ["V", "K"], samples=1)["V"] == ww.derive(net, "V", samples=1)["V"]
+    assert tuple(ww.derive(net, "V6")) == tuple(ww.derive(net, "V6", order=2)) == ("V6",)
+    with pytest.raises(InvalidArgument, match="order=9; allowed: 0"):
+        ww.derive(net, "V", order=9)
+    with pytest.raises(InvalidArgument, match=r"order=0 with V, which is of order 1 in 1/n; allowed: order=None, or 1"):
+        ww.derive(net, "V", order=0)
+    with pytest.raises(InvalidArgument, match=r"name=\(\) is empty; allowed"):
+        ww.derive(net, ())
+    with pytest.raises(InvalidArgument, match="name=3; allowed: a name, several names"):
+        ww.derive(net, 3)
+    assert ww.derive(ww.MLP("tanh", depth=3, residual=0.5), ["V", "K"]).names == ("K", "V")

@@ -79,9 +79,20 @@ def test_everybody_agrees_on_what_breaks(name):
 def test_registered_activations_break_where_they_should(act):
     """The negative control of the threshold: nothing smooth breaks, and breaks are as they were with the thresholds before."""
     breaks = {
-        0: ("sign", "step"),
-        1: ("relu", "leaky_relu", "abs", "selu", "hard_tanh", "hard_sigmoid", "hard_swish", "relu6"),
-        2: ("elu",),
+        0: ("sign", "step", "hardshrink"),
+        1: (
+            "relu",
+            "leaky_relu",
+            "abs",
+            "selu",
+            "hard_tanh",
+            "hard_sigmoid",
+            "hard_swish",
+            "relu6",
+            "prelu",
+            "softshrink",
+        ),
+        2: ("elu", "celu", "softsign"),
     }
     expected = next((order for order, names in breaks.items() if act.name in names), None)
     assert (act.broken.order if act.broken else None) == expected

@@ -112,9 +112,14 @@ def test_registered_activation_is_found_by_its_name_and_knows_its_kinks(row):
         "relu6",
         "sign",
         "step",
+        "prelu",
+        "celu",
+        "hardshrink",
+        "softshrink",
+        "softsign",
     }
     assert row.smooth == (row.name not in kinked)
-    assert bool(row.jumps) == (row.name in {"sign", "step"})
+    assert bool(row.jumps) == (row.name in {"sign", "step", "hardshrink"})
     # between the kinks the derivative is the limit of difference quotients
     for at in (-1.7, -0.4, 0.6, 2.3):
         quotient = (row(at + 1e-6) - row(at - 1e-6)) / 2e-6

@@ -60,11 +60,36 @@ def published(name):
     return program
 
 
+def pytorch(omega, beta, layer):
+    """nn.Linear.reset_parameters: kaiming_uniform_ with a = sqrt(5), of variance 1/(3 fan_in), biases too; here normal."""
+    deviation = 1 / np.sqrt(3 * omega.shape[1])
+    return deviation * omega, deviation * beta, lambda w, b, s: s @ w.T + b, ETA
+
+
+def glorot(omega, beta, layer):
+    """keras.layers.Dense: glorot_uniform, of variance 2/(fan_in + fan_out), biases from zeros."""
+    return W * np.sqrt(2 / sum(omega.shape)) * omega, 0.0 * beta, lambda w, b, s: s @ w.T + b, ETA
+
+
+def unbiased(omega, beta, layer):
+    """nn.Linear(..., bias=False)."""
+    return W / np.sqrt(omega.shape[1]) * omega, 0.0 * beta, lambda w, b, s: s @ w.T, ETA
+
+
 BIASED = dict(W_std=W, b_std=B, learning_rate=ETA)
 PROGRAMS = {
     "ntk": (ntk, dict(parametrization="ntk", **BIASED)),
     "standard": (standard, dict(parametrization="standard", features=WIDTHS[0], **BIASED)),
     "mean_field": (mean_field, dict(parametrization="mean_field", gamma_0=GAMMA, **BIASED)),
+    "pytorch": (pytorch, dict(parametrization="pytorch", features=WIDTHS[0], learning_rate=ETA, weights="gaussian")),
+    "glorot": (
+        glorot,
+        dict(parametrization="glorot", features=WIDTHS[0], learning_rate=ETA, W_std=W, weights="gaussian"),
+    ),
+    "bias=False": (
+        unbiased,
+        dict(parametrization="standard", features=WIDTHS[0], learning_rate=ETA, W_std=W, bias=False),
+    ),
 } | {
     name: (published(name), dict(parametrization=row, W_std=W, learning_rate=ETA, features=WIDTHS[0]))
     for name, row in YANG_HU.items()
@@ -113,7 +138,7 @@ def test_converted_numbers_give_the_output_and_ntk_of_the_literal_program(name, 
     z_plain, H_plain = output_and_ntk(plain, X)
     assert_allclose(z_plain, z, rtol=1e-12)
     assert_allclose(H_plain, H, rtol=1e-11, atol=1e-13)
-    assert (lambda_b == (0.0,) * DEPTH) == (name in YANG_HU)
+    assert (lambda_b == (0.0,) * DEPTH) == (name in (*YANG_HU, "bias=False"))
 
 
 def test_formulas_follow_from_the_rows():
@@ -148,6 +173,7 @@ def test_published_mup_is_mean_field_but_for_the_input_dimension():
 NETS = {name: literal(name) for name in PROGRAMS}
 
 
+@pytest.mark.filterwarnings("ignore::widthwise.theory.language.errors.ExpansionWarning")  # a few neurons wide
 @pytest.mark.parametrize("name", NETS)
 def test_verbs_see_the_converted_numbers(name):
     net = NETS[name]
@@ -297,7 +323,7 @@ IMPOSSIBLE = [
     (dict(C_W=1, C_b=0.25, lambda_W=2, lambda_b=0), "ntk", {}, r"lambda_b in layer 1 is 0, .* allowed: 0\.5"),
     (dict(C_W=1, C_b=0, lambda_W=1, lambda_b=1), "ntk", {}, r"lambda_b in layer 1 is 1, .* b_std=0, .* allowed: 0,"),
     (dict(C_W=(1, 0, 1), C_b=0, lambda_W=1, lambda_b=0), "ntk", {}, r"lambda_W in layer 2 is 1, .* W_std=0"),
-    (dict(C_W=1, C_b=0, lambda_W=1, lambda_b=0), "standard", {"features": 2}, r"lambda_b .* is 0, .* allowed: 0\.5"),
+    (dict(C_W=1, C_b=0.1, lambda_W=1, lambda_b=0), "standard", {"features": 2}, r"lambda_b .* is 0, .* allowed: 0\.5"),
     (dict(C_W=1, C_b=0.5, lambda_W=1, lambda_b=0), YANG_HU["NTP"], {"features": 2}, r"C_b .* is 0\.5, .* allowed: 0,"),
     (dict(C_W=1, C_b=0, lambda_W=1, lambda_b=0), "standard", {}, "features=None: lambda_W in layer 1 depends on it"),
     (dict(C_W=1, C_b=0, lambda_W=1, lambda_b=0), "ntk", {"features": 2}, "features=2 is no hyperparameter of"),
@@ -341,7 +367,7 @@ def test_copies_keep_the_parametrization_until_a_number_is_set():
 def test_network_shows_what_was_given(name):
     net = NETS[name]
     assert "C_W" not in repr(net)
-    assert f"W_std={W}, " in repr(net)
+    assert (f"W_std={W}, " in repr(net)) == (name != "pytorch")
     scope = {"MLP": MLP, "abc": lambda a, b, c: abc(a, b, c)}
     text = repr(net).replace("1/2", "Rational(1, 2)")
     assert eval(text, scope | {"Rational": sp.Rational}) == net
@@ -395,3 +421,97 @@ def test_a_new_parametrization_is_a_new_row():
     assert isinstance(shifted, Parametrization)
     one, other = (MLP("tanh", depth=4, width=27, parametrization=p, features=3) for p in (YANG_HU["muP"], shifted))
     agree(one, other)
+
+
+# Biases that are not there, and what programs draw
+
+SIDES = np.array([[1.0, 0.3, -0.5, 0.2]])
+
+
+def test_biases_that_start_at_zero_are_trained_unless_there_are_none():
+    """relu of two layers: Theta of biases is what b_std=0 has more than bias=False; as nn.Linear with zeros_ and bias=False."""
+    arguments = dict(parametrization="standard", depth=2, width=16, features=4, W_std=1.5)
+    zero, none = MLP("relu", b_std=0, **arguments), MLP("relu", bias=False, **arguments)
+    first, second = (ww.kernel(net, SIDES, get="Theta")[0, 0] for net in (zero, none))
+    # the last bias has slope 1, those below C_W <relu'^2> = 1.5^2/2 together
+    assert first - second == pytest.approx(1 + 1.5**2 / 2, rel=1e-12)
+    assert ww.kernel(zero, SIDES, get="K")[0, 0] == ww.kernel(none, SIDES, get="K")[0, 0]
+    assert none.C_b == none.lambda_b == 0
+    flow = ww.gradient_flow(none, SIDES, [1.0], times=0.01)
+    assert float(flow["mean"].item()) == pytest.approx(1 - math.exp(-0.01 * second), rel=1e-12)
+
+
+def test_without_biases_there_is_nothing_to_say_of_them():
+    net = MLP("tanh", depth=3, C_W=1, lambda_W=1, bias=False)
+    assert net == eval(repr(net), {"MLP": MLP})
+    assert ww.predict(net, SIDES).V.shape == (3, 1, 1, 1, 1)
+    assert net.with_(depth=4).C_b == 0
+    with_zeros = MLP("tanh", depth=3, width=4, C_W=1, C_b=0, lambda_W=1, lambda_b=0)
+    assert with_zeros.with_(bias=False).parametrization.row.bias is False
+    back = with_zeros.with_(lambda_W=(3, 4, 4)).to("standard", features=3)
+    assert "bias=False" in repr(back)
+    for wrong, message in (
+        (
+            dict(C_b=0.1),
+            "C_b=0.1 is no hyperparameter of parametrization='pdlt' with bias=False; allowed: C_W, lambda_W",
+        ),
+        (dict(parametrization="ntk", b_std=0.1), "b_std=0.1 is no hyperparameter"),
+    ):
+        with pytest.raises(InvalidArgument, match=message):
+            MLP("tanh", bias=False, **wrong)
+    with pytest.raises(InvalidArgument, match="bias=1; allowed: True, or False"):
+        MLP("tanh", bias=1)
+
+
+def test_programs_draw_uniform_weights_by_default():
+    """nn.Linear and Dense; numbers of one layer of 5 neurons above 3 and below 4."""
+    arguments = dict(depth=3, width=(5, 4), output_width=2, features=3)
+    torch, keras = (
+        MLP("tanh", parametrization="pytorch", **arguments),
+        MLP("tanh", parametrization="glorot", **arguments),
+    )
+    assert torch.weights.name == keras.weights.name == "uniform"
+    assert_allclose(torch.per_layer("C_W"), 1 / 3)
+    assert_allclose(torch.per_layer("C_b"), [1 / 9, 1 / 15, 1 / 12])
+    assert_allclose(keras.per_layer("C_W"), [2 * 3 / 8, 2 * 5 / 9, 2 * 4 / 6])
+    assert keras.per_layer("C_b") == (0, 0, 0)
+    assert_allclose(keras.per_layer("lambda_W"), [3, 5, 4])
+    assert MLP("tanh", parametrization="xavier", **arguments) == keras
+    assert torch.with_(weights="gaussian").weights.gaussian
+    with pytest.raises(InvalidNetwork, match="a given output_width"):
+        MLP("tanh", parametrization="glorot", depth=1, features=3).per_layer("C_W")
+
+
+@pytest.mark.parametrize(
+    ("activation", "more", "C_W", "C_b"),
+    [
+        ("tanh", {}, (1, 1, 1), 0),
+        ("gelu", {}, (1.9830582574,) * 3, 0.1729223908),
+        ("relu", {"residual": 0.5}, (2, 1.5, 1.5), 0),
+        (["tanh", "relu"], {}, (1, 1, 2), 0),
+    ],
+    ids=str,
+)
+def test_critical_variances_are_those_of_the_activations(activation, more, C_W, C_b):
+    net = MLP(activation, depth=3, C_W="critical", **more)
+    assert_allclose(net.per_layer("C_W"), C_W, rtol=1e-10)
+    assert_allclose(net.per_layer("C_b"), C_b, rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (dict(activation="gelu", C_b=0), "C_b=0 with C_W='critical': .* at C_b = 0.1729223908; allowed"),
+        (dict(activation="gelu", bias=False), "C_b=0.0 with C_W='critical'"),
+        (dict(activation="sigmoid"), "C_W='critical': sigmoid: no critical point: .*; allowed: numbers"),
+        (dict(activation=None), "unspecified activation; allowed: a concrete activation"),
+        (dict(activation=["gelu", "tanh"]), "allowed: one activation without skips"),
+        (dict(activation="tanh", residual={(1, 3): 0.5}), "allowed: numbers, from each layer to the next"),
+    ],
+    ids=str,
+)
+def test_networks_without_a_critical_point_say_why(arguments, message):
+    with pytest.raises(InvalidNetwork, match=message):
+        MLP(depth=3, C_W="critical", **arguments)
+    with pytest.raises(InvalidNetwork, match="C_W='edge' is a variance; allowed: 'critical', or"):
+        MLP("tanh", C_W="edge")
