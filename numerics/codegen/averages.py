@@ -15,11 +15,14 @@ from ...theory.language.errors import InvalidArgument, NotAvailable
 from ...theory.language.jets import Jet, Sigma
 from ...theory.language.quantities import quantity
 from ...theory.networks.activations import Activation
+from ..quadrature.tables import MOST
 from .grouping import grouped
 from .printing import Text, assignments
 from .stable import evaluated_form
 
 AXES = "abcdefgh"
+#: The most samples at which quadrature differentiates an average.
+SITES_IN_FRONT = 2
 
 
 @dataclass(frozen=True)
@@ -54,9 +57,9 @@ def table(node: Average, activation: Activation, most_sites: int, target: str) -
     if any(derivatives):
         name += "_d" + "".join(map(str, derivatives))
     standard = _standard(sites, orders, derivatives)
-    form = evaluated_form(standard, activation, always=len(sites) > most_sites)
+    form = evaluated_form(standard, activation, always=len(sites) > min(most_sites, MOST))
     closed = grouped(form) if form is not None and activation.smooth else form
-    if closed is None and len(sites) > most_sites:
+    if closed is None and (len(sites) > most_sites or (any(derivatives) and len(sites) > SITES_IN_FRONT)):
         raise NotAvailable(
             f"the average {node.operator_text()} couples {len(sites)} inputs and has no closed form for "
             f"activation={activation.name!r}; quadrature with target={target!r} goes up to {most_sites}; allowed: one input, "

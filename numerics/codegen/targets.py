@@ -110,7 +110,7 @@ _SHARED = ("differentiable.py.jinja", differentiable_text, _fixed, 2, ("erf", "e
 TARGETS = {
     target.name: target
     for target in (
-        Target("numpy", "NumPy and SciPy", "module.py.jinja", numpy_text, _refined, 4, ("scipy.special",)),
+        Target("numpy", "NumPy and SciPy", "module.py.jinja", numpy_text, _refined, 8, ("scipy.special",)),
         Target("jax", "JAX", *_SHARED, "jax.py.jinja", "jax"),
         Target("torch", "PyTorch", *_SHARED, "torch.py.jinja", "torch"),
     )

@@ -7,14 +7,18 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache, partial
 
 import numpy as np
+import sympy as sp
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
+from ...theory.averages.closed_forms import closed_form
+from ...theory.averages.gaussian import Average
 from ...theory.averages.regularity import prepared
 from ...theory.initialisation.dependencies import closure, layer_recursion, names_of_order
 from ...theory.initialisation.derivation import Recursions, derive_layer, labels_for
 from ...theory.initialisation.residual import CrossLayer
 from ...theory.language.errors import AccuracyWarning, InvalidArgument, NotAvailable
+from ...theory.language.jets import Jet, Sigma
 from ...theory.language.quantities import AXES, TENSORS, Kind, quantity
 from ...theory.layers.map import LayerMap
 from ...theory.meanfield.expansion import not_derived
@@ -24,6 +28,7 @@ from ..codegen.modules import Compiled, compile
 from ..firstlayer.law import first_layer
 from ..firstlayer.second import second_layer
 from ..firstlayer.warning import WITH_SKIPS, warn_about_kurtosis
+from ..quadrature.tables import MOST
 from ..runs.inputs import check_inputs
 from ..runs.results import Result, dataset, left_out
 from .expansion import warn_about_expansion
@@ -63,11 +68,11 @@ def predict(
         (layer) is the largest estimated error of the Gaussian averages taken to reach that layer: absolute for averages
         up to one, relative for larger ones.
     Valid
-        ``order=0``: K and Theta; 1: the leading fluctuations; 2: the next order, for Gaussian weights (several inputs only
-        where the averages over six preactivations have a closed form); 3: the eight-point function V8 too. Without ``width=``
-        all widths count as equal, n_0 included. Quantities that an activation's kinks make infinite are left out,
-        and said in ``attrs["left_out"]``, a line ``name: reason`` for each. Warns (``ExpansionWarning``) when the next order is not
-        small at the given width: by the largest of V/(nK^2), K1/(nK), A/(nTheta^2), B/(nTheta^2), Theta1/(nTheta) of an input.
+        ``order=0``: K and Theta; 1: the leading fluctuations; 2: the next order, for Gaussian weights (up to four inputs, more
+        where averages over six preactivations have a closed form); 3: the eight-point function V8 too. Without ``width=`` all
+        widths count as equal, n_0 included. Quantities that an activation's kinks make infinite are left out, and said in
+        ``attrs["left_out"]``, a line ``name: reason`` for each. Warns (``ExpansionWarning``) when the next order is not small at
+        the given width: by the largest of V/(nK^2), K1/(nK), A/(nTheta^2), B/(nTheta^2), Theta1/(nTheta) of an input.
         ``equations`` puts another system, such as ``derive(net).with_(V=...)``, in the place of the derived one (a negative
         control); its names take the place of ``order``. Above a first layer whose weights are not Gaussian the second one has
         averages over the first as it is, or the first order of its fourth cumulants in K and Theta and a warning: see ``kernel``.
@@ -87,6 +92,7 @@ def predict(
         layers = iterate(net, inputs, names, equations)
     else:
         names = _names(net, len(inputs) == 1, quantities, order)
+        _check_count(net, len(inputs), names)
         layers = iterate(net, inputs, names)
     missing = _left_out(net, len(inputs) == 1, order) if equations is None and quantities is None else {}
     dataset = _dataset(net, inputs, names, layers, left_out(missing))
@@ -95,6 +101,21 @@ def predict(
     exists = names.__contains__ if equations is not None else partial(_exists_alone, net)
     warn_about_expansion(net, dataset, exists, lambda wanted: _alone(net, inputs, wanted), stacklevel=4)
     return dataset
+
+
+def _check_count(net: MLP, inputs: int, names: tuple[str, ...]) -> None:
+    """``NotAvailable`` for more inputs than quadrature couples in averages over so many preactivations, before they are derived."""
+    highest = max((quantity(name).order for name in names), default=0)
+    if inputs <= MOST or highest < 2:
+        return
+    six = Average(sp.Mul(*(Sigma(Jet(label), 0) for label in "123456")))
+    for activation in net.distinct_activations:
+        if closed_form(six, activation) is None:
+            raise NotAvailable(
+                f"order={highest} with {inputs} inputs: averages over six preactivations have no closed form for "
+                f"activation={activation.name!r}, and quadrature couples up to {MOST} inputs; allowed: up to {MOST} inputs, one "
+                "input at a time, or an activation such as sin or a polynomial"
+            )
 
 
 def iterate(

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from .quadrature import Sigma, Term, gaussian_averages
 
 Array = NDArray[np.float64]
+#: The most samples that quadrature couples.
+MOST = 4
 #: Samples count as parallel when their correlation is this close to 1 or -1.
 PARALLEL = 1e-13
 #: A closed form and a quadrature that are this close mean the same number.
@@ -88,7 +90,11 @@ def _many_sites(
         (ordered, product(range(m), repeat=d)),
         (symmetric, combinations_with_replacement(range(m), d)),
     ):
-        if part:
+        if part and d > MOST:
+            found, error = _merged(sigma, K, part, kinks)
+            values |= found
+            worst = max(worst, error)
+        elif part:
             found, error = _fill(sigma, K, part, kinks, np.array(list(every)), d)
             values |= found
             worst = max(worst, error)
@@ -153,6 +159,33 @@ def _fill(
         row = _arrangement_numbers(orders, derivatives, by, arrangements)
         values[name] = found[row, number[tuple(np.take_along_axis(every, by, axis=0))]].reshape((m,) * d)
     return values, _largest(errors, found)
+
+
+def _merged(sigma: Sigma, K: Array, part: Mapping[str, Term], kinks: Sequence[float]) -> tuple[dict[str, Array], float]:
+    """Averages over more sites than quadrature takes, of few samples: equal samples are one site with all of their factors."""
+    m = len(K)
+    values = {name: np.empty((m,) * len(orders)) for name, (orders, _) in part.items()}
+    wanted: dict[tuple[int, ...], dict[Term, list[tuple[str, tuple[int, ...]]]]] = {}
+    for name, (orders, _) in part.items():
+        for at in product(range(m), repeat=len(orders)):
+            samples = tuple(sorted(set(at)))
+            if len(samples) > MOST:
+                raise ValueError(
+                    f"K is of {m} samples, and the average {name} couples {len(samples)} of them at once; needed: at most {MOST}"
+                )
+            sites = (
+                tuple(sorted(k for group, a in zip(orders, at, strict=True) if a == s for k in group)) for s in samples
+            )
+            term: Term = (tuple(sites), (0,) * len(samples))
+            wanted.setdefault(samples, {}).setdefault(term, []).append((name, at))
+    worst = 0.0
+    for samples, terms in wanted.items():
+        found, errors = gaussian_averages(sigma, K[np.ix_(samples, samples)][None], list(terms), kinks=kinks)
+        worst = max(worst, _largest(errors, found))
+        for value, places in zip(found[:, 0], terms.values(), strict=True):
+            for name, at in places:
+                values[name][at] = value
+    return values, worst
 
 
 def _permutations(orders: tuple[tuple[int, ...], ...]) -> list[tuple[tuple[int, ...], ...]]:

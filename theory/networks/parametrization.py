@@ -252,7 +252,9 @@ class Choice:
     @property
     def arguments(self) -> dict[str, Any]:
         """The arguments of ``MLP`` that make it again; "pdlt" goes without saying."""
-        named = {} if self.name == "pdlt" else {"parametrization": self.name if self.name in rows() else self.row}
+        named: Given = (
+            {} if self.name == "pdlt" else {"parametrization": self.name if self.name in rows() else self.row}
+        )
         named |= {"bias": False} if self.name in rows() and not self.row.bias else {}
         return named | dict(self.given)
 

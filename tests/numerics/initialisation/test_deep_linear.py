@@ -24,6 +24,9 @@ from widthwise.theory.language.quantities import symmetries
 from widthwise.theory.networks.architecture import MLP
 from widthwise.validation.initialisation.simulate import simulate
 
+# Widths are small, and the next order is extrapolated away or exact.
+pytestmark = pytest.mark.filterwarnings("ignore::widthwise.theory.language.errors.ExpansionWarning")
+
 TENSORS = ("V", "D", "F", "A", "B")
 FALSE_ALARM = 1e-4
 

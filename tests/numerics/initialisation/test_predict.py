@@ -124,8 +124,8 @@ def test_wrong_arguments(arguments, error, message):
 def test_orders_that_are_not_held_are_refused():
     with pytest.raises(InvalidArgument, match="order=4"):
         ww.predict(NET, [[1.0]], order=4)
-    with pytest.raises(NotAvailable, match="couples 6 inputs"):
-        ww.predict(NET, [[1.0], [0.5]], order=2)
+    with pytest.raises(NotAvailable, match=r"order=2 with 5 inputs: .* allowed: up to 4 inputs"):
+        ww.predict(NET, np.eye(5), order=2)
     with pytest.raises(NotAvailable, match="order 1/n\\^2 is derived for layers of Gaussian weights"):
         ww.predict(NET.with_(weights="orthogonal"), [[1.0]], "K2", order=2)
     with pytest.raises(InvalidArgument, match="of order 1"):
@@ -187,3 +187,15 @@ def test_what_is_left_out_is_said_in_a_form_that_a_file_keeps(net, rows, left, r
     assert not told or reason in next(iter(told.values()))
     assert not set(told) & set(data.data_vars)
     assert ww.predict(net, [[1.0, 2.0]], "K").attrs["left_out"] == ""
+
+
+@pytest.mark.slow
+def test_the_next_order_of_two_inputs_holds_that_of_each_alone():
+    """The net and two of the images of the README: averages over six preactivations couple two inputs."""
+    X = np.random.default_rng(0).normal(size=(2, 8))
+    both = ww.predict(NET, X, order=2)
+    for i in (0, 1):
+        alone = ww.predict(NET, X[i : i + 1], order=2)
+        for name in ("K2", "Theta2", "V1", "D1", "F1", "V6", "D6", "F6"):
+            entry = both[name].values[(slice(None), *(i,) * (both[name].ndim - 1))]
+            np.testing.assert_allclose(entry, alone[name].values.ravel(), rtol=1e-9, atol=1e-13)

@@ -58,11 +58,12 @@ def test_gradients_are_exact_where_the_kernel_is_known():
         np.testing.assert_allclose(gradient[..., p], by[h.name], rtol=1e-8, atol=1e-9)
 
 
-#: Activations whose averages have no closed form: in the daily suite one of each kind.
+#: Activations whose averages have no closed form: in the daily suite one of each kind. The pairs of softsign, whose poles z = 1 and
+#: -1 beyond its kink make long series, are integrated every time.
 OPEN = [
     pytest.param(a, marks=() if a.name in ("tanh", "elu", "hard_tanh") else pytest.mark.slow, id=a.name)
     for a in ACTIVATIONS
-    if not a.jumps and not pair_map(ww.NNGPKernel(a).net, 4, ("K",)).closed
+    if not a.jumps and a.name != "softsign" and not pair_map(ww.NNGPKernel(a).net, 4, ("K",)).closed
 ]
 
 

@@ -112,7 +112,7 @@ def test_without_a_skip_the_system_is_the_recursion_from_layer_to_layer(weights)
     ],
 )
 def test_what_is_not_derived_says_so(arguments, error, message):
-    name, samples, order = (*arguments, *(None, None, 1)[len(arguments) :])
+    name, samples, order = (*arguments, *(None, None, None)[len(arguments) :])
     with pytest.raises(error, match=message):
         ww.derive(ww.MLP("tanh", depth=3, residual=0.5), name, samples=samples, order=order)
     with pytest.raises(InvalidArgument, match="layer=1 of"):

@@ -21,6 +21,9 @@ from widthwise.theory.layers.map import LayerMap
 from widthwise.theory.layers.skip import Skip
 from widthwise.validation.initialisation.validate import confront
 
+# Widths are small, and the next order is extrapolated away.
+pytestmark = pytest.mark.filterwarnings("ignore::widthwise.theory.language.errors.ExpansionWarning")
+
 ALPHA = 1e-3
 X = np.ones((1, 4))  # |x|^2 / n_0 = 1
 BY_NTK = ("K", "Theta", "V", "D", "F", "A", "B")

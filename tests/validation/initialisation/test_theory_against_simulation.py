@@ -20,6 +20,9 @@ from widthwise.validation.confrontation.verdict import judge
 from widthwise.validation.initialisation.simulate import simulate
 from widthwise.validation.initialisation.validate import confront
 
+# Widths are small, and the next order is extrapolated away or exact.
+pytestmark = pytest.mark.filterwarnings("ignore::widthwise.theory.language.errors.ExpansionWarning")
+
 ALPHA = 1e-3
 #: What a forward and a backward pass measure; P ... U are confronted in ``test_whole_theory``.
 NINE = ("K", "Theta", "V", "D", "F", "A", "B", "K1", "Theta1")
