@@ -61,7 +61,7 @@ def _refined(
     first: FirstLayer, columns: Array, activation: Activation, terms: Mapping[str, Term]
 ) -> tuple[Tables, float]:
     """The tables at a few inputs; rules are refined until two of them agree."""
-    kinks, before, error = [float(k) for k in activation.kinks], None, np.inf
+    kinks, before, error, last = [float(k) for k in activation.kinks], None, np.inf, np.inf
     for level in range(len(LEVELS)):
         at = points(columns, first.entry, first.bias, kinks, level)
         if at is None:
@@ -70,7 +70,7 @@ def _refined(
         if isinstance(first.entry, Values) and not first.bias:
             return now, 0.0
         if before is not None:
-            pairs = zip(now.values(), before.values(), strict=True)
+            pairs, last = zip(now.values(), before.values(), strict=True), error
             error = max((float((np.abs(v - w) / np.maximum(1, np.abs(v))).max()) for v, w in pairs), default=0.0)
         before = now
         if error <= AGREED:
@@ -80,7 +80,8 @@ def _refined(
             f"the first layer is an average over {columns.shape[1]} weights that are not Gaussian, which are too many here; "
             "allowed: weights='gaussian' in the first layer, or fewer inputs and features that do not vanish"
         )
-    return before, error
+    # Rules between breaks gain digits with every level, more than with the one before: change * (change/previous change), safety 3.
+    return before, error * min(1.0, 3 * error / last) if 0 < last < np.inf else error
 
 
 def _on_points(at: Points, activation: Activation, terms: Mapping[str, Term]) -> Tables:

@@ -26,7 +26,7 @@ Array = NDArray[np.float64]
 #: The most points: combinations of finitely many values, and nodes of nested rules.
 COMBINATIONS, NODES = 1 << 17, 1 << 21
 #: Panels on each axis and nodes on each panel, from coarse to fine.
-LEVELS = ((1, 10), (1, 16), *((2**k, 16) for k in range(1, 12)))
+LEVELS = ((1, 12), (1, 16), *((2**k, 16) for k in range(1, 12)))
 #: Standard deviations of a bias that are integrated, and panels there for one panel of a bounded entry.
 REACH, WIDER = 9.0, 6
 #: Sums that differ by less, relative to the largest, are one number.
