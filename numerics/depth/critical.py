@@ -16,6 +16,7 @@ from scipy.optimize import brentq
 from ...theory.depth.criticality import OriginPoint, exact_half_stable, origin, susceptibilities
 from ...theory.initialisation.derivation import recursions
 from ...theory.language.errors import NotConverged
+from ...theory.language.markup import record, short
 from ...theory.language.symbols import C_W, C_b
 from ...theory.language.values import Written
 from ...theory.networks.activations import Activation
@@ -53,7 +54,7 @@ class Stability(StrEnum):
     BELOW = "stable from below, unstable from above"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class CriticalPoint(Written):
     r"""Critical hyperparameters of an activation.
 
@@ -84,6 +85,21 @@ class CriticalPoint(Written):
             return f"{self.activation}: no critical point: {self.reason}"
         kernel = "any K" if self.K is None else f"K* = {self.K:.10g}"
         return f"{self.activation}: C_W = {self.C_W:.10g}, C_b = {self.C_b:.10g}, {kernel} ({self.universality}): {self.reason}"
+
+    def __repr__(self) -> str:
+        return short(f"<CriticalPoint {str(self).removesuffix(f': {self.reason}')}>")
+
+    def _repr_html_(self) -> str:
+        numbers = {name: getattr(self, name) for name in ("C_W", "C_b", "K", "h", "bend")}
+        entries = {name: None if value is None else f"{value:.12g}" for name, value in numbers.items()}
+        if self.exact is not None:
+            entries["C_W, C_b, K* exactly"] = ", ".join(map(str, self.exact))
+        if self.K is None and self.C_W is not None:
+            entries["K"] = "any"
+        return record(
+            f"Critical point of {self.activation}",
+            entries | {"class": self.universality, "stability": self.stability, "because": self.reason},
+        )
 
 
 def critical(activation: Any) -> CriticalPoint:

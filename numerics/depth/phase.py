@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 
 from ...theory.language.errors import InvalidArgument
+from ...theory.language.markup import record, short
 from ..runs.values import Value
 from .critical import (
     CriticalPoint,
@@ -43,7 +44,7 @@ SLOW = 1e-6
 RESOLUTION = 121
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Phases(Value):
     r"""The fixed point K* of one input and its susceptibilities over a grid, and the edge of chaos.
 
@@ -73,6 +74,27 @@ class Phases(Value):
         """Ordered, chaotic or unbounded, at each point of the grid."""
         bounded = np.where(self.chi_perp > 1, "chaotic", "ordered")
         return np.where(np.isfinite(self.K), bounded, "unbounded")
+
+    @property
+    def _shares(self) -> str:
+        names, counts = np.unique(self.phase, return_counts=True)
+        return ", ".join(
+            f"{100 * count / self.phase.size:.0f} % {name}" for name, count in zip(names, counts, strict=True)
+        )
+
+    def __repr__(self) -> str:
+        grid = f"{len(self.sigma_w)} x {len(self.sigma_b)} points, {len(self.points)} critical"
+        return short(f"<{type(self).__name__} of {self.activation}: {grid}; {self._shares}>")
+
+    def _repr_html_(self) -> str:
+        ends = {
+            n: f"{a[0]:.4g} to {a[-1]:.4g}, {len(a)} points"
+            for n, a in (("sigma_w", self.sigma_w), ("sigma_b", self.sigma_b))
+        }
+        points = {f"critical point {i}": repr(p).strip("<>") for i, p in enumerate(self.points, start=1)}
+        return record(
+            f"Phases of {self.activation}", ends | {"phases": self._shares} | points, note=".plot() draws them"
+        )
 
 
 def phases(

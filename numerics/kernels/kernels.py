@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ...theory.language import markup
 from ...theory.language.errors import InvalidArgument, InvalidInput
 from ...theory.networks.architecture import MLP
 from ..firstlayer.law import first_layer
@@ -41,6 +42,20 @@ class Kernels(NamedTuple):
 
     def __ne__(self, other: object) -> bool:
         return not self == other
+
+    def __repr__(self) -> str:
+        return f"<Kernels: {', '.join(f'{name} {_shape(matrix)}' for name, matrix in self._asdict().items())}>"
+
+    def _repr_html_(self) -> str:
+        ranges = [
+            (name, _shape(m), *(f"{f(m):.6g}" if m.size else "" for f in (np.min, np.max)))
+            for name, m in self._asdict().items()
+        ]
+        return markup.grid(("kernel", "shape", "least", "largest"), ranges)
+
+
+def _shape(matrix: Array) -> str:
+    return " x ".join(map(str, np.shape(matrix)))
 
 
 def kernel(

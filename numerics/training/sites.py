@@ -18,6 +18,7 @@ import sympy as sp
 
 from ...theory.language import symbols
 from ...theory.language.errors import InvalidArgument
+from ...theory.language.markup import record, short
 from ...theory.language.symbols import SiteAverage, ell, gamma_0
 from ...theory.networks.activations import Activation
 from ...theory.training.dynamics import Dynamics
@@ -44,7 +45,7 @@ class Taken:
     places: tuple[tuple[bool, int], ...]  #: whether the time is that of the row, and how many indices there are
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SiteFunctions:
     r"""The generated functions of a derived system, and the layer of the order parameters that each of them takes.
 
@@ -69,6 +70,15 @@ class SiteFunctions:
     memories: dict[str, tuple[tuple[str, bool], ...]] = field(repr=False, compare=False)
     #: which order parameters there are, and what they are averages of
     schema: Schema = field(repr=False, compare=False)
+
+    def __repr__(self) -> str:
+        names = ", ".join(self.takes)
+        return short(f"<SiteFunctions {names}: {len(self.source.splitlines())} lines of NumPy>")
+
+    def _repr_html_(self) -> str:
+        return record(
+            "Functions of a site", {name: ", ".join(str(t) for t in takes) for name, takes in self.takes.items()}
+        )
 
     def overlap(self, vector: str) -> str:
         """The name of the overlap of a vector, "phi" or "g"."""

@@ -10,6 +10,7 @@ from typing import Any
 import sympy as sp
 
 from ..language import latex
+from ..language.markup import grid, record, short
 from ..language.quantities import Entry, quantity
 from ..language.symbols import ell
 from ..language.values import Written
@@ -46,7 +47,7 @@ class Point(StrEnum):
     FINITE = "exactly at K* > 0"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class DepthLaw(Written):
     r"""The behaviour of one quantity at large depth.
 
@@ -82,6 +83,23 @@ class DepthLaw(Written):
     def __str__(self) -> str:
         return f"{self.name} {'=' if self.exact else '~'} {self.series if self.exact else self.leading}"
 
+    def __repr__(self) -> str:
+        return short(f"<DepthLaw {self}>")
+
+    def _repr_html_(self) -> str:
+        entries = {"leading": self.leading, "series": self.series, "exponent": self.exponent, "ratio": self.ratio}
+        shown = {name: _formula(expr) for name, expr in entries.items()}
+        exact = "holds at every layer" if self.exact else "holds at large depth"
+        return record(
+            f"{self.name} over depth",
+            shown | {"series is exact": exact, "open constants": ", ".join(map(str, self.constants))},
+        )
+
+
+def _formula(expr: sp.Expr) -> str:
+    """A formula for a page that sets what stands between dollars."""
+    return f"${latex.tex(_rounded(expr))}$"
+
 
 def _power(expr: sp.Expr) -> sp.Expr:
     return sp.Add(*(f.as_base_exp()[1] for f in sp.Mul.make_args(expr) if f.as_base_exp()[0] == ell))
@@ -92,7 +110,7 @@ def _rounded(expr: sp.Expr) -> sp.Expr:
     return expr.xreplace({number: sp.Float(number, SHOWN) for number in expr.atoms(sp.Float)})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class DepthLaws(Written, Mapping[str, DepthLaw]):
     r"""The depth laws of a closed system of quantities, by name.
 
@@ -153,4 +171,12 @@ class DepthLaws(Written, Mapping[str, DepthLaw]):
         lines += [f"with {letter} = {meaning}" for letter, meaning in self.definitions.items() if letter in shown]
         return "\n".join([head, *lines])
 
-    __repr__ = __str__
+    def __repr__(self) -> str:
+        return short(f"<DepthLaws of {self.net.activation.name}, {self.point}: {', '.join(self)}>")
+
+    def _repr_html_(self) -> str:
+        rows = [(law.name, _formula(law.leading), _formula(law.ratio)) for law in self.laws]
+        shown = set().union(*(law.leading.free_symbols for law in self.laws))
+        letters = {f"{letter}": _formula(meaning) for letter, meaning in self.definitions.items() if letter in shown}
+        table = grid(("quantity", "leading behaviour", "by powers of K and Theta"), rows, text=3)
+        return record(f"{self.net.activation.name}, {self.point}: large depth", letters) + table

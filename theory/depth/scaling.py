@@ -8,12 +8,13 @@ import sympy as sp
 
 from ..language.checks import check_count
 from ..language.errors import InvalidArgument, NotAvailable
+from ..language.markup import grid, short
 from ..language.symbols import ell
 from .depthlaw import DepthLaws
 from .memory import tidied
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LearningRates:
     """Learning rates for the layers 1 ... L, ready for ``MLP(lambda_b=..., lambda_W=...)``, and the exponents behind them."""
 
@@ -22,6 +23,19 @@ class LearningRates:
     p: sp.Expr  #: Theta of layer l reaches layer L as (l/L)^p
     q: sp.Expr  #: the kernel decays as l^-q
     steps: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        ends = (
+            f"{name} {rates[0]:.4g} ... {rates[-1]:.4g}"
+            for name, rates in (("lambda_b", self.lambda_b), ("lambda_W", self.lambda_W))
+        )
+        return short(f"<LearningRates of {len(self.lambda_b)} layers: {', '.join(ends)}; p = {self.p}, q = {self.q}>")
+
+    def _repr_html_(self) -> str:
+        rows = enumerate(zip(self.lambda_b, self.lambda_W, strict=True), start=1)
+        return grid(
+            ("layer", "lambda_b", "lambda_W"), [(layer, f"{b:.6g}", f"{w:.6g}") for layer, (b, w) in rows], text=0
+        )
 
 
 def depth_scaling(laws: DepthLaws, depth: int, *, lambda_b: float = 1.0, lambda_W: float = 1.0) -> LearningRates:

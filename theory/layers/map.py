@@ -22,6 +22,7 @@ from typing import Protocol
 import sympy as sp
 
 from ..language.jets import Jet
+from ..language.markup import record, short
 from ..language.quantities import Pair
 
 Directions = tuple[str, ...]
@@ -90,11 +91,17 @@ def splits(directions: Directions) -> Iterator[tuple[Directions, Directions]]:
             yield on_parameter, tuple(d for d in directions if d not in on_parameter)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LayerMap:
     """The map from one layer to the next: the sum of its terms."""
 
     terms: tuple[Term, ...]
+
+    def __repr__(self) -> str:
+        return short(f"<LayerMap of {len(self.terms)} terms: {', '.join(type(term).__name__ for term in self.terms)}>")
+
+    def _repr_html_(self) -> str:
+        return record("Map from one layer to the next", {type(term).__name__: term for term in self.terms})
 
     def expand(self, jet: Jet) -> dict[Field, sp.Expr]:
         """The jet as a linear form in the Gaussian fields of the layer."""

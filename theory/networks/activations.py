@@ -15,12 +15,13 @@ import sympy as sp
 from sympy.core.function import UndefinedFunction
 
 from ..language.errors import InvalidArgument, NotIntegrable, unknown_name
+from ..language.markup import record, short
 from ..language.pieces import NEAR, Break, as_cases, breakpoints, differ, first_break, limits, sides
 from ..language.symbols import z
 from .admissible import check
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Activation:
     r"""An activation :math:`\sigma(z)`; ``expr=None`` is the unspecified function.
 
@@ -45,6 +46,12 @@ class Activation:
         if self.expr is not None and not self.checked:
             check(self.name, self.expr)
             check_slopes(self)
+
+    def __repr__(self) -> str:
+        return short(f"Activation({self.name!r}, {self.expr})")
+
+    def _repr_html_(self) -> str:
+        return record(f"Activation {self.name}", {"sigma(z)": self.expr if self.specified else "unspecified"})
 
     @property
     def specified(self) -> bool:

@@ -13,6 +13,7 @@ import sympy as sp
 from ..language import symbols
 from ..language.checks import check_count
 from ..language.errors import InvalidArgument, InvalidInput, InvalidNetwork
+from ..language.markup import record, short
 from ..language.provided import provided
 from ..language.values import of_fields
 from ..layers.dense import Bias, Weights
@@ -176,7 +177,7 @@ class MLP:
             found |= {
                 name: str(value) for name, value in self.parametrization.arguments.items() if name != "parametrization"
             }
-        return found | {"network": repr(self)}
+        return found | {"network": self.written}
 
     def per_layer(self, name: str) -> tuple[float, ...]:
         """The values of a hyperparameter in the layers 1 ... L; ``InvalidNetwork`` if it, or the depth, is not given."""
@@ -294,7 +295,9 @@ class MLP:
                 }
         return MLP(**(fields | changes))
 
-    def __repr__(self) -> str:
+    @property
+    def written(self) -> str:
+        """The call that makes the network, whole; ``repr`` is the same where it fits into a line."""
         given = [repr([a.name for a in self.activations] if self.activations else self.activation.name)]
         shown = {"depth": self.depth, "width": self.width, **self.parametrization.arguments}
         shown |= {"output_width": self.output_width}
@@ -304,6 +307,21 @@ class MLP:
         if self.residual:
             given.append(f"residual={ {(k, m): gamma for k, m, gamma in self.residual} }")
         return f"MLP({', '.join(given)})"
+
+    def __repr__(self) -> str:
+        return short(self.written)
+
+    def _repr_html_(self) -> str:
+        formulas = {a.name: a.expr if a.specified else "unspecified" for a in self.distinct_activations}
+        shown = [
+            f"sigma(z) = {formula}" if name == str(formula) else f"{name}: {formula}"
+            for name, formula in formulas.items()
+        ]
+        entries: dict[str, Any] = {"activation": "; ".join(shown), "depth": self.depth, "hidden widths": self.width}
+        entries |= {name: value for name, value in self.parametrization.arguments.items() if value is not None}
+        entries |= {"output width": self.output_width, "weights": self.weights}
+        entries["skips"] = ", ".join(f"{gamma} from layer {low} to {high}" for low, high, gamma in self.residual or ())
+        return record("Network", {name: short(str(v)) for name, v in entries.items() if v is not None})
 
 
 def _critical(net: MLP, C_W: str, C_b: Any, bias: Any) -> tuple[Any, Any]:

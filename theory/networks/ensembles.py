@@ -23,6 +23,7 @@ import sympy as sp
 from sympy.utilities.iterables import multiset_partitions
 
 from ..language.errors import InvalidArgument, unknown_name
+from ..language.markup import record
 from ..language.pieces import cut_moments
 from ..language.symbols import z
 from .entries import Density, EntryLaw, three_values
@@ -91,6 +92,14 @@ class Ensemble:
 
     def __repr__(self) -> str:
         return self.name
+
+    def _repr_html_(self) -> str:
+        entries = {
+            "fourth cumulant, pairs crossed": self.crossed,
+            "excess kurtosis": self.excess,
+            "meaning": self.meaning,
+        }
+        return record(f"Weights: {self.name}", entries)
 
 
 def pairings(count: int) -> tuple[tuple[tuple[int, ...], ...], ...]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from ..language.checks import check_count
 from ..language.errors import InvalidArgument, NotAvailable
+from ..language.markup import record, short
 from ..language.values import of_fields
 from ..networks.architecture import MLP
 from .losses import Loss, as_loss
@@ -104,7 +105,7 @@ class Training:
         """All arguments of the training as text and numbers that a file can hold, from which it can be made again."""
         own = {n: getattr(self, n) for n in ("gamma", "momentum", "weight_decay", "outputs")} | {"loss": self.loss.name}
         rate = {} if self.learning_rate is None else {"learning_rate": self.learning_rate}
-        return self.net.attrs | own | rate | {"flow": repr(self)}
+        return self.net.attrs | own | rate | {"flow": self.written}
 
     @property
     def fingerprint(self) -> str:
@@ -119,12 +120,22 @@ class Training:
         """A copy with some arguments changed."""
         return Training(**({f: getattr(self, f) for f in self.__dataclass_fields__} | changes))
 
-    def __repr__(self) -> str:
-        given = [f"{self.net!r}", f"gamma={self.gamma}", f"loss={self.loss!r}"]
+    @property
+    def written(self) -> str:
+        """The call that makes the training, whole; ``repr`` is the same where it fits into a line."""
+        given = [self.net.written, f"gamma={self.gamma}", f"loss={self.loss!r}"]
         if self.learning_rate is not None:
             given.append(f"learning_rate={self.learning_rate}")
         given += [f"{n}={getattr(self, n)}" for n in ("momentum", "weight_decay") if getattr(self, n)]
         return f"Training({', '.join(given)}" + (f", outputs={self.outputs})" if self.outputs > 1 else ")")
+
+    def __repr__(self) -> str:
+        return short(self.written)
+
+    def _repr_html_(self) -> str:
+        names = ("gamma", "learning_rate", "momentum", "weight_decay", "outputs")
+        rule = {"rule": "gradient flow" if self.continuous else "gradient descent", "loss": self.loss.name}
+        return record("Network in training", {"network": self.net} | rule | {n: getattr(self, n) for n in names})
 
 
 #: Hyperparameters of a network that does not give them: those of Bordelon and Pehlevan.

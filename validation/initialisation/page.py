@@ -52,7 +52,7 @@ def context(report: Report) -> dict[str, Any]:
 def _setup(report: Report) -> Iterator[tuple[str, Any]]:
     """The settings of the comparison, as pairs of a label and its text."""
     net, attrs = report.subject, report.data.attrs
-    yield "network", repr(net)
+    yield "network", net.written
     for activation in net.distinct_activations:
         label = f"activation {activation.name}" if net.activations else "activation"
         yield label, mathml.math(rf"\sigma(z) = {latex.tex(activation.expr)}")

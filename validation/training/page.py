@@ -49,7 +49,7 @@ def context(report: Report) -> dict[str, Any]:
 def _setup(report: Report) -> Iterator[tuple[str, Any]]:
     """The settings of the comparison, as pairs of a label and its text."""
     flow, data, attrs = report.subject, report.data, report.data.attrs
-    yield "training", repr(flow)
+    yield "training", flow.written
     yield "activation", mathml.math(rf"\sigma(z) = {latex.tex(flow.net.activation.expr)}")
     yield "hidden layers", flow.hidden_layers
     yield ", ".join(HYPERPARAMETERS), ", ".join(f"{getattr(flow.net, name):g}" for name in HYPERPARAMETERS)

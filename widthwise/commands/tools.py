@@ -39,7 +39,7 @@ def kernel(net: Any, X: Any, *, X2: Any = None, workers: int | None = None) -> x
 
     found = matrices(net, X, X2, workers=workers)
     dims = ("sample", "sample2")
-    return xr.Dataset({"K": (dims, found.K), "Theta": (dims, found.Theta)}, attrs={"network": repr(net)})
+    return xr.Dataset({"K": (dims, found.K), "Theta": (dims, found.Theta)}, attrs={"network": net.written})
 
 
 def critical(activation: Any) -> str:
