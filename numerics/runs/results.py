@@ -36,6 +36,7 @@ class Result:
     value: Array
     stderr: Array | None = None
     step_error: Array | None = None  #: the difference between two steps of gradient flow
+    dof: float | None = None  #: degrees of freedom of the error, where they are not those that ``groups`` say
 
     def variables(self, single: bool) -> dict[str, Variable]:
         """The variables of a dataset; ``single``: without the axes of the only output."""
@@ -43,7 +44,8 @@ class Result:
         described = {"long_name": meaning, "latex": letter(self.row), "order": self.row.order, "units": "1"}
         found = {name: (self.value, described)}
         if self.stderr is not None:
-            found[f"{name}_stderr"] = (self.stderr, {"long_name": f"standard error of {name}"})
+            known = {} if self.dof is None else {"dof": self.dof}
+            found[f"{name}_stderr"] = (self.stderr, {"long_name": f"standard error of {name}"} | known)
         if self.step_error is not None:
             found[f"{name}_step_error"] = (self.step_error, {"long_name": f"difference between two steps of {name}"})
         return {key: _squeezed(self.row.dims, *rest, single) for key, rest in found.items()}

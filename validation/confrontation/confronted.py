@@ -140,7 +140,7 @@ def _measured(
 ) -> tuple[Array, Array, Extrapolation]:
     """An observable at each width with its errors, (width, ...), and the fit in 1/n."""
     widths, name = widths_of(simulations), row.slope_of or row.name
-    groups = np.array([s.attrs["groups"] for s in simulations], dtype=float)
+    groups = np.array([1 + s[f"{name}_stderr"].attrs.get("dof", s.attrs["groups"] - 1) for s in simulations])
     y, errors = (np.stack([s[key].values for s in simulations]) for key in (name, f"{name}_stderr"))
     flat = [x.reshape(len(widths), -1) for x in (y, errors)]
     if row.slope_of is None:

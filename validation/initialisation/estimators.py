@@ -197,18 +197,24 @@ def estimate(name: str, groups: dict[str, Array], sizes: NDArray[np.int64], pref
     Units
         The value and the error are multiplied by the prefactor n_(l-1) for all quantities but K and Theta.
     Valid
-        (value - truth) / error follows Student's t with G-1 degrees of freedom as far as the group means are Gaussian.
+        (value - truth) / error follows Student's t with G-1 degrees of freedom as far as the group means are Gaussian; with fewer,
+        those of ``tails``, where few networks make up a group.
     """
-    w, G = sizes / sizes.sum(), len(sizes)
-    p = groups[name]
-    mean = _weighted(w, p)
-    value, influence = mean, p
-    if name in FACTORS:
-        x, y = (groups[factor] for factor in FACTORS[name])
-        x_mean, y_mean = _weighted(w, x), _weighted(w, y)
-        value = mean - _outer(x_mean, y_mean) + _weighted(w, _outer(x - x_mean, y - y_mean)) / (G - 1)
-        influence = p - _outer(x, y_mean[None]) - _outer(x_mean[None], y)
+    w = sizes / sizes.sum()
+    value, influence = influences(name, groups, sizes)
     return scaled(name, value, influence, w, np.ones_like(prefactor) if name in ("K", "Theta") else prefactor)
+
+
+def influences(name: str, groups: dict[str, Array], sizes: NDArray[np.int64]) -> tuple[Array, Array]:
+    """The value of a quantity, and the influence of each group on it, without symmetries and prefactor."""
+    w, p = sizes / sizes.sum(), groups[name]
+    mean = _weighted(w, p)
+    if name not in FACTORS:
+        return mean, p
+    x, y = (groups[factor] for factor in FACTORS[name])
+    x_mean, y_mean = _weighted(w, x), _weighted(w, y)
+    value = mean - _outer(x_mean, y_mean) + _weighted(w, _outer(x - x_mean, y - y_mean)) / (len(sizes) - 1)
+    return value, p - _outer(x, y_mean[None]) - _outer(x_mean[None], y)
 
 
 def scaled(name: str, value: Array, influence: Array, w: Array, factor: Array) -> tuple[Array, Array]:

@@ -153,5 +153,10 @@ def measured(
         1.15 times for 4096; that of cumulants of two pairs, D6 and F6 is Student's.
     """
     weights = sizes / sizes.sum()
-    value, influence = estimate(row, groups, weights)
+    value, influence = influences(row, groups, sizes)
     return scaled(row.name, value, influence, weights, prefactor ** (row.order - row.correction))
+
+
+def influences(row: Quantity, groups: dict[Pattern, Array], sizes: NDArray[np.int64]) -> tuple[Array, Array]:
+    """The value of a quantity, and the influence of each group on it, without symmetries and prefactor."""
+    return estimate(row, groups, sizes / sizes.sum())

@@ -20,9 +20,11 @@ from ...theory.language.checks import check_count, check_seed
 from ...theory.language.errors import InvalidArgument, NotAvailable
 from ...theory.language.quantities import AXES, TENSORS, Quantity, quantity
 from ...theory.networks.architecture import MLP
+from ..confrontation.tails import degrees_of_freedom
 from ..literal.derivatives import derivatives
 from ..literal.descendants import Descendants, doubles
 from ..literal.networks import LiteralNetworks, batch_size, layer_widths
+from . import estimators, generic
 from .cumulants import no_estimator
 from .estimators import CORRECTIONS, NEEDS_NTK, MeasurementPlan, Record, corrected, estimate, lower_orders, missing
 from .generic import JetTask, Rows, measured
@@ -202,8 +204,11 @@ def _result(
 ) -> Result:
     """A quantity by the estimator whose means there are."""
     source = CORRECTIONS.get(row.name, row.name)
-    found = measured(row, groups, sizes, n) if row in rows.rows else estimate(source, groups, sizes, n)
-    return Result(row, *corrected(row, *found, n, limits))
+    own = row in rows.rows
+    found = measured(row, groups, sizes, n) if own else estimate(source, groups, sizes, n)
+    influence = generic.influences(row, groups, sizes) if own else estimators.influences(source, groups, sizes)
+    dof = degrees_of_freedom(influence[1])
+    return Result(row, *corrected(row, *found, n, limits), dof=dof)
 
 
 def _batch(net: MLP, widths: tuple[int, ...], shape: tuple[int, ...], neurons: int, plan: MeasurementPlan) -> int:

@@ -27,6 +27,7 @@ from ...theory.language.checks import check_count, check_names, check_seed
 from ...theory.language.errors import InvalidArgument, InvalidNetwork
 from ...theory.training.observables import FLUCTUATIONS, TRAINING
 from ...theory.training.subject import Training
+from ..confrontation.tails import degrees_of_freedom
 from ..literal.trained import train
 
 Array = NDArray[np.float64]
@@ -150,7 +151,8 @@ def _dataset(
         name = row.name.removesuffix("_variance")
         if name != row.name and name in names and row.dims == TRAINING[name].dims:  # the variance of each entry
             squares = N * np.stack([r[name] - moments.mean[name] for r in results]) ** 2 * n / (n - 1)
-            found.append(Result(row, squares.mean(axis=0), squares.std(axis=0, ddof=1) / np.sqrt(n)))
+            error = squares.std(axis=0, ddof=1) / np.sqrt(n)
+            found.append(Result(row, squares.mean(axis=0), error, dof=degrees_of_freedom(squares)))
     coords = coordinates(asked.data, asked.times, flow.hidden_layers or 0, flow.outputs)
     return dataset(
         flow,

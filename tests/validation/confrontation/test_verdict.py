@@ -9,6 +9,7 @@ from scipy import special, stats
 import widthwise as ww
 from widthwise.theory.language.errors import InvalidArgument
 from widthwise.validation.confrontation.fits import LEAST, extrapolate, lines, p_values, sigmas
+from widthwise.validation.confrontation.tails import degrees_of_freedom
 from widthwise.validation.confrontation.verdict import error_bar, judge
 
 pytestmark = pytest.mark.quick
@@ -74,6 +75,34 @@ def test_rate_of_false_alarms_at_small_p_with_few_networks(profile, rng):
         assert (p < level).sum() <= most
     if profile == (4, 1, 16, 0):
         assert (welch < 1e-4).sum() > stats.binom.isf(1e-5, n, 1e-4)
+
+
+def test_long_tails_leave_fewer_degrees_of_freedom(rng):
+    """Means of n values with excess kurtosis kappa: 12 for squares of a Gaussian; the variance of s^2 is that of chi-squared."""
+    normal = degrees_of_freedom(rng.standard_normal((200, 4, 200)))
+    assert normal == pytest.approx(199, rel=0.03)
+    squares = degrees_of_freedom(rng.standard_normal((2000, 1, 100)) ** 2)
+    assert squares == pytest.approx(2000 / (1 + 12 / 2), rel=0.1)
+    deep = rng.standard_normal((2000, 2, 100))
+    deep[:, 1] **= 3  # of two places the longer tail counts
+    assert degrees_of_freedom(deep) < 2000 / (1 + 20 / 2)
+    assert degrees_of_freedom(np.zeros((9, 2, 3))) == 8
+    assert degrees_of_freedom(rng.standard_normal((3, 2, 3))) == 2
+
+
+def test_rate_of_false_alarms_with_few_networks_of_long_tails(rng):
+    """Fifty networks at each of three widths, squares of Gaussians, the intercept: rates at p = 1e-3, with the control."""
+    alarms, plain, count, entries = 0, 0, 500, 8
+    for _ in range(count):
+        x = rng.standard_normal((3, 50, 1, entries)) ** 2 - 1
+        y, s = x.mean(axis=1)[:, 0], x.std(axis=1, ddof=1)[:, 0] / np.sqrt(50)
+        own = np.array([1 + degrees_of_freedom(one) for one in x])
+        for groups, mended in ((own, True), (np.full(3, 50.0), False)):
+            fit = extrapolate(WIDTHS, y, s, groups=groups)
+            found = int((np.abs(fit.value / fit.stderr) > lines(1e-3, fit.variances, fit.dof)).sum())
+            alarms, plain = (alarms + found, plain) if mended else (alarms, plain + found)
+    assert alarms <= stats.binom.isf(1e-5, count * entries, 2e-3)
+    assert plain > alarms
 
 
 def test_p_values_of_one_sample_are_those_of_student():
