@@ -44,8 +44,8 @@ class Result:
         described = {"long_name": meaning, "latex": letter(self.row), "order": self.row.order, "units": "1"}
         found = {name: (self.value, described)}
         if self.stderr is not None:
-            known = {} if self.dof is None else {"dof": self.dof}
-            found[f"{name}_stderr"] = (self.stderr, {"long_name": f"standard error of {name}"} | known)
+            known: dict[str, Any] = {} if self.dof is None else {"dof": self.dof}
+            found[f"{name}_stderr"] = (self.stderr, known | {"long_name": f"standard error of {name}"})
         if self.step_error is not None:
             found[f"{name}_step_error"] = (self.step_error, {"long_name": f"difference between two steps of {name}"})
         return {key: _squeezed(self.row.dims, *rest, single) for key, rest in found.items()}

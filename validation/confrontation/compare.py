@@ -56,6 +56,8 @@ def compare(
     found = [Confronted.of(row, theory, simulations, row.scale(largest)) for row in rows]
     coarse = tuple(c.row.name for c in found if c.error_bar > resolution)
     table = _together([c.table() for c in found])
+    failing = judge(table["p_value"], alpha).threshold > table["p_value"]
+    coarse = tuple(name for name in coarse if name not in set(table["quantity"][failing]))  # what fails is tested
     tested = ~table["quantity"].isin(coarse)
     verdict = judge(table["p_value"], alpha, tested=tested, coarse=coarse, resolution=resolution)
     limits = [c.lines(verdict.threshold) for c in found]

@@ -51,9 +51,9 @@ def overview(report: Report, names: list[str], sheet: Sheet) -> list[Axes]:
     pairs = [(axes, None) for axes in sheet.checked(len(names))] if sheet.given else _pairs(len(names), sheet)
     for (upper, lower), name in zip(pairs, names, strict=True):
         _panel(upper, lower, report, name)
-    if sheet.given:
+    if sheet.given and pairs[0][0].get_legend() is None:
         pairs[0][0].legend(handles=_keys(report), fontsize="small")
-    elif not sheet.small:
+    elif not sheet.given and not sheet.small:
         columns = 4 if len(names) > 2 else 2
         sheet.legend(pairs[0][0], handles=_keys(report), loc="outside lower center", ncols=columns)
     return [upper for upper, _ in pairs]

@@ -14,6 +14,7 @@ from xml.etree import ElementTree
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 import sympy as sp
 import xarray as xr
@@ -29,6 +30,7 @@ from widthwise.validation.confrontation.verdict import judge
 from widthwise.validation.initialisation.validate import validate
 from widthwise.validation.reports import figures
 from widthwise.validation.reports.mathml import equations, prose
+from widthwise.validation.reports.page import render
 from widthwise.validation.reports.paper import compact
 
 RNG = np.random.default_rng(5)
@@ -71,6 +73,10 @@ def failed(pair) -> Report:
 @pytest.fixture(scope="module")
 def page(pair, tmp_path_factory) -> str:
     return pair.to_html(tmp_path_factory.mktemp("page") / "new" / "folder" / "report.html").read_text(encoding="utf-8")
+
+
+def page_of(report: Report) -> str:
+    return render(report)
 
 
 class Reader(HTMLParser):
@@ -226,6 +232,49 @@ def test_a_plot_is_shown_by_pyplot_or_drawn_where_it_is_wanted(pair, name):
         assert axes.get_legend() or axes.figure.legends
     assert given[-1].get_xlabel()
     assert figures.png(figure)
+
+
+def test_what_fails_was_tested_however_large_its_error_bars():
+    """Twice V, with error bars of a third of it: the page shows this equation, with the derived one beside it."""
+    system = derive(NET)
+    wrong = system.with_(V=20 * system.system["V"].rhs)
+    found = validate(
+        NET, [[1.0, 0.5]], widths=(8, 16), networks=400, quantities=("K", "V"), equations=wrong, resolution=1e-3
+    )
+    assert found.verdict.word == "FAILED"
+    assert found.verdict.coarse == ("K",)
+    assert not found.passed
+    page = re.sub(r"\s+", " ", page_of(found))
+    assert "The given equations" in page
+    assert "the equations that were given in its place" in page
+    assert page.count("Derived for this network, and not used here") == 1
+    assert equations(wrong.restrict("V").rows) in page_of(found)
+    assert "equations=equations" in found.again
+
+
+def test_advice_tells_chance_from_error(failed, single):
+    """A seed that no width has had; four times the networks; twice the widths; as on the command line or in Python."""
+    text, typed = failed.text(), failed.text(command=True)
+    assert "seed=3" not in text  # of a true theory this deviation is no chance
+    assert "widths=(16, 32, 64)" in text
+    assert "--widths 16,32,64" in typed
+    chance = replace(failed, verdict=replace(failed.verdict, chance=0.004))
+    assert "in at most 0.004 of all runs" in chance.text()
+    assert "seed=3: what was chance fails again with probability at most 0.01" in chance.text()
+    assert "networks=800: the sigmas of an error double" in chance.text()
+    assert "--seed 3" in chance.text(command=True)
+    assert str(single.advice[0]).startswith("Error bars of 25 % take about networks=")
+    # as many networks as it says: error bars fall like one over the square root of their number
+    asked = dict(re.findall(r"networks=(\d+) for (\w+)", str(single.advice[0])))
+    for count, name in ((int(c), n) for c, n in asked.items()):
+        assert count == pytest.approx(200 * (single.resolution[name] / 0.25) ** 2, rel=0.11)
+
+
+def test_a_report_can_be_made_again(single):
+    """The call that it prints gives the same table."""
+    names: dict[str, object] = {}
+    exec(single.again.replace("subject = MLP('z**3/10 + z'", "subject = MLP(Z + Z**3 / 10"), names | {"Z": Z}, names)
+    pd.testing.assert_frame_equal(names["report"].table, single.table)
 
 
 def test_all_quantities_on_one_axes_are_their_deviations(pair):
