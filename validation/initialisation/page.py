@@ -70,7 +70,7 @@ def _setup(report: Report) -> Iterator[tuple[str, Any]]:
     error = attrs["average_error"]
     yield "largest estimated error of a Gaussian average", f"{error:.1e}" if error else "none: closed forms"
     if attrs.get("left_out"):
-        yield "left out", ", ".join(map(str, np.atleast_1d(attrs["left_out"])))
+        yield "left out", "; ".join(str(attrs["left_out"]).splitlines())
 
 
 def _widths(hidden: NDArray[np.float64]) -> str:
