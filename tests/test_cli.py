@@ -85,7 +85,7 @@ def test_derive_prints_text_latex_and_steps():
 
 
 def test_average_prints_a_closed_form_or_a_number_with_its_error():
-    assert out("average", "relu(a)**2") == "K[a,a]/2\n"
+    assert out("average", "relu(a)**2") == "K_aa/2\n"
     assert "\\arcsin" in out("average", "erf(a)*erf(b)", "--format", "latex")
     assert out("average", "tanh(a)**2", "-k", "1").startswith("0.39429449039784")
     assert out("average", "sin(a)**2", "-k", "1/2", "--digits", "30").startswith("0.316060279414278839202238114919 +- ")

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from .theory.initialisation.layer_maps import residual as residual
     from .theory.initialisation.residual import CrossLayer as CrossLayer
     from .theory.language import errors as errors
+    from .theory.language.dictionary import symbols as symbols
     from .theory.language.equations import Equations as Equations
     from .theory.networks.activations import Activation as Activation
     from .theory.networks.architecture import MLP as MLP
@@ -102,6 +103,7 @@ _HOME = {
     "YANG_HU": "theory.networks.parametrization",
     "abc": "theory.networks.parametrization",
     "phase_diagram": "validation.reports.phase",
+    "symbols": "theory.language.dictionary",
     "simulate": "verbs",
     "validate": "verbs",
     "Report": "validation.confrontation.report",

@@ -10,10 +10,12 @@ from ...theory.averages.integrands import Integrand
 from ...theory.averages.reading import read_integrand
 
 
-def without_derivatives(known: Integrand, K: Any) -> Integrand:
+def without_derivatives(known: Integrand, K: Any, in_front: tuple[int, ...] = ()) -> Integrand:
     r"""An integrand without delta functions that has the same average at this covariance, which has an inverse.
 
     .. math:: \langle\partial^mF\rangle=\langle F\,H_m\rangle,\qquad H_m=(-1)^{|m|}\,p^{-1}\,\partial^mp,\quad p=e^{-z^TK^{-1}z/2}
+
+    ``in_front`` are further derivatives in front of the whole, by each variable.
     """
     regular = known.regular()
     assert regular is not None
@@ -23,8 +25,8 @@ def without_derivatives(known: Integrand, K: Any) -> Integrand:
     total = sp.S.Zero
     for product, by in regular:
         weight = sp.S.One
-        for x, times in zip(z, by, strict=True):
-            for _ in range(times):  # p w -> -p (w' + exponent' w)
+        for x, times, more in zip(z, by, in_front or (0,) * len(z), strict=True):
+            for _ in range(times + more):  # p w -> -p (w' + exponent' w)
                 weight = sp.expand(-sp.diff(weight, x) - sp.diff(exponent, x) * weight)
         factors = (act(sp.Symbol(label, real=True), order) for label, (act, order) in product.factors)
         total += product.constant * sp.Mul(*factors) * weight

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from numbers import Real
+from operator import add
 from typing import Any
 
 import numpy as np
@@ -57,7 +58,7 @@ def gaussian_average(
         wherever these are): ``"relu(a)*relu'(b)"``;
         or a Python function, or a sequence of them, one factor for each variable, which take and return arrays.
     Shapes
-        Without ``covariance``: a SymPy expression in the entries ``K[a,b]``, averages without a closed form as they are.
+        Without ``covariance``: a SymPy expression in the entries ``K_ab``, averages without a closed form as they are.
         With it: an ``Estimate`` (value, error). One variable: variances in any shape; several: (..., d, d), rows in the
         alphabetic order of the variables (for Python functions in theirs) -> (...).
     Units
@@ -101,7 +102,7 @@ def gaussian_average(
     if covariance is None:
         return known.average()
     K = _matrices(covariance, len(known.labels))
-    return _digits(known, covariance, K, digits) if precision == "mp" else _double(known, K, rtol)
+    return _digits(known, covariance, K, digits) if precision == "mp" else on_double(known, K, rtol)
 
 
 def _functions(integrand: Any) -> tuple[Callable[[Array], Array], ...] | None:
@@ -154,7 +155,8 @@ def _matrices(covariance: ArrayLike, variables: int) -> Array:
     return K
 
 
-def _double(known: Integrand, K: Array, rtol: float) -> Estimate:
+def on_double(known: Integrand, K: Array, rtol: float = 1e-10) -> Estimate:
+    """The average at covariances (..., d, d): in closed form where these are few, else by quadrature."""
     delta, closed = _delta(known), None
     if K[..., 0, 0].size <= FEW or delta:
         closed = known.closed()
@@ -173,6 +175,13 @@ def _double(known: Integrand, K: Array, rtol: float) -> Estimate:
             f"integrand={known.expr} has {len(known.labels)} variables and no closed form; allowed: up to {MOST} variables"
         )
     return _by_quadrature(_of_products(known), K, rtol)
+
+
+def on_quadrature(known: Integrand, in_front: tuple[int, ...], K: Array, rtol: float = 1e-10) -> Estimate:
+    """The average with derivatives in front, by each variable."""
+    total = _of_products(known)
+    derivatives = tuple(tuple(map(add, by, in_front)) for by in total.derivatives)
+    return _by_quadrature(replace(total, derivatives=derivatives), K, rtol)
 
 
 def _digits(known: Integrand, covariance: Any, K: Array, digits: int) -> Estimate:

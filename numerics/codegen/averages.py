@@ -50,6 +50,11 @@ def sites_of(node: Average) -> list[Jet]:
 
 def table(node: Average, activation: Activation, most_sites: int, target: str) -> AverageTable:
     """The table of an average; ``NotAvailable`` when it has no closed form and couples more samples than quadrature can."""
+    if not node.at_K:
+        raise NotAvailable(
+            f"the average {node} is taken at a kernel of its own, which generated code does not know; allowed: averages at the "
+            "kernel of the layer below, as derived"
+        )
     sites = sites_of(node)
     orders = tuple(tuple(sorted(orders_at(node.body, site))) for site in sites)
     derivatives = tuple(node.derivatives.count(site) for site in sites)

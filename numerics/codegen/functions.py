@@ -53,9 +53,12 @@ def function(
         table = found[node]
         sites = [axes[site.sample] for site in sites_of(node)]
         names[node] = _gather(gathers, f'E["{table.name}"]', table.name, sites, labels)
-    for atom, (array, at) in places(law).items():
-        names[atom] = _gather(gathers, f'state["{array}"]', array, [axes[a] for a in at], labels)
-    lines, (result,) = assignments([law.xreplace(names)], text)
+    law = law.xreplace(names)  # the kernels that averages depend on are not read by the law itself
+    arrays = {
+        atom: _gather(gathers, f'state["{array}"]', array, [axes[a] for a in at], labels)
+        for atom, (array, at) in places(law).items()
+    }
+    lines, (result,) = assignments([law.xreplace(arrays)], text)
     used = tuple(p for p in PARAMETERS if p in {s.name for s in law.atoms(sp.Symbol)})
     return Function(name, len(labels), equation, used, tuple(gathers.values()), tuple(lines), result)
 

@@ -13,9 +13,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from ...theory.averages.closed_forms import closed_form
 from ...theory.averages.gaussian import Average
-from ...theory.averages.regularity import prepared
 from ...theory.initialisation.dependencies import closure, layer_recursion, names_of_order
 from ...theory.initialisation.derivation import Recursions, derive_layer, labels_for
+from ...theory.initialisation.existence import missing
 from ...theory.initialisation.residual import CrossLayer
 from ...theory.language.errors import AccuracyWarning, InvalidArgument, NotAvailable
 from ...theory.language.jets import Jet, Sigma
@@ -239,19 +239,7 @@ def _alone(net: MLP, X: Array, names: tuple[str, ...]) -> dict[str, Array]:
 
 def _missing(net: MLP, name: str, single: bool) -> str | None:
     """Why a quantity does not exist for one of the network's activations; None if it does."""
-    kinked = [a for a in dict.fromkeys(net.layer_activations) if a.kinks]
-    reasons = (_infinite(a, net.layer_map, needed, single) for a in kinked for needed in _closure(net, (name,)))
-    return next((reason for reason in reasons if reason is not None), None)
-
-
-@lru_cache(maxsize=1024)
-def _infinite(activation: Activation, layer: LayerMap, name: str, single: bool) -> str | None:
-    row = quantity(name)
-    try:
-        prepared(derive_layer(layer, row, labels_for(row, 1 if single else None)).law.right, activation)
-    except NotAvailable as error:
-        return str(error)
-    return None
+    return missing(dict.fromkeys(net.layer_activations), net.layer_map, name, single)
 
 
 def _closure(net: MLP, names: tuple[str, ...]) -> tuple[str, ...]:

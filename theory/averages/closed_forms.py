@@ -90,8 +90,8 @@ def _closed_or_none(node: Average, activation: Activation) -> sp.Expr | None:
         return None
 
 
-def specialize(expr: sp.Expr, activation: Activation) -> sp.Expr:
-    r"""Every average in ``expr`` that has a closed form, replaced by it.
+def specialize(expr: sp.Expr, activation: Activation, longest: int | None = None) -> sp.Expr:
+    r"""Every average in ``expr`` that has a closed form, replaced by it; of more than ``longest`` operations none.
 
     Equation
         As in :func:`closed_form`; for a smooth activation an average without one is also tried term by term after the
@@ -103,18 +103,26 @@ def specialize(expr: sp.Expr, activation: Activation) -> sp.Expr:
     Source
         As in :func:`closed_form`.
     """
-    return expr.xreplace({node: _specialized(node, activation) for node in expr.atoms(Average)})
+    return expr.xreplace({node: _specialized(node, activation, longest) for node in expr.atoms(Average)})
 
 
-def _specialized(node: Average, activation: Activation) -> sp.Expr:
+def _specialized(node: Average, activation: Activation, longest: int | None) -> sp.Expr:
+    if node != (plain := node.general):  # at a covariance of its own
+        value = _specialized(plain, activation, longest)
+        return node if value == plain else value.xreplace(dict(zip(plain.args[3], node.args[3], strict=True)))
     value = closed_form(node, activation)
     if value is not None:
-        return value
+        return value if longest is None or _operations(value) <= longest else node
     if not (node.derivatives and activation.specified and activation.smooth):
         return node
     explicit = node.explicit()
     known = {n: value for n in explicit.atoms(Average) if (value := closed_form(n, activation)) is not None}
     return explicit.xreplace(known) if known else node
+
+
+@lru_cache(maxsize=4096)
+def _operations(expr: sp.Expr) -> int:
+    return int(sp.count_ops(expr))
 
 
 @lru_cache(maxsize=4096)

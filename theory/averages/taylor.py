@@ -12,16 +12,17 @@ from 0 contribute beyond all orders. Two derivatives in front of a body are :mat
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
 
 import sympy as sp
+from sympy.polys.domains import EX
 
 from ..language.errors import NotAvailable
 from ..language.jets import Sigma
-from ..language.pieces import sides
+from ..language.pieces import branch, sides
 from ..language.symbols import z
 from ..networks.activations import Activation
 from .gaussian import Average
@@ -78,6 +79,39 @@ def _derivatives(activation: Activation, side: int, count: int) -> Numbers:
         )
     polynomial = sp.expand(polynomial)
     return tuple(sp.factorial(k) * polynomial.coeff(z, k) for k in range(count))
+
+
+def at_origin(node: Average, order: sp.Rational) -> Iterator[sp.Expr]:
+    """The terms of an average of one sample, in powers of its small variance below ``order``; of a concrete activation."""
+    assert node.activation is not None
+    (variance,) = node.covariance.values()
+    found = MomentSeries(taylor(node.activation), EX)(node.general, sp.Rational(order))
+    for exponent, coefficient in sorted(found.items()):
+        yield sp.simplify(EX.to_sympy(coefficient).subs(ROOT, sp.sqrt(2 / sp.pi))) * variance**exponent
+
+
+def at_infinity(node: Average) -> sp.Expr:
+    """The limit of an average of one sample as its variance grows: the mean of the limits of the function at both ends."""
+    act = node.activation
+    assert act is not None
+    ends = [0] if node.derivatives else [_end(node.body, act, end) for end in (sp.oo, -sp.oo)]
+    mean = sp.Add(*ends) / 2
+    if not mean.is_finite or mean == 0:
+        raise NotAvailable(
+            f"{node} at an infinite variance, where it is {mean} or not known; allowed: functions with finite limits at both "
+            "ends that do not cancel"
+        )
+    return mean
+
+
+def _end(body: sp.Expr, act: Activation, end: sp.Expr) -> sp.Expr:
+    """The limit of a product of derivatives of an activation."""
+    beyond = sp.sign(end) * (1 + max((abs(kink) for kink in act.kinks), default=sp.S.Zero))
+    factors = (
+        sp.limit(branch(act.derivative(base.order), beyond), z, end) ** power
+        for base, power in body.as_powers_dict().items()
+    )
+    return sp.Mul(*factors)
 
 
 class MomentSeries:

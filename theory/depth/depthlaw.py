@@ -12,16 +12,16 @@ import sympy as sp
 from ..language import latex
 from ..language.markup import grid, record, short
 from ..language.quantities import Entry, quantity
-from ..language.symbols import ell
+from ..language.symbols import Parameter, ell
 from ..language.values import Written
 from ..networks.architecture import MLP
 from ..typesetting import environments
 from ..typesetting.environments import Display, layout
 
 #: The kernel: the variable of series around K = 0, or the value at which it stays.
-kernel = sp.Symbol("K", positive=True)
+kernel = Parameter("K", positive=True)
 #: The shift of the layer number, which depends on the first layers.
-SHIFT = sp.Symbol("ell_0", real=True)
+SHIFT = Parameter("ell_0", real=True)
 
 #: Digits of numbers in LaTeX.
 SHOWN = 8
@@ -29,7 +29,7 @@ SHOWN = 8
 
 def amplitude(name: str) -> sp.Symbol:
     """The amplitude of the homogeneous solution of a quantity, which depends on the first layers."""
-    return sp.Symbol(f"c_{name}", real=True)
+    return Parameter(f"c_{name}", real=True)
 
 
 def dimension(name: str) -> tuple[int, sp.Expr]:

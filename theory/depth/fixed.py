@@ -15,7 +15,7 @@ from ..initialisation.derivation import Derivation
 from ..language.errors import NotAvailable
 from ..language.jets import Overlap
 from ..language.quantities import Entry
-from ..language.symbols import C_W, C_b, ell
+from ..language.symbols import C_W, C_b, Parameter, ell
 from ..meanfield.expansion import Recursion
 from .depthlaw import kernel
 
@@ -68,7 +68,7 @@ class Fixed:
         for (k,), c in poly.terms():
             coefficient = sp.factor_terms(sp.expand(c))
             if self.letters and not (coefficient.is_number or coefficient.is_Symbol):
-                letter = sp.Symbol(f"{name}_{k}", real=True)
+                letter = Parameter(f"{name}_{k}", real=True)
                 definitions[letter] = coefficient
                 coefficient = letter
             terms[k,] = coefficient

@@ -274,13 +274,14 @@ def _alike(pair: Pair, other: Pair) -> bool:
 
 
 def over_layers(expr: sp.Expr) -> sp.Expr:
-    """Kernels of jets of the layers l and m, as entries of arrays over layers."""
+    """Kernels of jets of the layers l and m, as entries of arrays over layers; averages stay as they are."""
+    kept = {node: node for node in expr.atoms(Average)}
     entries = {
         e: layered(e.name, *(LABELS[label] for label in e.labels), head=TENSORS[e.name].latex)
         for e in expr.atoms(Entry)
         if all(label in LABELS for label in e.labels)
     }
-    return expr.xreplace(entries)
+    return expr.xreplace(kept | entries)
 
 
 def _statement(role: Role, key: Key, layers: tuple[sp.Expr, sp.Expr], right: sp.Expr) -> LayerStatement:

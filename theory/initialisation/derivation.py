@@ -8,14 +8,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Self
+from typing import Any, Self
 
 import sympy as sp
 
 from ..averages.closed_forms import specialize
 from ..averages.gaussian import Average
-from ..language.equations import Equations, Law, Statement
-from ..language.errors import InvalidArgument
+from ..averages.regularity import prepared
+from ..language.equation import letters, pairs_of, resolved
+from ..language.equations import Change, Equations, Law, Statement, equal, mapped
+from ..language.errors import InvalidArgument, NotAvailable
 from ..language.jets import Jet, Overlap, Sigma
 from ..language.quantities import TENSORS, Entry, Kind, Quantity, quantity
 from ..language.steps import Steps
@@ -25,9 +27,13 @@ from ..meanfield.system import MeanFieldSystem, crossed, local
 from ..networks.activations import Activation
 from ..networks.architecture import HYPERPARAMETERS, MLP
 from .dependencies import check_asked, layer_recursion, names_of_order
+from .existence import DISTINCT, missing
 from .narrative import steps_of
+from .notation import InLetters, check_one_input, check_word, definitions, susceptibility_letters
 
-DEFAULT_LABELS = "12345678"
+DEFAULT_LABELS = DISTINCT
+#: The most operations of a closed form that is printed without being asked for: those of two samples mostly are shorter.
+READABLE = 80
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -72,9 +78,18 @@ class Derivation(Statement):
         """The derivation: definition, layer map of the jets, neuron average, cumulance, Price, Isserlis, result."""
         return steps_of(MeanFieldSystem(self.layer), self.quantity, self.labels, self.printed)
 
-    def specialize(self, activation: Activation) -> Self:
-        """The same with closed forms of an activation wherever they exist; other averages stay."""
-        return replace(self, shown=(*self.shown, Specialized(activation)))
+    def specialize(self, activation: Activation, longest: int | None = None) -> Self:
+        """The same with closed forms of an activation wherever they exist (and are not too long); other averages stay."""
+        return replace(self.general, shown=(Specialized(activation, longest),))
+
+    def put_in(self, change: Change) -> Self:
+        """The same with letters replaced, in the first layer too."""
+        return replace(super().put_in(change), first=mapped(self.first, change))
+
+    @property
+    def letters(self) -> dict[str, sp.Expr]:
+        """The letters of the recursion and of its first layer."""
+        return super().letters | letters(self.first.lhs, self.first.rhs)
 
     def doit(self) -> Self:
         """The same with the derivatives of Price's theorem carried out under the averages."""
@@ -102,6 +117,9 @@ class Recursions(Equations):
 
     subject: MLP
     statements: tuple[Derivation, ...]
+    left_out: tuple[
+        tuple[str, str], ...
+    ] = ()  #: quantities that kinks of the activation make infinite, and which average
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -206,6 +224,30 @@ class Recursions(Equations):
         activation = self.subject.activation.concrete()
         return replace(self, statements=tuple(d.specialize(activation) for d in self.statements))
 
+    def subs(self, *arguments: Any) -> Self:
+        """As ``Equations.subs``; numbers for hyperparameters are those of the network from then on."""
+        found = super().subs(*arguments)
+        return replace(found, subject=with_numbers(self.subject, resolved(pairs_of(*arguments), self.symbols)))
+
+    def in_notation(self, notation: str) -> Self:
+        """The same in print with chi_parallel, chi_perp and h ("chi"), defined below, or as averages ("averages")."""
+        if check_word(notation) == "averages":
+            return self.general
+        check_one_input(self.single)
+        change = InLetters(susceptibility_letters(self.layer, tuple(self.subject.known.items())))
+        found = (concretely(d, self.subject.activation) for d in self.statements)
+        return replace(self, statements=tuple(replace(d, shown=(change, *d.shown)) for d in found))
+
+    @property
+    def further(self) -> tuple[Law, ...]:
+        """The definitions of susceptibilities, where they are letters."""
+        return tuple(definitions(sp.Tuple(*(d.printed.right for d in self.statements))))
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What is left out."""
+        return remarks(self.left_out)
+
     def doit(self) -> Self:
         """The same with the derivatives of Price's theorem carried out under the averages."""
         return replace(self, statements=tuple(d.doit() for d in self.statements))
@@ -227,7 +269,46 @@ def recursions(
         rows = [quantity(n) for n in names_of_order(layer, 1 if order is None else order)]
     else:
         rows = [quantity(n) for n in names]
-    return Recursions(net, tuple(derive_layer(layer, row, labels_for(row, samples), net) for row in rows))
+    labels = {row.name: labels_for(row, samples) for row in rows}
+    left_out = left_out_of(net, layer, labels, one=name is not None)
+    found = {row for row in rows if row.name not in dict(left_out)}
+    derived = (derive_layer(layer, row, labels[row.name], net) for row in rows if row in found)
+    return Recursions(net, tuple(concretely(d, net.activation) for d in derived), left_out)
+
+
+def left_out_of(
+    net: MLP, layer: LayerMap, labels: Mapping[str, tuple[str, ...]], *, one: bool
+) -> tuple[tuple[str, str], ...]:
+    """The quantities that do not exist for the network's activation, and why; ``NotAvailable`` if ``one`` is asked for."""
+    if not any(a.kinks for a in net.distinct_activations):
+        return ()
+    reasons = {n: missing(net.distinct_activations, layer, n, not any(own), own) for n, own in labels.items()}
+    found = tuple((name, reason) for name, reason in reasons.items() if reason is not None)
+    if found and one:
+        name, reason = found[0]
+        raise NotAvailable(f"{name}: {reason}; allowed: quantities without it, or MLP() without activation")
+    return found
+
+
+def remarks(left_out: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
+    """What a system leaves out, in a line of print."""
+    names = ", ".join(name for name, _ in left_out)
+    return (
+        (f"({names}: left out, since kinks of the activation make averages infinite; .left_out says which)",)
+        if names
+        else ()
+    )
+
+
+def concretely(derivation: Derivation, activation: Activation) -> Derivation:
+    """The derivation as it is printed for an activation: with closed forms where these are short."""
+    return derivation.specialize(activation, READABLE) if activation.specified else derivation
+
+
+def with_numbers(net: MLP, pairs: Iterable[tuple[sp.Expr, sp.Expr]]) -> MLP:
+    """The network with numbers for its hyperparameters."""
+    values = {str(old): float(new) for old, new in pairs if str(old) in HYPERPARAMETERS and new.is_number}
+    return net.with_(**values) if values else net
 
 
 def derive_layer(layer: LayerMap, row: Quantity, labels: tuple[str, ...], net: MLP | None = None) -> Derivation:
@@ -253,6 +334,11 @@ def labels_for(row: Quantity, samples: int | Sequence[str] | None) -> tuple[str,
             f"samples={samples!r} gives {len(labels)} labels; {row.name} has {row.rank} indices; "
             f"allowed: {row.rank} labels"
         )
+    if wrong := sorted({c for label in labels for c in label if c in "()[]{},'\"\\|" or not c.isprintable()}):
+        raise InvalidArgument(
+            f"samples={samples!r} hold {' '.join(map(repr, wrong))}, with which an index cannot be read; allowed: letters, digits "
+            "and other signs, without brackets, commas and quotes"
+        )
     return labels
 
 
@@ -268,7 +354,7 @@ def _first(layer: LayerMap, row: Quantity, labels: tuple[str, ...], known: Mappi
         right = crossed(layer, pairs[0], pairs[1], input_average)
     elif row.kind is Kind.LOCAL:
         right = local(layer, pairs[0], input_average)
-    return sp.Eq(left, right.xreplace(dict(known)), evaluate=False)
+    return equal(left, right.xreplace(dict(known)))
 
 
 def input_average(site: sp.Expr) -> sp.Expr:
@@ -288,13 +374,17 @@ def input_average(site: sp.Expr) -> sp.Expr:
 
 @dataclass(frozen=True)
 class Specialized:
-    """An expression with the closed forms of an activation wherever they exist."""
+    """An expression for an activation: closed forms up to a length, and averages of this activation in the place of others."""
 
     activation: Activation
+    longest: int | None = None
 
     def __call__(self, expr: sp.Expr) -> sp.Expr:
-        """The expression, changed."""
-        return specialize(expr, activation=self.activation)
+        """The expression, changed; ``NotAvailable`` where an average does not exist."""
+        if self.activation.kinks:
+            expr = prepared(expr, self.activation)
+        closed = specialize(expr, self.activation, self.longest)
+        return closed.xreplace({node: node.of(self.activation) for node in closed.atoms(Average)})
 
 
 def explicit(expr: sp.Expr) -> sp.Expr:

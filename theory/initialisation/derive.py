@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from ..language.errors import InvalidArgument
+from ..language.quantities import quantity
 from ..layers.map import LayerMap
 from ..networks.architecture import MLP
 from .dependencies import check_asked
-from .derivation import Recursions, recursions
+from .derivation import DEFAULT_LABELS, Recursions, left_out_of, recursions
 from .residual import CrossLayer, cross_layer, names_with_skips
 from .skips import skips_of
 
@@ -51,4 +53,10 @@ def derive(
     plain, skips = skips_of(net, layer)
     if skips is None:
         return recursions(net, name, samples=samples, order=order, layer=plain)
-    return cross_layer(net, plain, skips, names_with_skips(plain, check_asked(name, order), samples, order), samples)
+    names = names_with_skips(plain, check_asked(name, order), samples, order)
+    # Layers are to averages what different samples are: derivatives at a kink do not come together in one place.
+    left_out = left_out_of(
+        net, plain, {n: tuple(DEFAULT_LABELS[: quantity(n).rank]) for n in names}, one=name is not None
+    )
+    kept = tuple(n for n in names if n not in dict(left_out))
+    return replace(cross_layer(net, plain, skips, kept, samples), left_out=left_out)

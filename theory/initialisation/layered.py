@@ -38,6 +38,9 @@ class Layered(sp.Expr):
         """The layers."""
         return tuple(self.args[3:])
 
+    def _eval_derivative(self, s: sp.Expr) -> sp.Expr:
+        return sp.Integer(self == s)
+
     def at(self, *layers: Any) -> Layered:
         """The same array at other layers."""
         return Layered(*self.args[:3], *map(sp.sympify, layers))

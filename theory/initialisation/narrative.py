@@ -13,7 +13,7 @@ import sympy as sp
 
 from ..averages.gaussian import expectation
 from ..language import latex
-from ..language.equations import Law
+from ..language.equations import Law, equal
 from ..language.jets import Jet
 from ..language.quantities import Kind, Pair, Quantity
 from ..language.steps import Step, Steps
@@ -32,7 +32,7 @@ def steps_of(system: MeanFieldSystem, row: Quantity, labels: tuple[str, ...], la
         steps.append(_price(system, pairs))
     if row.kind is not Kind.LOCAL:
         steps.append(_isserlis(system, row, pairs))
-    result = sp.Eq(law.left, law.right, evaluate=False)
+    result = equal(law.left, law.right)
     reason = "All parts put together; averages are over the kernel of the layer below."
     if system.layer.skips and row.kind is not Kind.MEAN:
         reason += (
@@ -56,7 +56,7 @@ def _definition(row: Quantity, pairs: tuple[Pair, ...], law: Law) -> Step:
         f"{row.name} is the {row.meaning}. Here $q'_{{xy}}$ is the covariance, given the layer below, of the jets $x$ and $y$ "
         r"of one neuron; $d_r z$ is the derivative of $z$ along the random direction $r$ in parameter space."
     )
-    return Step("Definition", reason, (sp.Eq(left, right, evaluate=False),))
+    return Step("Definition", reason, (equal(left, right),))
 
 
 def _cumulant_of(row: Quantity, pairs: tuple[Pair, ...]) -> tuple[str, str]:
@@ -81,7 +81,7 @@ def _jets(system: MeanFieldSystem, pairs: tuple[Pair, ...]) -> Step:
             plain = f"{'sum_j ' if gaussian.summed else ''}{'d' + ''.join(gaussian.direction) if d else ''}{gaussian.parameter}"
             plain += "_ij" if gaussian.summed else "_i"
             right += Letter(plain, rf"{total}{d}{gaussian.parameter}_{index}") * coefficient
-        equations.append(sp.Eq(primed(jet), right, evaluate=False))
+        equations.append(equal(primed(jet), right))
     reason = (
         r"The Leibniz rule: each parameter moves along its direction, $p\to p+\sum_r s_r\sqrt\lambda\,\epsilon^r$, so that "
         r"$d_r b_i$ and $d_r W_{ij}$ are independent Gaussians with variances $\lambda_b$ and $\lambda_W/n_\ell$. "
@@ -98,7 +98,7 @@ def _observables(system: MeanFieldSystem, pairs: tuple[Pair, ...]) -> Step:
         mean = Letter("1/n sum_j", r"\frac{1}{n_{\ell}}\sum_j")
         parts = [o.constant, o.own, sp.Mul(mean, o.site, evaluate=False) if o.site != 0 else o.site]
         right = sp.Add(*(part for part in parts if part != 0), evaluate=False)
-        equations.append(sp.Eq(order_parameter(pair), right, evaluate=False))
+        equations.append(equal(order_parameter(pair), right))
     reason = (
         "So the jets of different neurons are independent centred Gaussians with one common covariance, an average over the "
         "neurons $j$ below of a function $f$ of their jets."
@@ -151,7 +151,7 @@ def _cumulance(row: Quantity, pairs: tuple[Pair, ...]) -> Step:
             r"A Taylor expansion of $\langle f_A\rangle_q$ in the fluctuation of $q$: its mean enters with $J$, its covariance "
             r"$M/n$ with half of $H_{Acd}=\partial^2\langle f_A\rangle/\partial q_c\partial q_d$."
         )
-    return Step("Law of total cumulance", reason, (sp.Eq(left, right, evaluate=False),))
+    return Step("Law of total cumulance", reason, (equal(left, right),))
 
 
 def _price(system: MeanFieldSystem, pairs: tuple[Pair, ...]) -> Step:
@@ -160,9 +160,7 @@ def _price(system: MeanFieldSystem, pairs: tuple[Pair, ...]) -> Step:
         total = system.observable(pair).total
         for (x, y), _ in system.response(pair).items():
             half = sp.Rational(1, 2 if x == y else 1)
-            equations.append(
-                sp.Eq(_jacobian_name(pair, (x, y)), half * SiteAverage(sp.diff(total, x, y)), evaluate=False)
-            )
+            equations.append(equal(_jacobian_name(pair, (x, y)), half * SiteAverage(sp.diff(total, x, y))))
     reason = (
         r"Price's theorem, $\partial\langle f\rangle_q/\partial q_{xy}=\langle\partial_x\partial_y f\rangle$, half of it for "
         "$x=y$: no inverse of $q$ appears. Derivatives that average to zero are left out; $H$ is the same with four derivatives."
@@ -175,10 +173,10 @@ def _isserlis(system: MeanFieldSystem, row: Quantity, pairs: tuple[Pair, ...]) -
     observables = [system.observable(pair) for pair in pairs]
     if row.kind is Kind.MEAN:
         f = observables[0].total
-        equations.append(sp.Eq(SiteAverage(f), expectation(f), evaluate=False))
+        equations.append(equal(SiteAverage(f), expectation(f)))
     elif row.kind is Kind.COVARIANCE:
         product = sp.expand(observables[0].total * observables[1].total)
-        equations.append(sp.Eq(SiteAverage(product), expectation(product), evaluate=False))
+        equations.append(equal(SiteAverage(product), expectation(product)))
     reason = (
         "Isserlis' theorem: at infinite width jets are correlated only when their directions agree, so that products of jets "
         r"become products of $\Theta$, and only averages of the preactivations remain."
@@ -189,7 +187,7 @@ def _isserlis(system: MeanFieldSystem, row: Quantity, pairs: tuple[Pair, ...]) -
 def _jacobians(system: MeanFieldSystem, pairs: tuple[Pair, ...]) -> Iterator[sp.Eq]:
     for pair in dict.fromkeys(pairs):
         for c, value in system.response(pair).items():
-            yield sp.Eq(_jacobian_name(pair, c), value, evaluate=False)
+            yield equal(_jacobian_name(pair, c), value)
 
 
 def primed(jet: Jet) -> Letter:

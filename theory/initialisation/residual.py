@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Self
+from typing import Any, Self
 
 import sympy as sp
 
-from ..language.equations import Equations, Law, Plain, Statement, equal
+from ..language.equation import pairs_of, resolved
+from ..language.equations import Change, Equations, Law, Plain, Statement, equal
 from ..language.errors import InvalidArgument, NotAvailable
 from ..language.quantities import Kind, Quantity, quantity
 from ..language.steps import Step, Steps
@@ -19,7 +20,7 @@ from ..networks.activations import Activation
 from ..networks.architecture import MLP
 from .crosslayer import LayerStatement, Role, fluctuations, kernel, order_parameter, over_layers
 from .dependencies import check_order, names_of_order
-from .derivation import Specialized, derive_layer, explicit, labels_for
+from .derivation import READABLE, Specialized, derive_layer, explicit, labels_for, remarks, with_numbers
 from .layered import ELL
 from .skips import Skips
 
@@ -58,14 +59,26 @@ class CrossLayer(Equations):
     labels: tuple[str, ...]  #: of the samples: one without a name, or two
     layer: LayerMap  #: without its skips
     skips: Skips
+    #: Quantities that kinks of the activation make infinite, and which average.
+    left_out: tuple[tuple[str, str], ...] = ()
+    #: The names of the mapping, where they are not all; the equations that they need stay behind them.
+    kept: tuple[str, ...] | None = None
+
+    @property
+    def visible(self) -> tuple[LayerStatement, ...]:
+        """The equations of the mapping."""
+        return tuple(s for s in self.statements if self.kept is None or s.name in self.kept)
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What is left out."""
+        return remarks(self.left_out)
 
     @property
     def one(self) -> Statement:
-        """The equation of the tensor asked for, if it is one."""
-        if len(self.names) != 1:
-            raise InvalidArgument(
-                f"the equations are those of {', '.join(self.names)}; allowed: one of them, as in equations.restrict('K')"
-            )
+        """The equation of the mapping, or of the tensor asked for, if it is one."""
+        if self.kept is not None or len(self.names) != 1:
+            return super().one
         return self.statement(self.names[0])
 
     @property
@@ -80,7 +93,7 @@ class CrossLayer(Equations):
     @property
     def further(self) -> tuple[Law, ...]:
         """The mixing of the skips, and the first layer where it is not zero."""
-        firsts = (s for s in self.statements if s.first != 0)
+        firsts = (s for s in self.visible if s.first != 0)
         return (*self.skips.laws, *(Plain(_at_one(s.law.left), s.first) for s in firsts))
 
     @cached_property
@@ -89,21 +102,22 @@ class CrossLayer(Equations):
         return Steps(tuple(step for step in _steps(self) if step.equations))
 
     def restrict(self, names: str | Iterable[str]) -> Self:
-        """The system that some of the tensors need."""
+        """Only some of the equations; code is generated from them and all that they need."""
         wanted = (names,) if isinstance(names, str) else tuple(names)
-        needed, todo = set[str](), {self.statement(name).name for name in wanted}
-        needs = self.depends_on
-        while todo:
-            name = todo.pop()
-            needed.add(name)
-            todo |= set(needs[name]) - needed
-        kept = tuple(s for s in self.statements if s.name in needed)
-        tensors = tuple(s.name for s in kept if s.name in wanted and s.role in (Role.KERNEL, Role.TENSOR))
-        return replace(self, statements=kept, names=tensors)
+        kept = tuple(self.statement(name).name for name in wanted)
+        return replace(self.closed(wanted), kept=tuple(n for n in self if n in kept))
 
     def closed(self, names: Iterable[str]) -> Self:
         """The system that some of the tensors need."""
-        return self.restrict(names)
+        needs = {s.name: s.needs for s in self.statements}
+        needed, todo = set[str](), set(names)
+        while todo:
+            name = todo.pop()
+            needed.add(name)
+            todo |= (needs[name] & needs.keys()) - needed
+        statements = tuple(s for s in self.statements if s.name in needed)
+        tensors = tuple(s.name for s in statements if s.name in names and s.role in (Role.KERNEL, Role.TENSOR))
+        return replace(self, statements=statements, names=tensors, kept=None)
 
     def of(self, activation: Activation) -> Self:
         """The same equations for a network with that activation and no numbers, which laws do not depend on."""
@@ -111,16 +125,20 @@ class CrossLayer(Equations):
 
     def specialize(self) -> Self:
         """The same with closed forms of the network's activation wherever they exist; other averages stay."""
-        activation = self.subject.activation.concrete()
-        return self._showing(Specialized(activation))
+        return self.general._showing(Specialized(self.subject.activation.concrete()))
 
     def doit(self) -> Self:
         """The same with the derivatives of Price's theorem carried out under the averages."""
         return self._showing(explicit)
 
-    def _showing(self, *changes: object) -> Self:
-        shown = (replace(s, shown=(*s.shown, *changes, over_layers)) for s in self.statements)  # type: ignore[arg-type]
-        return replace(self, statements=tuple(shown))
+    def _showing(self, change: Change) -> Self:
+        before = ((s, tuple(c for c in s.shown if c is not over_layers)) for s in self.statements)
+        return replace(self, statements=tuple(replace(s, shown=(*shown, change, over_layers)) for s, shown in before))
+
+    def subs(self, *arguments: Any) -> Self:
+        """As ``Equations.subs``; numbers for hyperparameters are those of the network from then on."""
+        found = super().subs(*arguments)
+        return replace(found, subject=with_numbers(self.subject, resolved(pairs_of(*arguments), self.symbols)))
 
 
 def names_with_skips(
@@ -148,7 +166,8 @@ def cross_layer(
         *(s for mean in MEANS for s in _mean(net, layer, mean, labels)),
         *fluctuations(layer, tensors, net.known, lambda n: _first(net, layer, n)),
     )
-    return CrossLayer(net, statements, tuple(names), labels, layer, skips).restrict(names)
+    found = CrossLayer(net, statements, tuple(names), labels, layer, skips).closed(names)
+    return found._showing(Specialized(net.activation, READABLE)) if net.activation.specified else found
 
 
 def _derived(row: Quantity) -> bool:

@@ -16,16 +16,18 @@ import sympy as sp
 from ..typesetting import environments
 from ..typesetting.environments import Display, layout
 from . import latex
-from .errors import InvalidArgument, unknown_name
+from .dictionary import Names
+from .equation import Equation, Substituted, letters, pairs_of, resolved
+from .errors import InvalidArgument, NotAvailable, unknown_name
 from .steps import NAMED, Steps
 from .values import Written
 
 Change = Callable[[sp.Expr], sp.Expr]
 
 
-def equal(left: sp.Expr, right: sp.Expr) -> sp.Eq:
+def equal(left: sp.Expr, right: sp.Expr) -> Equation:
     """An equation that stays as it is written."""
-    return sp.Eq(left, right, evaluate=False)
+    return Equation(left, right)
 
 
 def mapped(equation: sp.Eq, change: Change) -> sp.Eq:
@@ -123,7 +125,23 @@ class Statement(Written):
 
     def with_right(self, right: Any) -> Self:
         """The statement with another right-hand side."""
-        return replace(self, law=self.law.put(sp.sympify(right)))
+        right = sp.sympify(right)
+        same = right in (self.law.right, self.printed.right)
+        return self if same else replace(self, law=self.law.put(right))
+
+    @property
+    def letters(self) -> dict[str, sp.Expr]:
+        """The letters of the equation, by name."""
+        return letters(self.law.left, self.law.right, self.printed.left, self.printed.right)
+
+    def put_in(self, change: Change) -> Self:
+        """The statement with letters replaced, in the law itself."""
+        return replace(self, law=self.law.map(change))
+
+    @property
+    def general(self) -> Self:
+        """The statement as derived, without what is put in for print."""
+        return replace(self, shown=())
 
     def __str__(self) -> str:
         return written(self.printed.left, self.printed.terms)
@@ -156,9 +174,14 @@ class Equations(Written, Mapping[str, sp.Eq]):
     subject: Any
     statements: tuple[Statement, ...]
 
+    @property
+    def visible(self) -> tuple[Statement, ...]:
+        """The equations of the mapping; there may be more behind them, which they need."""
+        return self.statements
+
     def statement(self, name: str) -> Statement:
         """The equation of that name with the law behind it."""
-        for statement in self.statements:
+        for statement in self.visible:
             if statement.name == name:
                 return statement
         raise unknown_name("name", name, self)
@@ -167,18 +190,18 @@ class Equations(Written, Mapping[str, sp.Eq]):
         return self.statement(name).equation
 
     def __contains__(self, name: object) -> bool:
-        return any(statement.name == name for statement in self.statements)
+        return any(statement.name == name for statement in self.visible)
 
     def __iter__(self) -> Iterator[str]:
-        return (statement.name for statement in self.statements)
+        return (statement.name for statement in self.visible)
 
     def __len__(self) -> int:
-        return len(self.statements)
+        return len(self.visible)
 
     @cached_property
     def system(self) -> dict[str, sp.Eq]:
         """The equations as derived; code is generated from these."""
-        return {s.name: equal(s.law.left, s.law.right) for s in self.statements}
+        return {s.name: equal(s.law.left, s.law.right) for s in self.visible}
 
     @property
     def equation(self) -> sp.Eq:
@@ -188,11 +211,11 @@ class Equations(Written, Mapping[str, sp.Eq]):
     @property
     def one(self) -> Statement:
         """The statement of a mapping of one."""
-        if len(self.statements) != 1:
+        if len(self) != 1:
             raise InvalidArgument(
                 f"the equations are {len(self)}: {', '.join(self)}; allowed: one of them, as in equations.restrict({min(self)!r})"
             )
-        return self.statements[0]
+        return self.visible[0]
 
     @property
     def steps(self) -> Steps:
@@ -205,9 +228,14 @@ class Equations(Written, Mapping[str, sp.Eq]):
         return ()
 
     @property
+    def remarks(self) -> tuple[str, ...]:
+        """Lines of print behind the equations."""
+        return ()
+
+    @property
     def depends_on(self) -> dict[str, tuple[str, ...]]:
         """For each name the names of the equations whose left-hand sides are on its right."""
-        needs = {s.name: s.needs for s in self.statements}
+        needs = {s.name: s.needs for s in self.visible}
         return {name: tuple(other for other in self if other in needs[name]) for name in self}
 
     def restrict(self, names: str | Iterable[str]) -> Self:
@@ -227,6 +255,32 @@ class Equations(Written, Mapping[str, sp.Eq]):
         statements = (s.with_right(changes[s.name]) if s.name in changes else s for s in self.statements)
         return replace(self, statements=tuple(statements))
 
+    @property
+    def general(self) -> Self:
+        """The equations as they are derived, with averages of any activation where closed forms are printed."""
+        return replace(self, statements=tuple(s.general for s in self.statements))
+
+    @property
+    def symbols(self) -> Names:
+        """The letters of the equations by name, with their meaning: ``equations.symbols["C_W"]``, ``equations.symbols.K``."""
+        return Names({name: letter for s in self.visible for name, letter in s.letters.items()})
+
+    def subs(self, *arguments: Any) -> Self:
+        """The equations with letters replaced, by name or as symbols: ``subs("C_W", 2)``, ``subs({"C_b": 0, "K": 1})``.
+
+        As everywhere, what is printed is what code is generated from. ``UnknownName`` for a letter that does not occur.
+        """
+        change = Substituted(tuple(resolved(pairs_of(*arguments), self.symbols)))
+        return replace(self, statements=tuple(s.put_in(change) for s in self.statements))
+
+    def in_notation(self, notation: str) -> Self:
+        """The same in another notation; ``NotAvailable`` where there is none."""
+        raise NotAvailable(f"notation={notation!r} of {type(self).__name__}; allowed: None")
+
+    def text(self, *, notation: str | None = None) -> str:
+        """What ``str`` gives; with ``notation="chi"`` in susceptibilities, with their definitions."""
+        return str(self if notation is None else self.in_notation(notation))
+
     def latex(
         self,
         *,
@@ -234,6 +288,7 @@ class Equations(Written, Mapping[str, sp.Eq]):
         width: Any = "article",
         environment: str | None = None,
         labels: str | None = None,
+        notation: str | None = None,
     ) -> str:
         r"""All equations in an environment of amsmath, or with ``steps=True`` the whole derivation, ready to be pasted.
 
@@ -243,16 +298,20 @@ class Equations(Written, Mapping[str, sp.Eq]):
         Shapes
             ``width``: points of a 10 pt font, or "article" (345), "twocolumn" (229), "slide" (270), "notebook" (460), "page"
             (469). ``environment``: "align", "multline", "split", with a star for no numbers, or "aligned". ``labels="eq:"``:
-            the equation of V is ``eq:V``.
+            the equation of V is ``eq:V``. ``notation="chi"``: in susceptibilities, with their definitions.
         Units
             A class of 12 pt with lines of 390 pt takes ``width=325``.
         Valid
             Computer Modern; other fonts of the same size need some air.
         Errors
-            ``InvalidArgument`` for a width, an environment or a prefix that is none of these.
+            ``InvalidArgument`` for a width, an environment, a prefix or a notation that is none of these; ``NotAvailable`` for a
+            notation of equations that have none, as those of several samples.
         Source
             The metrics of the font.
         """
+        if notation is not None:
+            found = self.in_notation(notation)
+            return found.latex(steps=steps, width=width, environment=environment, labels=labels)
         if steps:
             return Steps(tuple(self.steps)).latex(width=width, environment=environment, labels=labels)
         return environments.written(self.displays, layout(width, environment or "align", labels))
@@ -261,7 +320,7 @@ class Equations(Written, Mapping[str, sp.Eq]):
     def displays(self) -> list[Display]:
         """The equations for print, with what follows them."""
         further = (latex.display(law.left, law.terms, _slug(law.left)) for law in self.further)
-        return [*(statement.display for statement in self.statements), *further]
+        return [*(statement.display for statement in self.visible), *further]
 
     @property
     def rows(self) -> list[str]:
@@ -273,7 +332,7 @@ class Equations(Written, Mapping[str, sp.Eq]):
 
     def __str__(self) -> str:
         further = (written(law.left, law.terms) for law in self.further)
-        return "\n".join([*map(str, self.statements), *further])
+        return "\n".join([*map(str, self.visible), *further, *self.remarks])
 
     def __repr__(self) -> str:
         names = [*self] if len(self) <= NAMED else [*[*self][: NAMED - 1], "..."]

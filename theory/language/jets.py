@@ -6,10 +6,10 @@ from typing import Any
 
 import sympy as sp
 
-from .symbols import Atom, label_latex, z
+from .symbols import Variable, label_latex, z
 
 
-class Jet(Atom):
+class Jet(Variable):
     r"""The site variable :math:`d_R z_a`: ``Jet("a", "r")`` is :math:`d_r z_a`; ``Jet("a")`` is :math:`z_a`."""
 
     sample: str
@@ -70,7 +70,7 @@ class Sigma(sp.Function):
         return rf"\left({body}\right)^{{{exp}}}" if k else rf"\sigma{index}^{{{exp}}}"
 
 
-class Overlap(Atom):
+class Overlap(Variable):
     r"""The overlap of two inputs, :math:`x_a\cdot x_b/n_0`."""
 
     labels: tuple[str, ...]

@@ -18,17 +18,17 @@ from sympy.printing.precedence import PRECEDENCE, PRECEDENCE_TRADITIONAL
 from .errors import InvalidArgument
 from .jets import Jet
 from .observables import Permutation, Table
-from .symbols import Atom, label_latex
+from .symbols import Variable, label_latex
 
 # In LaTeX an entry has a superscript of its own: its powers take brackets.
 PRECEDENCE_TRADITIONAL["Entry"] = PRECEDENCE["Mul"]
 
 
-class Entry(Atom):
+class Entry(Variable):
     r"""An entry of a tensor: ``Entry("V", ("a","b","c","d"))`` is :math:`V_{(ab)(cd)}` of the layer below.
 
-    ``shift=1`` is the layer that is being computed. Labels are in the order of the array axes; ``quantities`` says
-    how they are grouped in print.
+    ``shift=1`` is the layer that is being computed. Labels are in the order of the array axes. In print, as text and as LaTeX, they
+    are in the order of the book, with its brackets: ``F_1324`` is the entry ``F[1,2,3,4]`` of the array.
     """
 
     name: str
@@ -43,17 +43,25 @@ class Entry(Atom):
         return obj
 
     def _plain(self) -> str:
-        index = f"[{','.join(self.labels)}]" if any(self.labels) else ""
-        return f"{self.name}{chr(39) * self.shift}{index}"
+        short = all(len(label) < 2 for label in self.labels)
+        index = self._index(self.labels, "" if short else ",").replace(",(", "(").replace(",)", ")").rstrip(",")
+        index = index if short else f"{{{index}}}"
+        return f"{self.name}{chr(39) * self.shift}" + (f"_{index}" if any(self.labels) else "")
 
     def _latex(self, printer: Any) -> str:
         # The letter and the grouping of the labels are those of the table; a name that is in none prints as it is.
         row = TENSORS.get(self.name)
-        head, pattern = (row.latex, row.print_order) if row else (self.name, "0123456789"[: len(self.labels)])
+        head = row.latex if row else self.name
         layer = r"(\ell+1)" if self.shift else r"(\ell)"
         head = head.replace("LAYER", layer) if "LAYER" in head else rf"{head}^{{{layer}}}"
-        index = "".join(label_latex(self.labels[int(c)]) + " " if c.isdigit() else c for c in pattern).strip()
+        index = self._index(tuple(map(label_latex, self.labels)), " ").strip()
         return rf"{head}_{{{index}}}" if any(self.labels) else head
+
+    def _index(self, labels: tuple[str, ...], behind: str) -> str:
+        """The labels in the order of the book, with its brackets: one pattern for text and for LaTeX."""
+        row = TENSORS.get(self.name)
+        pattern = row.print_order if row else "0123456789"[: len(labels)]
+        return "".join(labels[int(c)] + behind if c.isdigit() else c for c in pattern)
 
 
 class Kind(StrEnum):

@@ -7,24 +7,60 @@ single-site Gaussian. A tensor *entry* such as :math:`V_{(ab)(cd)}` is an order 
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import sympy as sp
 
-C_b = sp.Symbol("C_b", nonnegative=True)
-C_W = sp.Symbol("C_W", nonnegative=True)
-lambda_b = sp.Symbol("lambda_b", nonnegative=True)
-lambda_W = sp.Symbol("lambda_W", nonnegative=True)
+
+class Parameter(sp.Symbol):
+    """A parameter of the equations: a symbol of SymPy that ``subs`` finds by its name too, whatever is assumed of that.
+
+    It equals a symbol with the same name and the same assumptions.
+    """
+
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        same = isinstance(other, sp.Symbol) and self.name == other.name
+        return same and self._hashable_content() == other._hashable_content()
+
+    def __hash__(self) -> int:
+        if self._mhash is None:
+            self._mhash = hash(("Symbol", *self._hashable_content()))
+        return int(self._mhash)
+
+    def _eval_subs(self, old: sp.Basic, new: sp.Basic) -> sp.Basic | None:
+        return new if isinstance(old, sp.Symbol) and old.name == self.name else None
+
+
+C_b = Parameter("C_b", nonnegative=True)
+C_W = Parameter("C_W", nonnegative=True)
+lambda_b = Parameter("lambda_b", nonnegative=True)
+lambda_W = Parameter("lambda_W", nonnegative=True)
 #: The strength of feature learning; 0 is the lazy limit.
-gamma_0 = sp.Symbol("gamma_0", nonnegative=True)
+gamma_0 = Parameter("gamma_0", nonnegative=True)
 #: The number of a layer.
-ell = sp.Symbol("ell", integer=True, positive=True)
+ell = Parameter("ell", integer=True, positive=True)
 #: n_l / n_(l-1): a tensor of layer l multiplies 1/n_(l-1), one of layer l+1 multiplies 1/n_l.
-rho = sp.Symbol("rho", positive=True)
+rho = Parameter("rho", positive=True)
 #: Cumulants of weights beyond the second (``ensembles``): n_l / max(n_l, n_(l+1)) for orthogonal weights, 0 for independent
 #: ones; and the excess kurtosis of independent entries.
-tau = sp.Symbol("tau", nonnegative=True)
-kappa_4 = sp.Symbol("kappa_4", real=True)
+tau = Parameter("tau", nonnegative=True)
+kappa_4 = Parameter("kappa_4", real=True)
+
+#: What each of them is.
+MEANINGS = {
+    C_W: "variance of a weight, times the number of weights that a neuron adds up",
+    C_b: "variance of a bias",
+    lambda_W: "learning rate of weights, times that number",
+    lambda_b: "learning rate of biases",
+    gamma_0: "strength of feature learning; 0 is the lazy limit",
+    ell: "number of a layer",
+    rho: "n_l/n_(l-1), the width of the layer below divided by that of the layer below it: 1 for equal widths",
+    tau: "fourth cumulant of orthogonal weights: n_l/max(n_l, n_(l+1)); 0 for independent ones",
+    kappa_4: "excess kurtosis of independent weights; 0 for Gaussian ones",
+}
 
 #: The argument in which an activation is written.
 z = sp.Symbol("z", real=True)
@@ -67,7 +103,23 @@ def label_latex(label: str) -> str:
     r"""LaTeX of a sample index: ``"1"`` is :math:`\alpha_1`, ``"beta"`` is :math:`\beta`, ``""`` is the only input."""
     if label.isdigit():
         return rf"\alpha_{{{label}}}"
-    return rf"\{label}" if label in GREEK else label
+    if label in GREEK:
+        return rf"\{label}"
+    if re.fullmatch(r"([A-Za-z](=\d+)?)?", label):
+        return label
+    if found := re.fullmatch(r"([A-Za-z])_?(\d+)", label):
+        return rf"{found[1]}_{{{found[2]}}}"
+    return rf"\text{{{escaped(label)}}}"
+
+
+#: Signs with a meaning in LaTeX, as themselves.
+_MARKS = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+_MARKS |= {mark: rf"\{mark}" for mark in "&%$#_{}"}
+
+
+def escaped(text: str) -> str:
+    """Text that LaTeX sets as it is."""
+    return "".join(_MARKS.get(c, c) for c in text)
 
 
 class Atom(sp.AtomicExpr):
@@ -94,13 +146,29 @@ class Atom(sp.AtomicExpr):
         """Atoms sort by class name, then by structure, so that printed formulas have a stable order."""
         return self.class_key(), (1, (str(self),)), sp.S.One.sort_key(), sp.S.One
 
+    def _eval_subs(self, old: sp.Basic, new: sp.Basic) -> sp.Basic | None:
+        """A symbol of SymPy's own that is called as this one stands for it, and so does an array over layers."""
+        named = isinstance(old, sp.Symbol) or hasattr(old, "layers")
+        return new if named and str(old).replace(" ", "") == self._plain() else None
+
     def _sympystr(self, printer: Any) -> str:
         return self._plain()
 
     def _plain(self) -> str:
         raise NotImplementedError
 
-    _sympyrepr = _sympystr
+    _sympyrepr = _numpycode = _scipycode = _pythoncode = _mpmathcode = _sympystr
+
+
+class Variable(Atom):
+    """An atom that is a symbol to SymPy: equations are differentiated by it, expanded in it, and depend on it."""
+
+    is_symbol = True
+
+    @property
+    def free_symbols(self) -> set[sp.Basic]:
+        """Itself."""
+        return {self}
 
 
 class Letter(Atom):

@@ -16,6 +16,7 @@ import sympy as sp
 
 from ..language.errors import InvalidNetwork, NotAvailable
 from ..language.jets import Jet
+from ..language.symbols import Parameter
 from .map import Field
 
 #: (from layer, to layer, gamma), gamma a number, or a symbol for ``derive``
@@ -97,7 +98,7 @@ def one_layer_skip(skips: Skips, depth: int) -> tuple[Skip, ...]:
 class Skip:
     r""":math:`\gamma z_i`: a residual connection from the same neuron below."""
 
-    gamma: sp.Expr = field(default_factory=lambda: sp.Symbol("gamma", real=True))
+    gamma: sp.Expr = field(default_factory=lambda: Parameter("gamma", real=True))
 
     def fields(self, jet: Jet) -> Iterator[tuple[Field, sp.Expr]]:
         """No parameters."""

@@ -64,8 +64,9 @@ class Recursion:
     def map(self, change: object) -> Recursion:
         """The recursion with a function applied to every part."""
         assert callable(change)
-        inherited = tuple((entry, factor) for entry, f in self.inherited if (factor := change(f)) != 0)
-        return Recursion(self.left, change(self.born), inherited)
+        inherited = ((change(entry), change(factor)) for entry, factor in self.inherited)
+        kept = tuple((entry, factor) for entry, factor in inherited if 0 not in (entry, factor))
+        return Recursion(change(self.left), change(self.born), kept)
 
     def put(self, right: sp.Expr) -> Recursion:
         """The recursion with another right-hand side, whose parts are not distinguished."""

@@ -13,13 +13,13 @@ from typing import Any
 import sympy as sp
 from sympy.printing.precedence import PRECEDENCE, PRECEDENCE_TRADITIONAL
 
-from ..language.symbols import Atom, SiteAverage, label_latex
+from ..language.symbols import Atom, Parameter, SiteAverage, label_latex
 
 #: The step of gradient descent, and the width N, which goes to infinity.
-eta = sp.Symbol("eta", positive=True)
-width = sp.Symbol("N", positive=True)
+eta = Parameter("eta", positive=True)
+width = Parameter("N", positive=True)
 #: The number of hidden layers.
-last = sp.Symbol("L", integer=True, positive=True)
+last = Parameter("L", integer=True, positive=True)
 
 #: The place of a field: the indices of output and sample, and the time.
 Place = tuple[tuple[str, ...], str]

@@ -15,10 +15,11 @@ from functools import lru_cache
 import sympy as sp
 
 from ..language.equations import equal
+from ..language.symbols import Parameter
 from .fields import OrderParameter, eta
 from .program import initial, optimizer
 
-beta, kappa = sp.symbols("beta kappa", nonnegative=True)
+beta, kappa = Parameter("beta", nonnegative=True), Parameter("kappa", nonnegative=True)
 
 
 @dataclass(frozen=True)

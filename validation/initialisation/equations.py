@@ -31,7 +31,7 @@ def shown(net: MLP, names: Sequence[str], single: bool, given: Given | None = No
     if net.residual:
         yield from _over_layers(net, names, single)
         return
-    one, many = recursions(net, samples=1), recursions(net)
+    one, many = recursions(net, samples=1).general, recursions(net).general
     own = one if single else many
     for name in needed(net, names):
         yield {
@@ -77,12 +77,12 @@ def _over_layers(net: MLP, names: Sequence[str], single: bool) -> Iterator[dict[
     many = derive(net, order=0)
     system = derive(net) if single else many
     for name in names:
-        part = system.restrict(name)
+        part = system.closed((name,)).general
         yield {
             "name": name,
             "meaning": quantity(name).meaning,
             "one": mathml.equations(part.rows) if single else "",
-            "many": mathml.equations(many.restrict(name).rows) if name in many else "",
+            "many": mathml.equations(many.closed((name,)).general.rows) if name in many else "",
             "closed": [],
             "first": "",
             "derived": "",

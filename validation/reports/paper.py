@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...theory.language.observables import letter
+from ...theory.language.symbols import escaped
 
 if TYPE_CHECKING:
     from ..confrontation.report import Report
@@ -89,7 +90,7 @@ def _caption(report: Report) -> str:
     networks = ", ".join(f"{n:,}".replace(",", r"\,") for n in np.unique(attrs["networks"]))
     failed = f"failed in {verdict.failures} of {verdict.comparisons} comparisons"
     outcome = "passed" if verdict.passed else failed if verdict.failures else "nothing was tested"
-    left_out = f" {_plain_text(verdict.left_out[0].upper() + verdict.left_out[1:])}." if verdict.coarse else ""
+    left_out = f" {escaped(verdict.left_out[0].upper() + verdict.left_out[1:])}." if verdict.coarse else ""
     return (
         rf"Theory and simulation of {_escape(repr(report.subject))} at the widths {widths} with {networks} networks each, "
         rf"extrapolated to $1/n\to0$. Verdict: {outcome}, with {verdict.comparisons} comparisons and a family-wise "
@@ -98,15 +99,9 @@ def _caption(report: Report) -> str:
     )
 
 
-def _plain_text(text: str) -> str:
-    """Text that LaTeX sets as it is."""
-    marks = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
-    return "".join(marks.get(c, f"{chr(92)}{c}" if c in "&%$#_{}" else c) for c in text)
-
-
 def _escape(text: str) -> str:
-    """The same, in the letters of a typewriter."""
-    return rf"\texttt{{{_plain_text(text)}}}"
+    """Text that LaTeX sets as it is, in the letters of a typewriter."""
+    return rf"\texttt{{{escaped(text)}}}"
 
 
 def compact(predicted: float, measured: float, error: float, sigma: float) -> tuple[str, str]:

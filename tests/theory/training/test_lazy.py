@@ -37,7 +37,7 @@ def test_a_system_whose_layers_do_not_add_up_to_its_kernel_is_refused(other):
 
 
 def test_the_kernel_varies_by_A_and_by_B_both_ways():
-    assert str(kernel_variance()) == "A[a,b,c,d] + B[a,b,c,d] + B[a,b,d,c]"
+    assert str(kernel_variance()) == "A_(ab)(cd) + B_acbd + B_adbc"
 
 
 def test_modes_are_learned_exponentially():
