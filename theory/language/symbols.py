@@ -19,16 +19,19 @@ class Parameter(sp.Symbol):
     It equals a symbol with the same name and the same assumptions.
     """
 
+    _mhash: int | None
+
     def __eq__(self, other: object) -> bool:
         if self is other:
             return True
-        same = isinstance(other, sp.Symbol) and self.name == other.name
-        return same and self._hashable_content() == other._hashable_content()
+        if not isinstance(other, sp.Symbol) or self.name != other.name:
+            return False
+        return bool(self._hashable_content() == other._hashable_content())
 
     def __hash__(self) -> int:
         if self._mhash is None:
             self._mhash = hash(("Symbol", *self._hashable_content()))
-        return int(self._mhash)
+        return self._mhash
 
     def _eval_subs(self, old: sp.Basic, new: sp.Basic) -> sp.Basic | None:
         return new if isinstance(old, sp.Symbol) and old.name == self.name else None
