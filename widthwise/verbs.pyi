@@ -64,6 +64,7 @@ def predict(
     replicas: int = 8,
     seed: int = 0,
     equations: Dynamics | None = None,
+    hours: float | None = None,
     checkpoint: str | Path | None = None,
     progress: bool | None = None,
 ) -> xr.Dataset: ...
@@ -143,6 +144,7 @@ def validate(
     resolution: float = ...,
     centred: bool = True,
     equations: Dynamics | None = None,
+    hours: float | None = None,
     workers: int | None = None,
     executor: Executor | None = None,
     checkpoint: str | Path | None = None,

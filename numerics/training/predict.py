@@ -19,7 +19,7 @@ from ...theory.networks.architecture import smooth
 from ...theory.training.dynamics import Dynamics
 from ...theory.training.observables import RESPONSES, TRAINING
 from ...theory.training.subject import Training
-from ..runs.costs import Cost
+from ..runs.costs import Cost, check_hours
 from ..runs.moments import RunningMoments
 from ..runs.progress import Progress
 from ..runs.results import Result, dataset
@@ -34,6 +34,8 @@ Array = NDArray[np.float64]
 
 #: Threads of linear algebra: products here are small, and threads of two libraries wait for each other.
 THREADS = 1
+#: The share of the sites, and of the replicas, whose means show how results depend on the number of sites.
+FEWER, PILOTS = 8, 2
 
 
 def predict_training(
@@ -48,6 +50,7 @@ def predict_training(
     replicas: int = 8,
     seed: int = 0,
     equations: Dynamics | None = None,
+    hours: float | None = None,
     checkpoint: str | Path | None = None,
     progress: bool | None = None,
 ) -> xr.Dataset:
@@ -66,13 +69,14 @@ def predict_training(
         Time is steps times the learning rate. The loss is a sum over the samples of X.
     Valid
         Infinite width. Linear networks: to rounding (``attrs["exact"]``). Others: averages over ``samples`` sites (rounded up to
-        a power of two) of each layer in ``replicas`` independent solutions, whose spread is ``<name>_stderr``; Student's t with
-        replicas - 1 degrees of freedom. A replica has a bias of order 1/samples, as a network of that width has. Gradient flow is
+        a power of two) of each layer in ``replicas`` independent solutions. ``<name>_stderr`` is the root of two squares: of their
+        spread, Student's t with replicas - 1 degrees of freedom; and of their bias of order 1/samples, as a network of that width
+        has, estimated from half as many solutions with an eighth of the sites. Gradient flow is
         extrapolated from two steps, whose difference is ``<name>_step_error``. gamma = 0 is solved as gamma = 1e-5.
     Errors
-        ``InvalidInput`` for X and y; ``InvalidArgument`` for times; ``TooCostly`` for memory that is not there; warns of step sizes
-        beyond the stability of the lazy limit (``StabilityWarning``);
-        ``NotConverged`` with the losses if training diverges.
+        ``InvalidInput`` for X and y; ``InvalidArgument`` for times; ``TooCostly`` for memory that is not there, or more than
+        ``hours`` on one core (by default one); ``NotConverged`` with the losses if training diverges. Warns
+        (``StabilityWarning``) of a learning rate at which the lazy limit is unstable.
     Source
         Derived; Bordelon & Pehlevan (arXiv:2205.09653).
     """
@@ -83,6 +87,7 @@ def predict_training(
         samples=samples,
         replicas=replicas,
         seed=seed,
+        hours=hours,
         checkpoint=checkpoint,
         progress=progress,
     )
@@ -95,11 +100,12 @@ def predicted(
     samples: int = 4096,
     replicas: int = 8,
     seed: int = 0,
+    hours: float | None = None,
     checkpoint: str | Path | None = None,
     progress: bool | None = None,
 ) -> xr.Dataset:
     """The answer of the theory to a question."""
-    flow, data, grids, found = asked.flow, asked.data, asked.grids, asked.equations
+    flow, data, grids = asked.flow, asked.data, asked.grids
     names = tuple(dict.fromkeys(("f", "loss", *check_names("quantities", quantities, QUANTITIES))))
     responses = {row.name for row in RESPONSES} & set(names)
     for name in responses:
@@ -109,21 +115,46 @@ def predicted(
             )
     replicas, seed = check_count("replicas", replicas, 2), check_seed(seed)
     samples = power_of_two("samples", samples, data, flow)
-    problem = problem_of(flow, found, data, grids[-1], samples)
+    problem = problem_of(flow, asked.equations, data, grids[-1], samples)
     if responses and smooth(flow.net):
         problem = following(problem)
-    memory = check_memory(problem)
-    runs, moments = 1 if problem.exact else replicas, RunningMoments()
-    one = sum(seconds(replace(problem, steps=grid.steps)) for grid in grids)
-    cost = Cost(runs * one, memory)
-    store = Store(checkpoint, ("predict", asked.key, names, seed, samples, problem.followed, problem.sites.source))
+    runs = [(problem, 1 if problem.exact else replicas), *_pilots(asked, problem, replicas)]
+    time = sum(count * seconds(replace(p, steps=grid.steps)) for p, count in runs for grid in grids)
+    cost = Cost(time, check_memory(problem))
+    cost.check("predict", hours=check_hours(hours), allowed="fewer steps, inputs, replicas= or samples=")
+    found = []
     with (
-        Progress("predict", runs * asked.steps, progress, cost=cost) as bar,
+        Progress("predict", asked.steps * sum(count for _, count in runs), progress, cost=cost) as bar,
         threadpool_limits(THREADS, user_api="blas"),
     ):
-        for number in range(runs):
-            moments.add(store(number, partial(_replica, asked, problem, names, [seed, number], bar.advance)))
-    return _dataset(asked, names, moments, problem, seed)
+        for p, count in runs:
+            store, moments = _store(checkpoint, asked, names, p, seed), RunningMoments()
+            for number in range(count):
+                moments.add(store(number, partial(_replica, asked, p, names, [seed, number], bar.advance)))
+            found.append(moments)
+    return _dataset(asked, names, found, problem, seed)
+
+
+def _pilots(asked: Question, problem: Problem, replicas: int) -> list[tuple[Problem, int]]:
+    """A few solutions with fewer sites, whose means differ by the bias of order 1/sites; none where so few sites are not enough."""
+    sites = problem.samples // FEWER
+    if problem.exact or sites <= len(asked.data.inputs) + asked.flow.outputs + 1:
+        return []
+    return [(replace(problem, samples=sites), max(2, replicas // PILOTS))]
+
+
+def _store(
+    checkpoint: str | Path | None, asked: Question, names: tuple[str, ...], problem: Problem, seed: int
+) -> Store:
+    p = problem
+    return Store(checkpoint, ("predict", asked.key, names, seed, p.samples, p.followed, p.sites.source))
+
+
+def _error(name: str, found: Sequence[RunningMoments]) -> Array:
+    """The standard error, and the bias of finitely many sites as far as a few solutions with fewer sites show it."""
+    main, *pilots = found
+    bias = [(pilot.mean[name] - main.mean[name]) / (FEWER - 1) for pilot in pilots]
+    return np.asarray(np.sqrt(sum((b**2 for b in bias), main.stderr(name) ** 2)))
 
 
 def _replica(
@@ -140,13 +171,13 @@ def _replica(
 
 
 def _dataset(
-    asked: Question, names: tuple[str, ...], moments: RunningMoments, problem: Problem, seed: int
+    asked: Question, names: tuple[str, ...], found: Sequence[RunningMoments], problem: Problem, seed: int
 ) -> xr.Dataset:
-    flow, results = asked.flow, []
+    flow, results, moments = asked.flow, [], found[0]
     for name in (n for n in names if n in moments.mean):
         step = padded(name, moments.mean[f"{name}_step_error"]) if flow.continuous else None
         results.append(
-            Result(TRAINING[name], padded(name, moments.mean[name]), padded(name, moments.stderr(name)), step)
+            Result(TRAINING[name], padded(name, moments.mean[name]), padded(name, _error(name, found)), step)
         )
     coords = coordinates(asked.data, asked.times, problem.layers, flow.outputs)
     given: dict[str, Any] = {} if asked.given is None else {"equations": "given in the place of the derived ones"}

@@ -53,6 +53,7 @@ def validate_training(
     resolution: float = RESOLUTION,
     centred: bool = True,
     equations: Dynamics | None = None,
+    hours: float | None = None,
     workers: int | None = None,
     executor: Executor | None = None,
     checkpoint: str | Path | None = None,
@@ -75,7 +76,8 @@ def validate_training(
         hundred networks on. Shifts want thousands of narrow networks, and ``samples`` times ``replicas`` above their number times
         the width, so that the noise of the prediction stays below theirs. Where networks or replicas are few, only
         large deviations are failed. A quantity with error bars above ``resolution``, relative to its predictions, may fail but
-        not pass: it is not tested. ``equations`` puts another system in the place of the derived one: a negative control.
+        not pass: it is not tested. ``hours`` are those of ``predict`` and ``fluctuations``. ``equations`` puts another system in
+        the place of the derived one: a negative control.
     Errors
         Those of ``predict`` and ``simulate``; ``InvalidArgument`` for fewer than two widths, and for variances or shifts with
         ``equations``.
@@ -97,10 +99,10 @@ def validate_training(
     common: dict[str, Any] = {"seed": seed, "checkpoint": checkpoint, "progress": progress}
     crew: dict[str, Any] = {"workers": workers, "executor": executor}
     measured = tuple(dict.fromkeys((VARIANCES | SHIFTS).get(n, n) for n in names))
-    theory = predicted(asked, quantities=means, samples=samples, replicas=replicas, **common)
+    theory = predicted(asked, quantities=means, samples=samples, replicas=replicas, hours=hours, **common)
     if finite:
         rows = tuple(VARIANCES.get(n, n) for n in finite)
-        found = fluctuating(asked, quantities=rows, centred=centred, replicas=replicas, **common)
+        found = fluctuating(asked, quantities=rows, centred=centred, replicas=replicas, hours=hours, **common)
         theory = theory.assign(found[[key for n in finite for key in (n, f"{n}_stderr")]].data_vars)
     simulations = [
         simulated(asked, quantities=measured, width=n, networks=c, centred=centred, **crew, **common)

@@ -11,7 +11,9 @@ from numpy.testing import assert_allclose
 from scipy.integrate import solve_ivp
 from training_cases import X, Y, flow, value_of
 
+from widthwise.numerics.runs.moments import RunningMoments
 from widthwise.numerics.runs.store import fingerprint
+from widthwise.numerics.training import predict
 from widthwise.numerics.training.causal import Run
 from widthwise.numerics.training.conditioned import Conditioned, MatrixSide
 from widthwise.numerics.training.data import check_data
@@ -234,7 +236,7 @@ def test_solutions_are_reproducible_and_resumed(tmp_path):
     first = predict_training(subject, X, Y, **options, checkpoint=tmp_path)
     files = sorted(tmp_path.glob("*.npz"))
     stamps = [p.stat().st_mtime_ns for p in files]
-    assert len(files) == 3
+    assert len(files) == 3 + 2  # and two with an eighth of the sites
     files[0].unlink()
     again = predict_training(subject, X, Y, **options, checkpoint=tmp_path)
     assert again.identical(first)
@@ -244,6 +246,17 @@ def test_solutions_are_reproducible_and_resumed(tmp_path):
         predict_training(subject, X, Y, **options, checkpoint=tmp_path)
     files[1].unlink()
     assert not predict_training(subject, X, Y, **options, seed=1, checkpoint=tmp_path).equals(first)
+
+
+def test_errors_hold_the_bias_of_finitely_many_sites():
+    """A mean that moves by 7 b between an eighth of the sites and all of them has a bias b; linear networks have neither."""
+    many, few = RunningMoments(), RunningMoments()
+    for shift in (0.0, 0.2):
+        many.add({"f": np.array([1.0 + shift, 2.0])})
+        few.add({"f": np.array([1.7 + shift, 2.0])})
+    assert_allclose(predict._error("f", [many, few]), [np.hypot(0.1, 0.1), 0.0])
+    assert_allclose(predict._error("f", [many]), [0.1, 0.0])
+    assert not predict_training(flow("linear", 3, learning_rate=0.1), X, Y, times=3).f_stderr.any()
 
 
 def test_several_outputs_have_axes_of_their_own():
