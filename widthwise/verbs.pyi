@@ -49,6 +49,8 @@ def predict(
     *,
     order: int = 1,
     equations: Given | None = None,
+    hours: float | None = None,
+    progress: bool | None = None,
 ) -> xr.Dataset: ...
 @overload
 def predict(

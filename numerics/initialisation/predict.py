@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Sequence
 from functools import lru_cache, partial
+from typing import NamedTuple
 
 import numpy as np
 import sympy as sp
@@ -29,8 +30,11 @@ from ..firstlayer.law import first_layer
 from ..firstlayer.second import second_layer
 from ..firstlayer.warning import WITH_SKIPS, warn_about_kurtosis
 from ..quadrature.tables import MOST
+from ..runs.costs import HOURS, check_hours
 from ..runs.inputs import check_inputs
+from ..runs.progress import Progress
 from ..runs.results import Result, dataset, left_out
+from .costs import CHEAPER, cost, watched, work
 from .expansion import warn_about_expansion
 from .finite import check_finite
 from .given import Given, given_equations
@@ -50,6 +54,8 @@ def predict(
     *,
     order: int = 1,
     equations: Given | None = None,
+    hours: float | None = None,
+    progress: bool | None = None,
 ) -> xr.Dataset:
     r"""The tensors of every layer, from the derived recursions.
 
@@ -78,7 +84,8 @@ def predict(
         averages over the first as it is, or the first order of its fourth cumulants in K and Theta and a warning: see ``kernel``.
     Errors
         ``InvalidInput`` for X; ``InvalidNetwork`` for a missing depth or hyperparameter; ``UnknownName`` for a quantity;
-        ``NotAvailable`` for a quantity that is infinite, or has no rule; ``InvalidArgument`` for equations of another network.
+        ``NotAvailable`` for a quantity that is infinite, or has no rule; ``InvalidArgument`` for equations of another network;
+        ``TooCostly`` for tensors that do not fit in memory, or more than ``hours`` on one core (by default one).
     Source
         Derived; see ``derive(net)``.
     """
@@ -87,13 +94,14 @@ def predict(
     for activation in net.distinct_activations:
         activation.concrete()
     inputs = check_inputs(X)
+    limits = Limits(check_hours(hours), progress)
     if equations is not None:
         equations, names = given_equations(net, inputs.shape[1], len(inputs), equations, quantities)
-        layers = iterate(net, inputs, names, equations)
+        layers = iterate(net, inputs, names, equations, limits)
     else:
         names = _names(net, len(inputs) == 1, quantities, order)
         _check_count(net, len(inputs), names)
-        layers = iterate(net, inputs, names)
+        layers = iterate(net, inputs, names, limits=limits)
     missing = _left_out(net, len(inputs) == 1, order) if equations is None and quantities is None else {}
     dataset = _dataset(net, inputs, names, layers, left_out(missing))
     if equations is not None:
@@ -118,8 +126,19 @@ def _check_count(net: MLP, inputs: int, names: tuple[str, ...]) -> None:
             )
 
 
+class Limits(NamedTuple):
+    """How long a prediction may take, and whether its progress is shown."""
+
+    hours: float = HOURS
+    progress: bool | None = False
+
+
+#: One of many predictions, within a run that has progress of its own.
+ALONE = Limits()
+
+
 def iterate(
-    net: MLP, X: Array, names: tuple[str, ...], equations: Given | None = None, *, alone: bool = False
+    net: MLP, X: Array, names: tuple[str, ...], equations: Given | None = None, limits: Limits = ALONE, *, alone: bool = False
 ) -> list[dict[str, Array]]:
     """The tensors of the layers 1 ... depth, by the generated ``step``; of each input alone, or of all tuples of inputs."""
     first = first_layer(net, X)
@@ -141,14 +160,18 @@ def iterate(
         return derived_system(activation, net.layer_map, single, needed)
 
     values = _parameters(net, X.shape[1], system(1).hyperparameters)
-    layers = [compile(system(1)).first_layer(X, **values[0])]
-    check_finite(layers[0], 1)
-    for i, given in enumerate(values[1:], start=2):
-        if i == 2 and first is not None:
-            layers.append(second_layer(net, system(2), first, layers[0], given))
-        else:
-            layers.append(compile(system(i))(layers[-1], **given))
-        check_finite(layers[-1], i)
+    codes, m = [compile(system(i)) for i in range(2, len(values) + 1)], 1 if single else len(X)
+    price = cost(codes, m, needed).check(f"predict of {len(X)} inputs", hours=limits.hours, allowed=CHEAPER)
+    bar = Progress("predict", work(codes, m), limits.progress, unit="averages", cost=price)
+    with bar, watched(codes, bar.advance):
+        layers = [compile(system(1)).first_layer(X, **values[0])]
+        check_finite(layers[0], 1)
+        for i, (code, given) in enumerate(zip(codes, values[1:], strict=True), start=2):
+            if i == 2 and first is not None:
+                layers.append(second_layer(net, system(2), first, layers[0], given))
+            else:
+                layers.append(code(layers[-1], **given))
+            check_finite(layers[-1], i)
     return layers
 
 

@@ -18,6 +18,7 @@ from ...theory.language.errors import InvalidArgument, InvalidInput
 from ...theory.networks.architecture import MLP
 from ..firstlayer.law import first_layer
 from ..firstlayer.warning import WITH_SKIPS, warn_about_kurtosis
+from ..runs.costs import HOURS, Cost
 from ..runs.inputs import check_inputs
 from ..runs.values import same
 from ..runs.workers import threads_for
@@ -27,6 +28,8 @@ from .tiles import InputSide, evaluated
 
 Array = NDArray[np.float64]
 
+#: Memory beyond the matrices themselves.
+SPARE = 1.3
 #: The kernels that ``get`` may name.
 QUANTITIES = ("K", "Theta")
 
@@ -65,6 +68,7 @@ def kernel(
     get: str | Sequence[str] = ("K", "Theta"),
     *,
     workers: int | None = None,
+    progress: bool | None = None,
 ) -> Any:
     r"""The kernels of the last layer of an infinitely wide network between all pairs of inputs.
 
@@ -90,11 +94,13 @@ def kernel(
         (default: all cores); the numbers do not depend on how many. For matrices that do not fit in memory: ``dask_kernel``.
     Errors
         ``InvalidInput`` for inputs; ``InvalidArgument`` for ``get`` or ``workers``; ``InvalidNetwork`` for hyperparameters that are
-        not given; ``NotConverged`` where a kernel is not finite.
+        not given; ``NotConverged`` where a kernel is not finite; ``TooCostly`` for matrices that do not fit in memory.
     Source
         Derived, see ``derive(net, "K")`` and ``derive(net, "Theta")``.
     """
     exact, rows, columns = checked(net, X1, X2, get)
+    numbers = SPARE * len(exact.names) * len(rows) * len(columns)
+    Cost(bytes=8 * numbers).check("kernel", hours=HOURS, allowed="fewer inputs, or dask_kernel, block by block")
     threads = threads_for(workers)
     both = rows if X2 is None else np.vstack([rows, columns])
     first = first_layer(net, both)
@@ -104,7 +110,7 @@ def kernel(
         return answer(get, exact, above(exact, net, rows, None if X2 is None else columns, threads))
     left = InputSide.of(rows, exact)
     right = left if X2 is None else InputSide.of(columns, exact)
-    return answer(get, exact, evaluated(exact, left, right, threads))
+    return answer(get, exact, evaluated(exact, left, right, threads, progress=progress))
 
 
 def diagonal(net: MLP, X: Array, name: str) -> Array:

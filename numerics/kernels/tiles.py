@@ -139,7 +139,12 @@ def plan_for(exact: PairMap, left: InputSide, right: InputSide, workers: int | N
 
 
 def evaluated(
-    exact: PairMap, left: InputSide, right: InputSide, workers: int | None, plan: EvaluationPlan | None = None
+    exact: PairMap,
+    left: InputSide,
+    right: InputSide,
+    workers: int | None,
+    plan: EvaluationPlan | None = None,
+    progress: bool | None = None,
 ) -> list[Array]:
     """The matrices, one for each name; ``left is right`` makes them symmetric."""
     if left.silent.any() or right.silent.any():
@@ -167,8 +172,8 @@ def evaluated(
             _tile(plan, sides, matrices, left, right, t, beyond=beyond)
             tick()
 
-        # Quadrature of every pair takes long: a terminal then shows how far it is.
-        shown = Progress("kernel", len(tiles), None if long else False, unit="tiles")
+        # Quadrature of every pair takes long: then it is shown how far it is.
+        shown = Progress("kernel", len(tiles), progress if long or progress else False, unit="tiles")
         mapped(evaluate, tiles, workers=workers, progress=shown)
     i, j = _equal(left.inputs, right.inputs)
     for matrix, vector in zip(matrices, left.alone.last, strict=True):

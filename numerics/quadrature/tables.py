@@ -19,6 +19,14 @@ PARALLEL = 1e-13
 AGREED = 1e-10
 
 
+#: So many covariances of two, three and four samples are integrated together.
+TOGETHER = {1: 1 << 14, 2: 1 << 12, 3: 256, 4: 64}
+
+
+def watch(count: int) -> None:
+    """Called after every so many averages: whoever runs this module may put a function in its place that counts them."""
+
+
 def tables(
     sigma: Sigma,
     K: Array,
@@ -146,7 +154,7 @@ def _fill(
         for p in _permutations(orders):
             arrangements.setdefault((p, derivatives), len(arrangements))
     covariance = K[index[:, :, None], index[:, None, :]]
-    found, errors = gaussian_averages(sigma, covariance, list(arrangements), kinks=kinks)
+    found, errors = _in_parts(sigma, covariance, list(arrangements), kinks)
     number = np.zeros((m,) * d, dtype=np.intp)
     number[tuple(index.T)] = np.arange(len(index))
     every = np.indices((m,) * d).reshape(d, -1)
@@ -188,11 +196,28 @@ def _merged(sigma: Sigma, K: Array, part: Mapping[str, Term], kinks: Sequence[fl
     return values, worst
 
 
+def _in_parts(sigma: Sigma, covariance: Array, terms: Sequence[Term], kinks: Sequence[float]) -> tuple[Array, Array]:
+    """The averages over many covariances, some at a time."""
+    step = TOGETHER[covariance.shape[1]]
+    both = []
+    for start in range(0, len(covariance), step):
+        part = covariance[start : start + step]
+        both.append(gaussian_averages(sigma, part, terms, kinks=kinks))
+        watch(len(part) * len(terms))
+    values, errors = zip(*both, strict=True)
+    return np.concatenate(values, axis=1), np.concatenate(errors, axis=1)
+
+
 def _permutations(orders: tuple[tuple[int, ...], ...]) -> list[tuple[tuple[int, ...], ...]]:
     """The different arrangements of the sites."""
     if not orders:
         return [()]
     return [(first, *rest) for first in sorted(set(orders)) for rest in _permutations(_without(orders, first))]
+
+
+def arrangements(orders: tuple[tuple[int, ...], ...]) -> int:
+    """The number of different arrangements of the sites."""
+    return len(_permutations(orders))
 
 
 def _without(orders: tuple[tuple[int, ...], ...], one: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:

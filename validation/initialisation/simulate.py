@@ -12,6 +12,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from ...numerics.runs.costs import HOURS, Cost
 from ...numerics.runs.inputs import check_inputs
 from ...numerics.runs.progress import Progress
 from ...numerics.runs.results import Result, dataset
@@ -179,6 +180,10 @@ def simulate(
     s = _neurons(neurons, widths, plan)
     batch = _batch(net, widths, X.shape, s if plan.ntk else 0, plan)
     sizes = _split(N, batch, len(widths) * (len(X) ** 4 * len(plan.means) + rows.numbers(len(X))))
+    ranks = [quantity(name).rank if name in TENSORS else 4 for name in plan.means]
+    numbers = len(sizes) * len(widths) * (sum(len(X) ** rank for rank in ranks) + rows.numbers(len(X)))
+    memory = Cost(bytes=2.0 * 8 * numbers)  # and once more while the groups are stacked
+    memory.check(f"simulate of {len(X)} inputs", hours=HOURS, allowed="fewer inputs, or quantities=('K', 'Theta')")
     seeds = tuple(np.random.SeedSequence(seed).spawn(len(sizes)))
     fast = MeansTask(net, X, plan, s, seeds, tuple(map(int, sizes)), batch)
     tasks: list[MeansTask | JetTask] = [fast] if plan.names else []
