@@ -45,7 +45,7 @@ $(BIN)/python:
 # Without what an earlier build left: a module that has moved since would be installed at both places.
 $(VENV)/.installed: $(SOURCES) | $(BIN)/python
 	rm -rf build *.egg-info
-	$(BIN)/python -m pip install --quiet .
+	$(BIN)/python -m pip install --quiet '.[all]'
 	$(BIN)/python -m pip install --quiet --force-reinstall --no-deps .
 	touch $@
 

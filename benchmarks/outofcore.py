@@ -3,7 +3,7 @@
     python benchmarks/outofcore.py [--inputs 20000] [--chunks 2000] [--activation erf] [--depth 4] [--zarr DIRECTORY]
 
 Prints the time to plan and to reduce (K.sum() and K @ v in one pass), and the peak of the process's resident memory beyond what it
-had before, beside the size of the matrix. Needs ``widthwise[dask]``; ``--zarr`` needs zarr as well.
+had before, beside the size of the matrix. Needs the extra ``dask``; ``--zarr`` needs zarr as well.
 """
 
 from __future__ import annotations

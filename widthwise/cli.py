@@ -9,13 +9,16 @@ from __future__ import annotations
 import sys
 from typing import Annotated, Any
 
-import typer
-
-from .commands.compose import Group, group, verbs_of
-from .commands.tools import tools
-from .commands.vocabulary import FLAG
 from .systems import NETWORK, rows
 from .theory.language.errors import InvalidArgument, WidthwiseError
+from .theory.language.extras import needed
+
+with needed("the command line"):
+    import typer
+
+    from .commands.compose import Group, group, verbs_of
+    from .commands.tools import tools
+    from .commands.vocabulary import FLAG
 
 #: Usage errors of typer, whichever library of options lies behind it.
 UsageError: Any = typer.BadParameter.__bases__[0]

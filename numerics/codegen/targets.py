@@ -18,6 +18,7 @@ import jinja2
 from scipy.special import roots_legendre
 
 from ...theory.language.errors import InvalidArgument, NotAvailable
+from ...theory.language.extras import missing
 from ...theory.networks.activations import Activation
 from ..quadrature import tables
 from . import evaluation, rounding
@@ -58,10 +59,7 @@ class Target:
     def require(self) -> None:
         """An error that names the extra when the library is not installed."""
         if self.needs and find_spec(self.needs) is None:
-            raise NotAvailable(
-                f"target={self.name!r} needs the package {self.needs}, which is not installed: "
-                f"pip install 'widthwise[{self.name}]'; allowed without it: target='numpy'"
-            )
+            raise missing(self.needs, f"target={self.name!r}", "target='numpy' works without it")
 
 
 def _refined(activation: Activation, found: Sequence[AverageTable], single: bool, nodes: int) -> Context:

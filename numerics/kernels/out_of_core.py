@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ...theory.language.checks import check_count
-from ...theory.language.errors import NotAvailable
+from ...theory.language.extras import needed
 from ...theory.networks.architecture import MLP
 from ..runs.workers import threads_for
 from .kernels import answer, checked
@@ -99,14 +99,10 @@ Side = InputSide | RawSide
 
 
 def _dask() -> tuple[Any, Any, Any]:
-    try:
+    with needed("dask_kernel"):
         import dask.array
         from dask.base import tokenize
         from dask.highlevelgraph import HighLevelGraph
-    except ImportError as error:
-        raise NotAvailable(
-            "dask_kernel needs Dask, which is not installed; allowed: pip install 'widthwise[dask]', or kernel"
-        ) from error
     return dask.array, HighLevelGraph, tokenize
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ...numerics.runs.values import Value
 from ...theory.language import markup
 from ...theory.language.errors import unknown_name
+from ...theory.language.extras import needed, require
 from ...theory.language.observables import Observable
 from .advice import Advice, advice
 from .again import again
@@ -131,7 +132,8 @@ class Report(Value):
         Errors
             ``UnknownName`` for a name that was not validated; ``InvalidArgument`` for a wrong number of Axes.
         """
-        from ..reports.sheets import plotted
+        with needed("a figure of a report"):
+            from ..reports.sheets import plotted
 
         if name is None and ax is not None and np.size(ax) == 1 and len(self.quantities) > 1:
             name = "deviations"
@@ -139,13 +141,15 @@ class Report(Value):
 
     def figure(self, name: str | None = None) -> Figure:
         """What ``plot`` draws, as a figure of its own that pyplot does not know: for files, threads and loops."""
-        from ..reports.sheets import drawn
+        with needed("a figure of a report"):
+            from ..reports.sheets import drawn
 
         return drawn(self.drawing(name))
 
     def drawing(self, name: str | None) -> Drawing:
         """How all quantities, one of them or a figure with a name is drawn."""
-        module = import_module(self.page)
+        with needed("a figure of a report"):
+            module = import_module(self.page)
         drawings: dict[str, Any] = module.DRAWINGS
         if name is not None and name not in drawings and name not in self.quantities:
             raise unknown_name("plot of", name, [*self.quantities, *drawings])
@@ -157,6 +161,7 @@ class Report(Value):
         """All arrays."""
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
+        require("h5netcdf", "a netCDF file")
         self.data.to_netcdf(path, engine="h5netcdf")
         return path
 
@@ -166,7 +171,8 @@ class Report(Value):
         Valid
             The page needs no network, no script and no fonts; equations are MathML, figures are embedded.
         """
-        from ..reports.page import render
+        with needed("the page of a report"):
+            from ..reports.page import render
 
         return _write(path, render(self))
 

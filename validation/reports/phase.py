@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...numerics.depth.phase import Phases, phases
+from ...theory.language.extras import needed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,13 +31,15 @@ class PhaseDiagram(Phases):
         Shapes
             Returns the Axes: ``ax`` if it is given, else those of a new figure of pyplot, which ``plt.show()`` shows.
         """
-        from .sheets import plotted
+        with needed("a figure of phases"):
+            from .sheets import plotted
 
         return plotted(self._draw, ax)
 
     def figure(self) -> Figure:
         """The diagram as a figure of its own that pyplot does not know."""
-        from .sheets import drawn
+        with needed("a figure of phases"):
+            from .sheets import drawn
 
         return drawn(self._draw)
 

@@ -66,7 +66,10 @@ def data(*, X: Any = None, images: tuple[int, ...] = (0, 1)) -> dict[str, Any]:
 
 def digit_images() -> tuple[Any, Any]:
     """All images of scikit-learn's digits, and which digits they are."""
-    from sklearn.datasets import load_digits
+    from ..theory.language.extras import needed
+
+    with needed("digit images, the inputs without --X,"):
+        from sklearn.datasets import load_digits
 
     found = load_digits()
     return found.data / 8.0, found.target

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from ..theory.language.extras import require
 from .vocabulary import Form
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ def dataset(result: xr.Dataset, *, output: Path | None = None) -> None:
     if any(result[n].size > (result.sizes[axis] if axis else 1) for axis, those in by_axis.items() for n in those):
         typer.echo("shown: the first entries; all are in the file that --output writes")
     if output is not None:
+        require("h5netcdf", "a netCDF file")
         result.to_netcdf(output, engine="h5netcdf")
         typer.echo(f"wrote {output}")
 

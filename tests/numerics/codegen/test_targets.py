@@ -42,7 +42,7 @@ SEVERAL = {
 #: for all quantities of one input with these activations only.
 COMPILED = {"sin": ("K", "F"), "erf": ("K", "F"), "tanh": ("K", "K1"), "relu": ("K", "Theta", "K1")}
 WHOLE = ("relu", "tanh")
-NO_TORCH = "PyTorch is not installed: pip install 'widthwise[torch]'"
+NO_TORCH = "PyTorch is not installed: pip install '.[torch]'"
 
 
 @dataclass(frozen=True)
@@ -380,7 +380,7 @@ def test_unknown_target_names_the_known_ones(target):
 @pytest.mark.parametrize("target", ["jax", "torch"])
 def test_missing_library_names_the_extra(target, monkeypatch):
     monkeypatch.setattr(targets, "find_spec", lambda name: None)
-    with pytest.raises(NotAvailable, match=rf"pip install 'widthwise\[{target}\]'"):
+    with pytest.raises(NotAvailable, match=rf"pip install '\.\[{target}\]'; target='numpy' works"):
         compile(derive(MLP("cos"), "K"), target=target)
 
 
