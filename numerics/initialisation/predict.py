@@ -138,7 +138,13 @@ ALONE = Limits()
 
 
 def iterate(
-    net: MLP, X: Array, names: tuple[str, ...], equations: Given | None = None, limits: Limits = ALONE, *, alone: bool = False
+    net: MLP,
+    X: Array,
+    names: tuple[str, ...],
+    equations: Given | None = None,
+    limits: Limits = ALONE,
+    *,
+    alone: bool = False,
 ) -> list[dict[str, Array]]:
     """The tensors of the layers 1 ... depth, by the generated ``step``; of each input alone, or of all tuples of inputs."""
     first = first_layer(net, X)
