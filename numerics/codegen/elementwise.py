@@ -21,7 +21,7 @@ from sympy.codegen.cfunctions import expm1
 from ...theory.language.errors import NotAvailable
 from . import evaluation
 from .loading import Module, loaded
-from .stable import DampedSinh, Remainder
+from .waves import DampedSinh, Remainder
 
 Array = NDArray[np.float64]
 

@@ -9,7 +9,7 @@ import sympy as sp
 from sympy.codegen.cfunctions import expm1
 
 from ...theory.language.quantities import Entry
-from .stable import DampedSinh, Remainder
+from .waves import DampedSinh, Remainder
 
 
 class Difference(sp.Function):

@@ -14,7 +14,7 @@ from sympy.printing.pycode import PythonCodePrinter
 from ...theory.language.errors import NotAvailable
 from .grouping import Difference
 from .near_zero import near_zero
-from .stable import DampedSinh, Remainder
+from .waves import DampedSinh, Remainder
 
 
 class NumPyText(SciPyPrinter):

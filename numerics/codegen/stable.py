@@ -11,6 +11,7 @@ degree :math:`d_i` of :math:`C_i` and the remainder :math:`r_m(E)=e^E-\sum_{k<m}
 .. math:: F=\sum_iC_i\,r_{n-d_i}(E_i)\qquad\text{if}\qquad \sum_iC_i\sum_{k<n-d_i}E_i^k/k!=0 ,
 
 which is tried with numbers. The terms are then as small as F. This holds for every K; for large ones the plain sum is as good.
+Where the last sum is not zero, but over one denominator has no lower powers than :math:`K^n` either, it is added.
 """
 
 from __future__ import annotations
@@ -34,8 +35,8 @@ from ...theory.language.jets import Sigma
 from ...theory.language.quantities import Entry
 from ...theory.language.symbols import z
 from ...theory.networks.activations import Activation
+from .waves import WAVES, DampedSinh, Letter, Remainder, Waves, collected, summed
 
-WAVES = (sp.exp, sp.sinh, sp.cosh)
 #: Digits with which identities are tried, and below which a sum counts as zero.
 DIGITS, ZERO = 60, mpmath.mpf(10) ** -40
 #: The lowest powers of functions at z = 0 that are told apart.
@@ -44,23 +45,6 @@ HIGHEST = 24
 LONG = 500
 #: Variances at which a sum that could not be rewritten is tried in double precision, and the relative error that it may have.
 TRIED, ACCURATE = (1e-12, 1e-6, 1e-3, 0.1), 1e-12
-
-#: F as coefficients by exponent.
-Waves = dict[sp.Expr, sp.Expr]
-#: An entry of K, or of S.
-Letter = Entry | Covariance
-
-
-class DampedSinh(sp.Function):
-    """sinh(x) exp(y), as the generated ``damped_sinh`` evaluates it; of three arguments x, y + x and y - x."""
-
-    is_real = True
-
-
-class Remainder(sp.Function):
-    """exp(x) without the first terms of its series where ``size`` is below one, as the generated ``remainder`` evaluates it."""
-
-    is_real = True
 
 
 def closed_law(law: sp.Expr, activation: Activation) -> sp.Expr:
@@ -83,7 +67,7 @@ def evaluated_form(node: Average, activation: Activation, *, always: bool = Fals
     waves, exponential = collected(form), form.has(*WAVES)
     several = form.is_Add or len(waves) > 1
     least = lowest_power(node, activation) if several and not form.is_polynomial(*_letters(form)) else 0
-    plain = _summed(waves) if exponential else form
+    plain = summed(waves) if exponential else form
     if not least or (exponential and _all_sinh(waves, least)):
         return plain
     found = _with_remainders(waves, least) if exponential else None
@@ -112,78 +96,9 @@ def vanishing(activation: Activation, order: int) -> int:
     return next((k for k, slope in enumerate(slopes) if abs(slope.evalf(DIGITS)) > ZERO), HIGHEST)
 
 
-def collected(expr: sp.Expr) -> Waves:
-    """The coefficients of all exponentials; products with hyperbolic functions are multiplied out, nothing else is."""
-    total: Waves = defaultdict(lambda: sp.S.Zero)
-    for coefficient, exponents in _terms(expr):
-        total[_exponent(exponents)] += coefficient
-    return {exponent: c for exponent, c in total.items() if c != 0}
-
-
-def _terms(expr: sp.Expr) -> list[tuple[sp.Expr, tuple[sp.Expr, ...]]]:
-    if not expr.has(*WAVES):
-        return [(expr, ())]
-    if expr.is_Add:
-        return [term for part in expr.args for term in _terms(part)]
-    if isinstance(expr, sp.exp):
-        return [(sp.S.One, (expr.args[0],))]
-    if isinstance(expr, sp.sinh | sp.cosh):
-        (x,) = expr.args
-        return [(sp.S.Half, (x,)), (sp.S.Half * (1 if isinstance(expr, sp.cosh) else -1), (-x,))]
-    factors = sp.Mul.make_args(expr)
-    if expr.is_Pow and expr.exp.is_Integer and expr.exp > 0:
-        factors = (expr.base,) * int(expr.exp)
-    if factors == (expr,):  # inside of a function
-        return [(expr, ())]
-    plain, waves = sp.Mul(*(f for f in factors if not f.has(*WAVES))), [f for f in factors if f.has(*WAVES)]
-    total = [(plain, ())]
-    for factor in waves:
-        total = [(c * d, (*x, *y)) for c, x in total for d, y in _terms(factor)]
-    return total
-
-
-def _exponent(parts: tuple[sp.Expr, ...]) -> sp.Expr:
-    """The sum of exponents, those of one denominator over it."""
-    over: dict[sp.Expr, sp.Expr] = defaultdict(lambda: sp.S.Zero)
-    for part in parts:
-        for term in sp.Add.make_args(part):
-            factors = sp.Mul.make_args(term)
-            below = [f for f in factors if f.is_Pow and f.exp.is_negative]
-            over[sp.Mul(*(1 / f for f in below))] += sp.Mul(*(f for f in factors if f not in below))
-    return sp.Add(*(sp.expand(n) / d for d, n in over.items()))
-
-
-def _summed(waves: Waves) -> sp.Expr:
-    """The plain sum, opposite exponentials together as sinh."""
-    left, terms = dict(waves), []
-    for exponent in sorted(waves, key=sp.default_sort_key):
-        if exponent not in left:
-            continue
-        c = left.pop(exponent)
-        even, odd = _halves(exponent)
-        mirrored = _exponent((even, -odd)) if odd != 0 else exponent
-        if odd != 0 and left.get(mirrored) == -c:
-            del left[mirrored]
-            sign = -1 if odd.could_extract_minus_sign() else 1
-            terms.append(2 * sign * c * DampedSinh(sign * odd, even))
-        else:
-            terms.append(c * sp.exp(exponent))
-    return sp.Add(*terms)
-
-
-def _halves(exponent: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
-    """The parts of an exponent of two samples even and odd in the entry of both."""
-    crossed = [e for e in exponent.atoms(Entry) if len(set(e.labels)) == 2]
-    if len(crossed) != 1:
-        return exponent, sp.S.Zero
-    mirrored = _exponent((exponent.xreplace({crossed[0]: -crossed[0]}),))
-    even, odd = (_exponent((exponent / 2, sign * mirrored / 2)) for sign in (1, -1))
-    return even, odd
-
-
 def _all_sinh(waves: Waves, least: int) -> bool:
     """Whether every term is a difference of two exponentials, which vanishes like K by itself."""
-    return least == 1 and all(isinstance(f, DampedSinh) or f.has(DampedSinh) for f in sp.Add.make_args(_summed(waves)))
+    return least == 1 and all(isinstance(f, DampedSinh) or f.has(DampedSinh) for f in sp.Add.make_args(summed(waves)))
 
 
 def _with_remainders(waves: Waves, least: int) -> sp.Expr | None:
@@ -193,7 +108,7 @@ def _with_remainders(waves: Waves, least: int) -> sp.Expr | None:
         (c, exponent, least - degree) for exponent, sum_ in waves.items() for degree, c in _by_degree(sum_, entries)
     ]
     if all(m <= 0 for *_, m in terms):  # each term is small by itself
-        return _summed(waves)
+        return summed(waves)
     if any(m > HIGHEST for *_, m in terms):
         return None
     rest = sp.S.Zero if _vanishes(terms, entries) else _rest(terms, entries, least)
