@@ -7,6 +7,7 @@ its last use lends its memory to the next result.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
@@ -21,7 +22,7 @@ from sympy.codegen.cfunctions import expm1
 from ...theory.language.errors import NotAvailable
 from . import evaluation
 from .loading import Module, loaded
-from .waves import DampedSinh, Remainder
+from .waves import DampedCosh, DampedSinh, Remainder
 
 Array = NDArray[np.float64]
 
@@ -45,6 +46,10 @@ class Correlation(sp.Function):
 
 #: A correlation above this is one: sums of a few dozen products have no more digits.
 PARALLEL = 1 - 4e-15
+
+
+#: Exponents below this size: of a few exponentials no product overflows or loses digits to underflow.
+MODEST = 150.0
 
 
 @dataclass(frozen=True)
@@ -81,9 +86,8 @@ class UfuncCalls:
             return self._folded(expr)
         if isinstance(expr, sp.Pow):
             return self._power(*expr.as_base_exp())
-        if isinstance(expr, DampedSinh):
-            x, y = expr.args
-            return self.value(-sp.exp(sp.Abs(x) + y) * expm1(-2 * sp.Abs(x)) * sp.sign(x) / 2)
+        if isinstance(expr, DampedSinh | DampedCosh):
+            return self._damped("damped_sinh" if isinstance(expr, DampedSinh) else "damped_cosh", *expr.args)
         if isinstance(expr, Remainder):
             x, first, size = expr.args
             return self.call("remainder", self.value(x), (str(first), SCALAR), self.value(size))
@@ -95,6 +99,13 @@ class UfuncCalls:
         if isinstance(expr, Correlation):
             return self.call("correlation", self.value(expr.args[0]))
         raise NotAvailable(f"{expr.func.__name__} has no elementwise rule; allowed: {', '.join(map(str, UFUNCS))}")
+
+    def _damped(self, function: str, x: sp.Expr, y: sp.Expr) -> tuple[str, int]:
+        """A hyperbolic function of x times exp(y); what depends on rows or columns alone is a factor of its own."""
+        parts: dict[int, list[sp.Expr]] = defaultdict(list)
+        for term in sp.Add.make_args(y):
+            parts[self.value(term)[1]].append(term)
+        return self.call(function, self.value(x), *(self.value(sp.Add(*terms)) for terms in parts.values()))
 
     def call(self, function: str, *arguments: tuple[str, int]) -> tuple[str, int]:
         """The result of a ufunc."""
@@ -215,7 +226,10 @@ def compile_tile(
     arguments = [*map(str, (*rows, *columns, *full)), "work", *scalars]
     taken = [f"b{i} = work[{i}]" for i in range(buffers)]
     body = "\n    ".join([*taken, *lines, f"return {', '.join(names)},"])
-    imports = ["import numpy as np", f"from {__name__} import correlation, inverse, remainder"]
+    imports = [
+        "import numpy as np",
+        f"from {__name__} import correlation, damped_cosh, damped_sinh, inverse, remainder",
+    ]
     imports += ["from scipy import special"] if "special." in body else []
     text = "\n".join([*imports, "", "", f"def tile({', '.join(arguments)}):", f"    {body}", ""])
     return Tile(loaded(text), buffers, tuple(scalars))
@@ -270,6 +284,30 @@ def correlation(x: Array, out: Array | None = None) -> Array:
 def remainder(x: Array, first: int, size: Array, out: Array | None = None) -> Array:
     """An exponential without the first terms of its series where they cancel."""
     found: Array = evaluation.remainder(x, first, size)
+    if out is None:
+        return found
+    np.copyto(out, found)
+    return out
+
+
+def damped_sinh(x: Array, *exponents: Array, out: Array | None = None) -> Array:
+    """sinh(x) times the exponentials, where single factors may overflow."""
+    return _damped(np.sinh, evaluation.damped_sinh, x, exponents, out)
+
+
+def damped_cosh(x: Array, *exponents: Array, out: Array | None = None) -> Array:
+    """cosh(x) times the exponentials, where single factors may overflow."""
+    return _damped(np.cosh, lambda x, plus, minus: (np.exp(plus) + np.exp(minus)) / 2, x, exponents, out)
+
+
+def _damped(
+    function: np.ufunc, careful: Callable[..., Array], x: Array, exponents: tuple[Array, ...], out: Array | None
+) -> Array:
+    if all(np.size(e) and np.min(e) > -MODEST and np.max(e) < MODEST for e in (x, *exponents)):
+        factors = [np.exp(e) for e in exponents]
+        return reduce(lambda total, f: np.multiply(total, f, out=out), factors, function(x, out=out))
+    y = reduce(np.add, exponents)
+    found = careful(x, y + x, y - x)
     if out is None:
         return found
     np.copyto(out, found)

@@ -9,7 +9,7 @@ import sympy as sp
 from sympy.codegen.cfunctions import expm1
 
 from ...theory.language.quantities import Entry
-from .waves import DampedSinh, Remainder
+from .waves import DampedCosh, DampedSinh, Remainder
 
 
 class Difference(sp.Function):
@@ -20,6 +20,7 @@ class Difference(sp.Function):
 
 def grouped(form: sp.Expr) -> sp.Expr:
     """A closed form with its exponents and determinants in differences."""
+    form = form.replace(DampedCosh, lambda x, y: sp.exp(y + x) / 2 + sp.exp(y - x) / 2)
     form = form.replace(DampedSinh, lambda x, y: DampedSinh(x, exponent(y + x), exponent(y - x)))
     form = form.replace(Remainder, lambda x, first, size: Remainder(exponent(x), first, size))
     form = form.replace(lambda e: isinstance(e, sp.exp | expm1), lambda e: e.func(exponent(e.args[0])))

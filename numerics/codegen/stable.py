@@ -35,7 +35,7 @@ from ...theory.language.jets import Sigma
 from ...theory.language.quantities import Entry
 from ...theory.language.symbols import z
 from ...theory.networks.activations import Activation
-from .waves import WAVES, DampedSinh, Letter, Remainder, Waves, collected, summed
+from .waves import WAVES, DampedCosh, DampedSinh, Letter, Remainder, Waves, collected, summed
 
 #: Digits with which identities are tried, and below which a sum counts as zero.
 DIGITS, ZERO = 60, mpmath.mpf(10) ** -40
@@ -248,6 +248,7 @@ def _accurate(written: sp.Expr, closed: sp.Expr) -> bool:
     """Whether a form keeps its digits at small K in double precision."""
     entries = sorted(closed.atoms(Entry), key=str)
     plain = written.replace(DampedSinh, lambda x, y: sp.sinh(x) * sp.exp(y))
+    plain = plain.replace(DampedCosh, lambda x, y: sp.cosh(x) * sp.exp(y))
     double, exact = _function(entries, plain, ["scipy", "numpy"]), _function(entries, closed, "mpmath")
     for variance in TRIED:
         K = [float(variance * x) for x in _covariance(entries)]

@@ -22,6 +22,12 @@ class DampedSinh(sp.Function):
     is_real = True
 
 
+class DampedCosh(sp.Function):
+    """cosh(x) exp(y), where cosh alone may overflow."""
+
+    is_real = True
+
+
 class Remainder(sp.Function):
     """exp(x) without the first terms of its series where ``size`` is below one, as the generated ``remainder`` evaluates it."""
 
@@ -70,7 +76,7 @@ def _exponent(parts: tuple[sp.Expr, ...]) -> sp.Expr:
 
 
 def summed(waves: Waves) -> sp.Expr:
-    """The plain sum, opposite exponentials together as sinh."""
+    """The plain sum, opposite exponentials together as sinh and cosh."""
     left, terms = dict(waves), []
     for exponent in sorted(waves, key=sp.default_sort_key):
         if exponent not in left:
@@ -78,10 +84,10 @@ def summed(waves: Waves) -> sp.Expr:
         c = left.pop(exponent)
         even, odd = _halves(exponent)
         mirrored = _exponent((even, -odd)) if odd != 0 else exponent
-        if odd != 0 and left.get(mirrored) == -c:
-            del left[mirrored]
-            sign = -1 if odd.could_extract_minus_sign() else 1
-            terms.append(2 * sign * c * DampedSinh(sign * odd, even))
+        sign = -1 if odd.could_extract_minus_sign() else 1
+        if odd != 0 and left.get(mirrored) in (c, -c):
+            even_in_x = left.pop(mirrored) == c
+            terms.append(2 * c * (DampedCosh(sign * odd, even) if even_in_x else sign * DampedSinh(sign * odd, even)))
         else:
             terms.append(c * sp.exp(exponent))
     return sp.Add(*terms)

@@ -86,6 +86,7 @@ def kernel(
         Infinite width, skips over any layers included. Relative accuracy 1e-12 where a kernel is larger than a tenth of its
         natural scale :math:`\sqrt{K_{aa}K_{bb}}`, 1e-13 of that scale where it is smaller: compared with the recursions at pairs
         of the data and at random points of the range of norms and angles; equal inputs to the last digit.
+        Of fast waves, sin(w z), inputs that are close to each other keep the digits of w^2 K.
         With kinked activations the digits of Theta, and with jumps those of K, at nearly parallel inputs are those of the angle.
         Above a first layer of weights that are not Gaussian the averages are over its own distribution where few features count:
         finitely many values, or densities of up to four weights (three with kinks); biases are Gaussian in every ensemble. Else
