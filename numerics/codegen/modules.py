@@ -42,7 +42,7 @@ class Compiled:
     Units
         A tensor of layer l multiplies 1/n_(l-1); ``rho`` is n_l/n_(l-1) (1 by default).
     Valid
-        As the derivations; errors of averages, by quadrature and rounding, are in the result under "average_error". With ``target="jax"`` or ``"torch"`` the
+        As the derivations; errors of averages, of quadrature and rounding, are in "average_error". With ``target="jax"`` or ``"torch"`` the
         results can be differentiated by tensors and hyperparameters: through closed forms as often as wanted, through
         quadrature twice by the kernel (by Price's theorem). A kinked activation at parallel inputs has one-sided slopes:
         finite ones of averages without derivatives in front (K, Theta) are right there, infinite ones count as 0, and so do
