@@ -43,8 +43,8 @@ class Compiled:
         A tensor of layer l multiplies 1/n_(l-1); ``rho`` is n_l/n_(l-1) (1 by default).
     Valid
         As the derivations; "average_error" holds the errors of averages, of quadrature and of rounding. With ``target="jax"`` or
-        ``"torch"`` the results can be differentiated by tensors and hyperparameters: through closed forms as often as wanted, through
-        quadrature twice by the kernel (by Price's theorem). A kinked activation at parallel inputs has one-sided slopes:
+        ``"torch"`` the results can be differentiated by tensors and hyperparameters: through closed forms as often as wanted,
+        through quadrature twice by the kernel (by Price's theorem). A kinked activation at parallel inputs has one-sided slopes:
         finite ones of averages without derivatives in front (K, Theta) are right there, infinite ones count as 0, and so do
         those at inputs of zero variance; averages with derivatives in front (K1, Theta1) have the slope along pairs that
         stay parallel.
