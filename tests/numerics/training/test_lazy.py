@@ -104,3 +104,13 @@ def test_wrong_arguments():
         ww.gradient_flow(NET, X, Y, times=[-1])
     with pytest.raises(InvalidArgument, match="train='last'; allowed"):
         ww.gradient_flow(NET, X, Y, train="last")
+
+
+def test_variances_at_inputs_that_are_known_are_not_negative():
+    """Twenty points of a line that are trained for ever: rounding left -4e-16, whose root is NaN."""
+    line = np.linspace(-1, 1, 20)[:, None]
+    net = ww.MLP("relu", depth=3, parametrization="ntk", W_std=1.5, b_std=0.05)
+    found = ww.gradient_flow(net, line, np.sin(3 * line[:, 0]), X_test=line)
+    variances = np.diagonal(found.covariance.values[0])
+    assert (variances >= 0).all()
+    assert np.allclose(variances, 0, atol=1e-13)
