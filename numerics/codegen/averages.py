@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
 from itertools import combinations_with_replacement
 from typing import Any
 
@@ -16,8 +17,9 @@ from ...theory.language.jets import Jet, Sigma
 from ...theory.language.quantities import quantity
 from ...theory.networks.activations import Activation
 from ..quadrature.tables import MOST
+from . import limits
 from .grouping import grouped
-from .printing import Text, assignments
+from .printing import CORRELATION, Text, assignments
 from .stable import evaluated_form
 
 AXES = "abcdefgh"
@@ -94,18 +96,38 @@ def _standard(sites: list[Jet], orders: tuple[tuple[int, ...], ...], derivatives
     return Average(body, [jet for jet, n in zip(jets, derivatives, strict=True) for _ in range(n)])
 
 
+class Edge(StrEnum):
+    """What closed forms are worth at parallel samples, and at samples without variance."""
+
+    NONE = "regular everywhere"
+    LIMITS = "limits at parallel samples"
+    OPERATORS = "no limits"
+
+
 @dataclass(frozen=True)
 class ClosedForms:
     """The function of the closed forms over some number of sites, with their common subexpressions."""
 
-    name: str
     sites: int
-    operators: bool  #: whether derivatives act on the averages, if these are a group of their own
+    edge: Edge
     arguments: tuple[str, ...]
     gathers: tuple[str, ...]
     lines: tuple[str, ...]
     tables: tuple[tuple[str, str], ...]
     rounds: bool  #: whether more is rounded than a product of entries
+    divides: bool = False  #: whether a form of one sample divides by its variance
+    #: values at samples without variance, where the forms have others
+    silent: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The name of the function."""
+        return f"closed_forms_{self.sites}" + ("_operators" if self.edge is Edge.OPERATORS else "")
+
+    @property
+    def judged(self) -> bool:
+        """Whether the rounding of each operation is followed; that of kinked activations is tried at pairs instead."""
+        return self.rounds and self.edge is Edge.NONE
 
     @property
     def axes(self) -> str:
@@ -113,25 +135,48 @@ class ClosedForms:
         return AXES[: self.sites]
 
 
-def closed_groups(found: Iterable[AverageTable], text: Text, *, by_correlation: bool = False) -> list[ClosedForms]:
-    """Closed forms, grouped by the number of sites.
+def edge_of(t: AverageTable, activation: Activation) -> Edge:
+    """The kind of a closed form; of a kinked activation quadrature confirms its limits at parallel samples."""
+    if activation.smooth:
+        return Edge.NONE
+    if t.sites == 1:
+        return Edge.LIMITS
+    if t.sites > 2 or any(t.derivatives) or limits.silent(activation, *t.orders, *_VARIANCES) is None:
+        return Edge.OPERATORS
+    form = _by_correlation(t.closed.xreplace(_letters(2)))
+    return Edge.LIMITS if limits.has_limits(form, activation, *t.orders) else Edge.OPERATORS
 
-    With ``by_correlation`` those of two sites are functions of deviations, covariance and correlation, and those with
-    derivatives are a group of their own, because at parallel samples only those without derivatives have a limit.
+
+def closed_groups(
+    found: Iterable[AverageTable],
+    text: Text,
+    edges: Mapping[str, Edge],
+    by_correlation: Collection[Edge] = (Edge.LIMITS,),
+) -> list[ClosedForms]:
+    """Closed forms, grouped by the number of sites and by what they are worth at singular samples; ``edges`` by name.
+
+    Those of two sites with an edge in ``by_correlation`` are functions of deviations, covariance and correlation.
     """
-    closed = [t for t in found if t.closed is not None]
-    keys = {t: (t.sites, by_correlation and t.sites == 2 and any(t.derivatives)) for t in closed}
+    keys = {t: (t.sites, edges[t.name]) for t in found if t.closed is not None}
     return [
-        _group([t for t in closed if keys[t] == key], *key, text, by_correlation and key[0] == 2)
-        for key in sorted(set(keys.values()))
+        _group([t for t in keys if keys[t] == (sites, edge)], sites, edge, text, sites == 2 and edge in by_correlation)
+        for sites, edge in sorted(set(keys.values()))
     ]
 
 
-def _group(group: list[AverageTable], sites: int, operators: bool, text: Text, by_correlation: bool) -> ClosedForms:
+_VARIANCES = sp.symbols("K_aa K_bb")
+
+
+def _letters(sites: int) -> dict[sp.Expr, sp.Symbol]:
     entries = [quantity("K").entry(pair) for pair in combinations_with_replacement(AXES[:sites], 2)]
-    names = {e: sp.Symbol("K_" + "".join(e.labels)) for e in entries} | {
+    return {e: sp.Symbol("K_" + "".join(e.labels)) for e in entries} | {
         quantity("K").entry(("", "")): sp.Symbol("K_aa")
     }
+
+
+def _group(group: list[AverageTable], sites: int, edge: Edge, text: Text, by_correlation: bool) -> ClosedForms:
+    names = _letters(sites)
+    entries = [e for e in names if any(e.labels)]
     conditioned, letters = _conditioned([t.closed for t in group], AXES[:sites], text)
     forms = [t.closed.xreplace(names | letters) for t in group]
     arguments = [str(names[e]) for e in entries]
@@ -141,15 +186,45 @@ def _group(group: list[AverageTable], sites: int, operators: bool, text: Text, b
         forms = [_of_one_root(form) for form in forms]
     lines, results = assignments(forms, text, prefix="y")
     return ClosedForms(
-        f"closed_forms_{sites}" + ("_operators" if operators else ""),
         sites,
-        operators,
+        edge,
         tuple(arguments),
         tuple(f"K[{', '.join(e.labels)}]" for e in entries),
         (*conditioned, *lines),
         tuple((t.name, result) for t, result in zip(group, results, strict=True)),
         bool(conditioned) or any(form.has(sp.Add, sp.exp) for form in forms),
+        sites == 1 and edge is Edge.LIMITS and any(map(_divides, forms)),
     )
+
+
+def _divides(form: sp.Expr) -> bool:
+    """Whether a form is infinite, or not defined, at K_aa = 0."""
+    return any(p.exp.is_negative and p.base.subs(_VARIANCES[0], 0) == 0 for p in form.atoms(sp.Pow))
+
+
+def with_silent(group: ClosedForms, found: Iterable[AverageTable], activation: Activation, text: Text) -> ClosedForms:
+    """The closed forms of a kinked activation with their values where a sample has no variance."""
+    tables = {t.name: t for t in found}
+    return replace(
+        group, silent=tuple((n, v) for n, _ in group.tables if (v := _silent(tables[n], activation, text)) is not None)
+    )
+
+
+def _silent(t: AverageTable, activation: Activation, text: Text) -> tuple[str, ...] | None:
+    """The values at K_aa = 0, at K_bb = 0 and at both; None where the closed form has them by itself."""
+    form = t.closed.xreplace(_letters(t.sites))
+    if t.sites == 1:
+        value = limits.without_variance(activation, t.orders[0], t.derivatives[0])
+        return None if not _divides(form) and form.subs(_VARIANCES[0], 0) == value else (text(value),)
+    found = limits.silent(activation, *t.orders, *_VARIANCES)
+    assert found is not None
+    a, b = sp.symbols("a b", positive=True)
+    squared, plain = dict(zip(_VARIANCES, (a**2, b**2), strict=True)), _by_correlation(form)
+    nothing = {sp.Symbol("K_ab"): 0, CORRELATION: 0}
+    ends = ((plain.subs({**nothing, x: 0}), v.xreplace(squared)) for x, v in ((a, found.first), (b, found.second)))
+    if all(sp.expand(mine - other) == 0 for mine, other in ends):
+        return None
+    return tuple(text(sp.powdenest(v.xreplace(squared), force=True)) for v in (found.first, found.second, found.both))
 
 
 def _conditioned(forms: list[sp.Expr], axes: str, text: Text) -> tuple[list[str], dict[sp.Expr, sp.Symbol]]:
@@ -170,6 +245,16 @@ def _conditioned(forms: list[sp.Expr], axes: str, text: Text) -> tuple[list[str]
     return lines, names
 
 
+def zero_of(t: AverageTable, activation: Activation) -> sp.Expr | None:
+    """The value of a closed form of a kinked activation where a sample has no variance, if it is one number."""
+    if t.closed is None or activation.smooth or (t.sites == 2 and any(t.derivatives)):
+        return None
+    if t.sites == 1:
+        return limits.without_variance(activation, t.orders[0], t.derivatives[0])
+    found = limits.silent(activation, *t.orders, *_VARIANCES) if t.sites == 2 else None
+    return found.both if found is not None and found.first == found.second == found.both else None
+
+
 def _of_one_root(form: sp.Expr) -> sp.Expr:
     r"""Arcs as :math:`\arcsin\frac nd=\operatorname{atan2}(n,\sqrt{d^2-n^2})` where the form holds that root, the determinant's.
 
@@ -188,7 +273,7 @@ def _of_one_root(form: sp.Expr) -> sp.Expr:
 def _by_correlation(form: sp.Expr) -> sp.Expr:
     """Arcs and roots of the same correlation, so that their slopes stop together at parallel samples; K_ab elsewhere."""
     a, b = sp.symbols("a b", positive=True)
-    rho = sp.Symbol("correlation", real=True)
+    rho = CORRELATION
     K_aa, K_ab, K_bb = sp.symbols("K_aa K_ab K_bb")
     # the determinant is the only polynomial under a root that holds K_ab
     inside = {K_aa: a**2, K_bb: b**2, K_ab: a * b * rho}

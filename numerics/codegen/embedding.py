@@ -10,6 +10,8 @@ from functools import lru_cache
 from importlib import import_module
 from types import ModuleType
 
+from .narrow import narrowed
+
 
 @dataclass(frozen=True)
 class Embedded:
@@ -37,7 +39,7 @@ def embed(module: ModuleType) -> Embedded:
                 lines[node.lineno - 1 : node.end_lineno] = [""] * ((node.end_lineno or node.lineno) - node.lineno + 1)
         parts.append("\n".join(lines).strip())
     imports = plain | {f"from {source} import {', '.join(sorted(n))}" for source, n in names.items()}
-    return Embedded(tuple(sorted(imports, key=_import_order)), "\n\n\n".join(parts))
+    return Embedded(tuple(sorted(imports, key=_import_order)), narrowed("\n\n\n".join(parts)))
 
 
 def imports_of(*modules: ModuleType) -> tuple[str, ...]:

@@ -59,8 +59,14 @@ def function(
         for atom, (array, at) in places(law).items()
     }
     lines, (result,) = assignments([law.xreplace(arrays)], text)
-    used = tuple(p for p in PARAMETERS if p in {s.name for s in law.atoms(sp.Symbol)})
-    return Function(name, len(labels), equation, used, tuple(gathers.values()), tuple(lines), result)
+    said, read = " ".join(equation.split()), tuple(gathers.values())
+    return Function(name, len(labels), said, parameters_of(law), read, tuple(lines), result)
+
+
+def parameters_of(*laws: sp.Expr) -> tuple[str, ...]:
+    """The hyperparameters that stand in some laws as symbols."""
+    names = {s.name for law in laws for s in law.atoms(sp.Symbol)}
+    return tuple(p for p in PARAMETERS if p in names)
 
 
 def axes_of(labels: tuple[str, ...]) -> dict[str, str]:
@@ -69,10 +75,16 @@ def axes_of(labels: tuple[str, ...]) -> dict[str, str]:
 
 
 def _gather(gathers: dict[str, str], source: str, name: str, sites: list[str], labels: tuple[str, ...]) -> sp.Symbol:
-    single = not any(labels)
-    variable = name if single else f"{name}_{''.join(sites)}"
-    gathers[variable] = f"{variable} = {source}" + ("" if single else f"[{', '.join(sites)}]")
+    if not any(labels) or _whole(sites, labels):
+        return sp.Symbol(source)
+    variable = f"{name}_{''.join(sites)}"
+    gathers[variable] = f"{variable} = {source}[{', '.join(sites)}]"
     return sp.Symbol(variable)
+
+
+def _whole(sites: list[str], labels: tuple[str, ...]) -> bool:
+    """Whether the indices are those of the result, all of them in order."""
+    return sites == list(AXES[: len(labels)]) and len(set(labels)) == len(labels)
 
 
 def of_inputs(right: sp.Expr, labels: tuple[str, ...], text: Text) -> str:
@@ -80,7 +92,8 @@ def of_inputs(right: sp.Expr, labels: tuple[str, ...], text: Text) -> str:
     axes = axes_of(labels)
 
     def gathered(overlap: Overlap) -> sp.Symbol:
-        index = f"[{', '.join(axes[a] for a in overlap.labels)}]" if any(labels) else ""
+        sites = [axes[a] for a in overlap.labels] if any(labels) else []
+        index = f"[{', '.join(sites)}]" if sites and not _whole(sites, labels) else ""
         return sp.Symbol(f"overlap{len(overlap.labels)}{index}")
 
     return text(right.xreplace({o: gathered(o) for o in right.atoms(Overlap)}))

@@ -14,18 +14,23 @@ from ...theory.initialisation.layered import ELL, LABELS, Layered, M, width
 from ...theory.initialisation.residual import CrossLayer
 from ...theory.language.errors import InvalidArgument, NotAvailable
 from ...theory.language.jets import Overlap
+from ...theory.language.quantities import Entry
 from ..quadrature import tables
 from . import mixing
 from .averages import AverageTable, table
 from .contractions import Contraction
 from .embedding import embed, imports_of
-from .functions import PARAMETERS, Place, function, of_inputs
+from .functions import PARAMETERS, Place, function, of_inputs, parameters_of
 from .targets import NODES, Context, Target, rendered
 
 #: The labels of the layers that the functions of each role depend on.
 _OF_LAYERS = {Role.RESPONSE: ("ell",), Role.SOURCE: ("ell", "m"), Role.OWN_SOURCE: ("ell", "m")}
 #: Hyperparameters are those of the layer above.
 _ABOVE = ("C_b", "C_W", "lambda_b", "lambda_W", "tau")
+_MEANING = (
+    "<...> averages over the preactivations of one neuron in the layers ell and m, whose covariances are the kernels K of these "
+    "layers; n[0], n[1], ... are the widths, and a tensor of layer l multiplies 1/n[l-1]",
+)
 
 
 @dataclass(frozen=True)
@@ -49,10 +54,8 @@ def write_layers(equations: CrossLayer, target: Target, nodes: int = NODES) -> s
     one = target.averaging(activation, fields.tables, equations.single, nodes)
     two = target.averaging(activation, functions.tables, False, nodes)
     numeric = bool(one["numeric"] or two["numeric"])
+    residual = equations.skips.value
     context: dict[str, Any] = {
-        "title": f"All layers of a wide network with skips and activation {activation.name}: {', '.join(equations.names)}",
-        "equations": [str(s) for s in equations.statements],
-        "further": [f"{law.left} = {law.right}" for law in equations.further],
         "single": equations.single,
         "names": equations.names,
         "kernels": [
@@ -69,17 +72,52 @@ def write_layers(equations: CrossLayer, target: Target, nodes: int = NODES) -> s
         "noises": [_line(s, "[:, m]", {ELL: "i"}, {M: "m"}) for s in equations.of_role(Role.NOISE)],
         "owns": [_line(s, "[:, m]", {ELL: "i"}, {M: "m"}) for s in equations.of_role(Role.OWN)],
         "covariances": [_line(s, "[m]", {M: "i"}, {ELL: "m"}) for s in equations.of_role(Role.COVARIANCE)],
-        "tensors": [_line(s, "", {ELL: "i"}, {}) for s in equations.of_role(Role.TENSOR)],
-        "hyperparameters": _ABOVE,
-        "parameters": PARAMETERS,
-        "residual": equations.skips.value,
+        "tensors_of_layers": [_line(s, "", {ELL: "i"}, {}) for s in equations.of_role(Role.TENSOR)],
+        "hyperparameters": _above(equations),
+        "residual": residual,
         "of_layers": two,
         "mixing": embed(mixing).text,
         "imports": imports_of(*([tables] if numeric else []), mixing),
         "legend": {t.name: t.node.operator_text() for t in (*fields.tables, *functions.tables)},
     }
     context |= _first_layer(equations, fields, target)
-    return rendered(target, activation, fields.tables, nodes, template="layers.py.jinja", least=two["order"], **context)
+    shown = {f.name for f in context["fields"]} | {f.name for _, _, f in context["functions"]}
+    written = [str(s) for s in equations.statements if s.name not in shown]
+    return rendered(
+        target,
+        activation,
+        fields.tables,
+        nodes,
+        template="layers.py.jinja",
+        least=two["order"],
+        of=equations,
+        keywords=_keywords(equations, context, residual is None),
+        further=[*written, *(f"{law.left} = {law.right}" for law in equations.further)],
+        tensors=tensors_of(equations),
+        meaning=_MEANING,
+        **context,
+    )
+
+
+def tensors_of(equations: CrossLayer) -> tuple[str, ...]:
+    """What the order parameters of a layer need of the one below."""
+    laws = [s.law.right for s in equations.of_role(Role.FIELD)]
+    return tuple(sorted({e.name for law in laws for e in law.atoms(Entry)} | {"K"}))
+
+
+def _above(equations: CrossLayer) -> tuple[str, ...]:
+    """The hyperparameters that stand in the equations with the number of a layer."""
+    arrays = {x.name for s in equations.statements for x in s.law.right.atoms(Layered)}
+    return tuple(p for p in PARAMETERS if p in arrays)
+
+
+def _keywords(equations: CrossLayer, context: Context, symbolic: bool) -> dict[str, tuple[str, ...]]:
+    """The hyperparameters of each function; a strength of skips that is a number is no argument."""
+    used = {p for f in context["fields"] for p in f.parameters}
+    step = tuple(p for p in PARAMETERS if p in used)
+    first = parameters_of(*(s.first for s in equations.statements))
+    every = tuple(p for p in PARAMETERS if p in {*step, *first, *_above(equations)})
+    return {"step": step, "first_layer": first, "recursion": (*every, *("residual",) * symbolic)}
 
 
 def _first_layer(equations: CrossLayer, fields: _Averaged, target: Target) -> Context:

@@ -20,7 +20,7 @@ _NUMBERS = itertools.count(1)
 class Module:
     """Generated text that has run. It is registered as an imported module would be, for as long as this object lives."""
 
-    source: str
+    source: str = field(repr=False)
     namespace: dict[str, Any] = field(repr=False, compare=False)
 
     def __reduce__(self) -> tuple[Any, ...]:

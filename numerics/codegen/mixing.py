@@ -13,6 +13,11 @@ def mixing(residual: Any, depth: int) -> NDArray[Any]:
     gamma = np.zeros((depth, depth))
     if isinstance(residual, dict):
         for (below, above), strength in residual.items():
+            if not 1 <= below < above <= depth:
+                raise ValueError(
+                    f"residual={residual}: a skip from layer {below} to {above}; allowed: from a layer to a higher one, among the "
+                    f"layers 1 ... {depth}"
+                )
             gamma[above - 1, below - 1] = strength
     else:
         gamma[np.arange(1, depth), np.arange(depth - 1)] = residual

@@ -16,6 +16,16 @@ from .grouping import Difference
 from .near_zero import near_zero
 from .waves import DampedSinh, Remainder
 
+#: A correlation that lies between -1 and 1, to the last digit.
+CORRELATION = sp.Symbol("correlation", real=True)
+
+
+def _sine(base: sp.Expr) -> str | None:
+    """The root of 1 - x^2 of a correlation, which is not negative."""
+    if base.free_symbols != {CORRELATION} or sp.expand(base + CORRELATION**2) != 1:
+        return None
+    return f"np.sqrt((1 - {CORRELATION})*(1 + {CORRELATION}))"
+
 
 class NumPyText(SciPyPrinter):
     """NumPy source with the prefix ``np``; arguments that rounding pushed out of the domain of roots and arcs are clipped.
@@ -26,13 +36,14 @@ class NumPyText(SciPyPrinter):
 
     def _print_Pow(self, expr: sp.Pow, rational: bool = False) -> str:
         if expr.exp.is_Rational and expr.exp.q == 2 and expr.base.free_symbols:
-            root = f"np.sqrt(np.maximum({self._print(expr.base)}, 0.0))"
+            root = _sine(expr.base) or f"np.sqrt(np.maximum({self._print(expr.base)}, 0.0))"
             power = expr.exp.p
             return root if power == 1 else f"{root}**({power})"
         return str(super()._print_Pow(expr, rational))
 
     def _arc(self, name: str, expr: sp.Expr) -> str:
-        return f"np.{name}(np.clip({self._print(expr.args[0])}, -1.0, 1.0))"
+        argument = self._print(expr.args[0])
+        return f"np.{name}({argument})" if expr.args[0] == CORRELATION else f"np.{name}(np.clip({argument}, -1.0, 1.0))"
 
     def _print_asin(self, expr: sp.Expr) -> str:
         return self._arc("arcsin", expr)

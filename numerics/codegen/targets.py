@@ -7,7 +7,7 @@ NumPy and SciPy evaluate to a tolerance and refine until it is met. JAX and PyTo
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
@@ -17,13 +17,18 @@ from typing import Any
 import jinja2
 from scipy.special import roots_legendre
 
+from ...theory.initialisation.derivation import Recursions
+from ...theory.initialisation.residual import CrossLayer
 from ...theory.language.errors import InvalidArgument, NotAvailable
 from ...theory.language.extras import missing
+from ...theory.language.quantities import Kind, quantity
 from ...theory.networks.activations import Activation
 from ..quadrature import tables
 from . import evaluation, rounding
-from .averages import AverageTable, closed_groups
+from .averages import AverageTable, ClosedForms, Edge, closed_groups, edge_of, with_silent, zero_of
 from .embedding import embed, merged
+from .header import header, meaning_of
+from .narrow import narrowed
 from .printing import Text, differentiable_text, numpy_text, staged
 
 #: Nodes of the trapezoid rule: 1e-10 for <sigma'^2> of tanh at K = 10, where its poles are half a standard deviation away.
@@ -35,6 +40,8 @@ _PANEL = (12, 16)
 
 
 Context = dict[str, Any]
+#: The place of the modules of quadrature in a text.
+_QUADRATURE = "#: <quadrature>"
 
 
 @dataclass(frozen=True)
@@ -63,20 +70,23 @@ class Target:
 
 
 def _refined(activation: Activation, found: Sequence[AverageTable], single: bool, nodes: int) -> Context:
-    """Quadrature to a tolerance: its modules are copied into the text."""
-    numeric = [t for t in found if t.closed is None or activation.kinks]
+    """Quadrature to a tolerance, where closed forms and their limits do not suffice: its modules are copied into the text."""
+    edges = {t.name: edge_of(t, activation) for t in found if t.closed is not None}
+    numeric = [t for t in found if edges.get(t.name, Edge.OPERATORS) is Edge.OPERATORS]
+    groups = closed_groups(found, numpy_text, edges)
     return {
         "quadrature": embed(tables),
         "numeric": numeric,
         "order": _highest(numeric),
-        "closed_names": tuple(t.name for t in found if t.closed is not None),
-        "closed": closed_groups(found, numpy_text),
+        "closed_names": tuple(t.name for t in numeric if t.closed is not None),
+        "closed": [with_silent(g, found, activation, numpy_text) if g.edge is Edge.LIMITS else g for g in groups],
     }
 
 
 def _fixed(activation: Activation, found: Sequence[AverageTable], single: bool, nodes: int) -> Context:
     """Fixed rules: a trapezoid rule for smooth activations, panels between the kinks of the others."""
-    numeric = [t for t in found if t.closed is None or activation.kinks]
+    at_zero = {t.name: number for t in found if (number := zero_of(t, activation)) is not None}
+    numeric = [t for t in found if t.closed is None or (activation.kinks and t.name not in at_zero)]
     for t in numeric:
         if t.closed is None and t.sites > 1 and activation.kinks:
             raise NotAvailable(
@@ -85,7 +95,8 @@ def _fixed(activation: Activation, found: Sequence[AverageTable], single: bool, 
                 "axis only; allowed: one input (samples=1), a smooth activation, relu, leaky_relu, abs; or target='numpy'"
             )
     price_rule = bool(numeric) and activation.smooth
-    closed = closed_groups(found, differentiable_text, by_correlation=bool(activation.kinks))
+    edges = {t.name: _edge(t, activation) for t in found}
+    closed = closed_groups(found, differentiable_text, edges, (Edge.LIMITS, Edge.OPERATORS))
     legendre = (roots_legendre(n) for n in _PANEL)
     return {
         "numeric": [(d, [t for t in numeric if t.sites == d]) for d in sorted({t.sites for t in numeric})],
@@ -93,11 +104,19 @@ def _fixed(activation: Activation, found: Sequence[AverageTable], single: bool, 
         "price_rule": price_rule,
         "closed": closed,
         "rounds": activation.smooth and any(group.rounds for group in closed),
+        "at_zero": {name: float(number) for name, number in at_zero.items()},
         "closed_pairs": any(group.sites == 2 for group in closed),
         "one_site": any(t.sites == 1 for t in found),
         "nodes": nodes,
         "gauss_legendre": [(x.tolist(), w.tolist()) for x, w in legendre] if activation.kinks else [],
     }
+
+
+def _edge(t: AverageTable, activation: Activation) -> Edge:
+    """Closed forms without derivatives have limits at parallel samples; those of one sample stand beside a rule on the line."""
+    if activation.smooth or t.sites != 2:
+        return Edge.NONE
+    return Edge.OPERATORS if any(t.derivatives) else Edge.LIMITS
 
 
 def _highest(numeric: Sequence[AverageTable]) -> int:
@@ -109,7 +128,7 @@ _SHARED = ("differentiable.py.jinja", differentiable_text, _fixed, 2, ("erf", "e
 TARGETS = {
     target.name: target
     for target in (
-        Target("numpy", "NumPy and SciPy", "module.py.jinja", numpy_text, _refined, 8, ("scipy.special",)),
+        Target("numpy", "NumPy", "module.py.jinja", numpy_text, _refined, 8, ("scipy.special",)),
         Target("jax", "JAX", *_SHARED, "jax.py.jinja", "jax"),
         Target("torch", "PyTorch", *_SHARED, "torch.py.jinja", "torch"),
     )
@@ -142,32 +161,72 @@ def rendered(
     found: Sequence[AverageTable],
     nodes: int,
     *,
+    of: Recursions | CrossLayer,
+    keywords: Mapping[str, Sequence[str]],
     template: str | None = None,
     least: int = 0,
+    further: Sequence[str] = (),
+    open_ends: Sequence[str] = (),
+    tensors: Sequence[str] = (),
+    meaning: Sequence[str] = (),
     **context: Any,
 ) -> str:
     """The text of a module; ``context`` holds the values for all templates, ``least`` the least order of sigma's derivatives."""
     context |= target.averaging(activation, found, context["single"], nodes)
     context["order"] = max(context["order"], least)
     stages = staged([activation.derivative(k) for k in range(context["order"] + 1)], target.text)
+    groups = [*context["closed"], *context.get("of_layers", {}).get("closed", [])]
     context |= {
         "target": target,
         "stages": stages,
         "kinks": tuple(map(float, activation.kinks)),
         "activation": activation.expr,
+        "kinds": {group.edge.name for group in groups if group.sites == 2},
+        "parameters": _by_function(keywords),
+        "closed_system": not open_ends,
+        "fluctuating": any(quantity(name).kind is not Kind.MEAN for name in of.names),
+        "tensors": tuple(tensors),
+        "pairwise": _pairwise(context, groups),
+        "plain_single": context["single"] and not context["numeric"] and [g.judged for g in groups] == [False],
     }
     render = _templates().get_template(template or target.template).render
-    text = render(context, special=(), helpers=[], imports=())
+    text = render(context, special=(), helpers=[], imports=(), header="")
     # Special functions are imported, and others written out, where the text calls one of them.
     special = tuple(name for name in target.special if re.search(rf"\b{re.escape(name)}[.(]", text))
     helpers = {r"\b(damped_sinh|remainder|conditioned)\(": evaluation, r"\brounded\(": rounding}
     called = [embed(module) for pattern, module in helpers.items() if re.search(pattern, text)]
-    quadrature = context["quadrature"] if context["numeric"] and not target.differentiable else None
+    quadrature = context["quadrature"] if _QUADRATURE in text else None
     used = (e.imports for e in (quadrature, *called) if e is not None)
     imports = merged(("import numpy as np",), context.get("imports", ()), *used)
-    return re.sub(
-        r"\n{4,}", "\n\n\n", render(context, special=special, helpers=[e.text for e in called], imports=imports)
+    top = header(
+        of.subject,
+        of.names,
+        context["single"],
+        keywords,
+        further=further,
+        open_ends=open_ends,
+        tensors=tensors,
+        meaning=meaning or meaning_of(of.subject, of.names, keywords),
+        library=target.needs,
+        runs_with=target.runs_with + " and SciPy" * bool((special or quadrature) and not target.needs),
     )
+    whole = render(context, special=special, helpers=[e.text for e in called], imports=imports, header=top)
+    text = narrowed(re.sub(r"\n{4,}", "\n\n\n", whole))
+    return text.replace(_QUADRATURE, quadrature.text) if quadrature else text
+
+
+def _pairwise(context: Context, groups: Sequence[ClosedForms]) -> bool:
+    """Whether all tensors are functions of the pair, each entry of the entries at its place: these can be taken in blocks."""
+    if context["single"] or context["numeric"] or [g.sites for g in groups] != [2] or "fields" in context:
+        return False
+    first = all(rank == 2 and "overlap2" in value and "[" not in value for _, rank, value in context["first"])
+    return first and all(f.rank == 2 and not f.gathers for f in context["functions"])
+
+
+def _by_function(keywords: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
+    """The keywords of each function for the templates, those of a function that there is not, and all."""
+    every = tuple(dict.fromkeys(p for function in keywords.values() for p in function))
+    return {"recursion": ()} | {name: tuple(p) for name, p in keywords.items()} | {"all": every}
 
 
 @lru_cache(maxsize=1)

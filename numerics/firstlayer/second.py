@@ -56,7 +56,8 @@ def _corrected(
     equations: Recursions, first: FirstLayer, state: Mapping[str, Array], given: Mapping[str, float]
 ) -> dict[str, Array]:
     local = {n for n in equations if quantity(n).kind is Kind.LOCAL}
-    found = compile(equations)({n: 0.0 * v if n in local else v for n, v in state.items()}, **given)
+    code = compile(equations)
+    found = code({n: 0.0 * v if n in local else v for n, v in state.items()}, **code.arguments("step", given))
     i, j = np.indices((len(first.coefficients),) * 2).reshape(2, -1)
     if equations.single:  # each input alone
         i, j = i[i == j], j[i == j]

@@ -169,14 +169,15 @@ def iterate(
     codes, m = [compile(system(i)) for i in range(2, len(values) + 1)], 1 if single else len(X)
     price = cost(codes, m, needed).check(f"predict of {len(X)} inputs", hours=limits.hours, allowed=CHEAPER)
     bar = Progress("predict", work(codes, m), limits.progress, unit="averages", cost=price)
+    start = compile(system(1))
     with bar, watched(codes, bar.advance):
-        layers = [compile(system(1)).first_layer(X, **values[0])]
+        layers = [start.first_layer(X, **start.arguments("first_layer", values[0]))]
         check_finite(layers[0], 1)
         for i, (code, given) in enumerate(zip(codes, values[1:], strict=True), start=2):
             if i == 2 and first is not None:
                 layers.append(second_layer(net, system(2), first, layers[0], given))
             else:
-                layers.append(code(layers[-1], **given))
+                layers.append(code(layers[-1], **code.arguments("step", given)))
             check_finite(layers[-1], i)
     return layers
 

@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 
 from ...theory.initialisation.residual import CrossLayer, cross_layer
 from ...theory.initialisation.skips import Skips
-from ...theory.language.quantities import quantity
-from ...theory.language.symbols import C_W, C_b
 from ...theory.layers.map import LayerMap
 from ...theory.networks.activations import Activation
 from ...theory.networks.architecture import HYPERPARAMETERS, MLP
@@ -38,18 +36,13 @@ def iterate_all(
 
     one = code(activations[0])
     steps = [_checked(code(activation), layer) for layer, activation in enumerate(net.layer_activations, start=2)]
-    rates = any(directions for name in names for pair in quantity(name).pairs for directions, _ in pair)
-    wanted = HYPERPARAMETERS if rates else (C_W.name, C_b.name)
-    given: dict[str, Any] = {name: net.per_layer(name) for name in wanted}
-    given["tau"] = [scale["tau"] for scale in net.scales(X.shape[1])]
-    found = one.recursion(
-        X,
-        net.depth or 1,
-        residual={(k, m): gamma for k, m, gamma in net.residual},
-        n=net.all_widths(X.shape[1])[: net.depth],
-        steps=steps,
-        **given,
-    )
+    wanted = one.parameters["recursion"]
+    given: dict[str, Any] = {name: net.per_layer(name) for name in HYPERPARAMETERS if name in wanted}
+    for name in ("tau", "kappa_4"):
+        given[name] = [scale[name] for scale in net.scales(X.shape[1])]
+    given["residual"] = {(k, m): gamma for k, m, gamma in net.residual}
+    widths = net.all_widths(X.shape[1])[: net.depth]
+    found = one.recursion(X, net.depth or 1, n=widths, steps=steps, **one.arguments("recursion", given))
     layers = [{name: value[i] for name, value in found.items()} for i in range(net.depth or 1)]
     for number, layer in enumerate(layers, start=1):
         check_finite(layer, number)
@@ -67,7 +60,7 @@ def _checked(code: Compiled, number: int) -> Callable[..., dict[str, Array]]:
     """The step to a layer; ``NotConverged`` before anything is computed from numbers that are not finite."""
 
     def step(state: dict[str, Array], **given: float) -> dict[str, Array]:
-        found = code(state, **given)
+        found = code(state, **code.arguments("step", given))
         check_finite({name.removeprefix("q_"): value for name, value in found.items()}, number)
         return found
 

@@ -28,7 +28,7 @@ from ..averages import hermite
 from ..averages import nearly_parallel as parallel
 from ..codegen.averages import orders_at
 from ..codegen.elementwise import Correlation, Tile, compile_tile
-from ..codegen.modules import compile
+from ..codegen.modules import Compiled, compile
 from ..codegen.printing import array_function
 from ..codegen.stable import closed_law
 from ..initialisation.skips import mixing
@@ -169,7 +169,8 @@ class LayerStep:
                     zip(self.names, self.next(list(averages), [state[n] for n in self.names], given), strict=True)
                 )
         if self.single is None or not loud:
-            return dict(_single(self.activation, self.names)(state, **given))
+            step = _single(self.activation, self.names)
+            return step(state, **step.arguments("step", given))
         work = [np.empty((len(state["K"]), 1)) for _ in range(self.single.buffers)]
         numbers = {p: given[p] for p in self.single.scalars}
         found = self.single.run(*(np.array(state[name])[:, None] for name in self.names), work, **numbers)
@@ -331,7 +332,7 @@ def _first(name: str) -> tuple[Callable[..., Any], tuple[str, ...]]:
 
 
 @lru_cache(maxsize=64)
-def _single(activation: Activation, names: tuple[str, ...]) -> Any:
+def _single(activation: Activation, names: tuple[str, ...]) -> Compiled:
     """The recursion of single inputs."""
     net = MLP(activation)
     return compile(recursions(net, order=0, samples=1).restrict(names))

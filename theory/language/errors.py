@@ -26,6 +26,16 @@ class TooCostly(InvalidArgument):
     """Work that does not fit into the memory that is free, or takes longer than is allowed."""
 
 
+class InvalidCall(InvalidArgument, TypeError):
+    """Keywords that a generated function does not take, or that it needs and did not get."""
+
+
+class MissingTensor(InvalidArgument, KeyError):
+    """A state of a layer without a tensor that the equations need."""
+
+    __str__ = ValueError.__str__  # that of KeyError quotes the message
+
+
 class UnknownName(WidthwiseError, KeyError):
     """A name that is not registered; the message suggests the nearest ones."""
 

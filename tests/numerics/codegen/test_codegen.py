@@ -26,6 +26,7 @@ from widthwise.theory.networks.architecture import MLP
 #: Those that every sort of activation has for several inputs.
 NAMES = ("K", "Theta", "V", "D", "F", "A", "B", "K1", "Theta1")
 PARAMETERS = {"C_W": 1.5, "C_b": 0.1, "lambda_W": 1.0, "lambda_b": 0.5}
+STEP = PARAMETERS | {"rho": 1.0}
 X = np.array([[1.0, 0.5, 0.0], [-0.7, 0.25, 1.0], [0.3, 0.3, -2.0], [0.0, 1.0, 1.0], [1.0, 0.5, 0.0]])
 
 # Closed forms only; a mixture; quadrature only; a kink with closed forms of pairs; a kink without.
@@ -96,8 +97,8 @@ def test_changed_derivation_changes_the_numbers():
     right = system("tanh", quantities=("K", "V"))
     mutated = right.with_(V=3 * right.system["V"].rhs)
     state = {"K": np.array([[1.0, 0.4], [0.4, 0.8]]), "V": np.full((2,) * 4, 0.1)}
-    before = compile(right)(state, C_W=1.5, C_b=0.1)
-    after = compile(mutated)(state, C_W=1.5, C_b=0.1)
+    before = compile(right)(state, C_W=1.5, C_b=0.1, rho=1.0)
+    after = compile(mutated)(state, C_W=1.5, C_b=0.1, rho=1.0)
     assert_array_equal(after["K"], before["K"])
     assert_allclose(after["V"], 3 * before["V"], rtol=1e-13)
     assert abs(before["V"]).min() > 0
@@ -110,7 +111,8 @@ def test_mutated_term_of_a_law_changes_exactly_that_term():
     slope = Average(Sigma(a, 1) * Sigma(b, 1))
     mutated = K.with_(K=K.law.right + lambda_W * C_W * slope)
     kernel = np.array([[1.0, 0.4], [0.4, 0.8]])
-    before, after = (compile(d)({"K": kernel}, C_W=1.5, C_b=0.1, lambda_W=2.0)["K"] for d in (K, mutated))
+    before = compile(K)({"K": kernel}, C_W=1.5, C_b=0.1)["K"]
+    after = compile(mutated)({"K": kernel}, C_W=1.5, C_b=0.1, lambda_W=2.0)["K"]
     v = np.diag(kernel)
     exact = np.exp(-(v[:, None] + v) / 2) * np.cosh(kernel)  # <cos cos>
     assert_allclose(after - before, 2.0 * 1.5 * exact, rtol=1e-13)
@@ -133,7 +135,7 @@ def test_every_function_shows_its_equation(name, single):
         assert doc is not None
         assert " ".join(doc.split()) == " ".join(str(derivations.statement(q)).split())
     for function in (
-        "sigma",
+        *(["sigma"] if "sigma" in found else []),
         "averages",
         "step",
         "first_layer",
@@ -141,7 +143,7 @@ def test_every_function_shows_its_equation(name, single):
         *(f for f in found if "closed_forms" in f),
     ):
         assert ast.get_docstring(found[function]), function
-    assert str(MLP(name).activation.expr) in ast.get_docstring(found["sigma"])
+    assert str(MLP(name).activation.expr) in ast.get_docstring(ast.parse(compile(derivations).source))
 
 
 def test_names_of_averages_are_explained():
@@ -223,10 +225,10 @@ def test_code_for_one_input_takes_arrays_of_kernels():
     compiled = compile(system("tanh", single=True))
     grid = np.linspace(0.1, 2.0, 6).reshape(2, 3)
     state = {q: np.full(grid.shape, 0.3) for q in NAMES} | {"K": grid}
-    together = compiled(state, **PARAMETERS)
+    together = compiled(state, **STEP)
     for q in NAMES:
         assert together[q].shape == grid.shape
-        apart = [compiled({n: v.flat[i] for n, v in state.items()}, **PARAMETERS)[q] for i in range(grid.size)]
+        apart = [compiled({n: v.flat[i] for n, v in state.items()}, **STEP)[q] for i in range(grid.size)]
         assert_allclose(together[q].ravel(), apart, rtol=1e-9, err_msg=q)
 
 
@@ -255,7 +257,8 @@ def test_compiled_code_can_be_pickled():
     again = pickle.loads(pickle.dumps(compiled))
     assert again == compiled
     state = {"K": np.array([[0.5, 0.2], [0.2, 0.4]])}
-    assert_array_equal(again(state, C_W=1.0)["K"], compiled(state, C_W=1.0)["K"])
+    given = {"C_W": 1.0, "C_b": 0.0}
+    assert_array_equal(again(state, **given)["K"], compiled(state, **given)["K"])
 
 
 @pytest.mark.parametrize(

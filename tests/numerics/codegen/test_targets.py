@@ -15,7 +15,7 @@ import sympy as sp
 from numpy.testing import assert_allclose
 
 from widthwise.numerics.codegen import targets
-from widthwise.numerics.codegen.modules import compile
+from widthwise.numerics.codegen.modules import Compiled, compile
 from widthwise.numerics.codegen.printing import differentiable_text
 from widthwise.numerics.initialisation.predict import predict
 from widthwise.numerics.quadrature.quadrature import gaussian_averages
@@ -29,6 +29,7 @@ from widthwise.theory.networks.architecture import MLP
 NAMES = ("K", "Theta", "V", "D", "F", "A", "B", "K1", "Theta1")
 RANK = {"K": 2, "Theta": 2, "K1": 2, "Theta1": 2}
 PARAMETERS = {"C_W": 1.5, "C_b": 0.1, "lambda_W": 1.0, "lambda_b": 0.5}
+EVERY = PARAMETERS | {"rho": 1.0}
 #: Regular, equal, antiparallel and zero inputs.
 X = np.array([[1.0, 0.5, 0.0], [-0.7, 0.25, 1.0], [1.0, 0.5, 0.0], [-2.0, -1.0, 0.0], [0.0, 0.0, 0.0]])
 #: What has at most two sites, or closed forms for more.
@@ -92,6 +93,11 @@ def as_arrays(library: Library, state: dict[str, np.ndarray]) -> dict[str, Any]:
     return {name: library.array(value) for name, value in state.items()}
 
 
+def stepped(code: Compiled, state: dict[str, Any], **changed: Any) -> dict[str, Any]:
+    """The next layer at our numbers, of which the code takes what stands in its equations."""
+    return code(state, **code.arguments("step", EVERY | changed))
+
+
 def differences(f: Callable[[np.ndarray], np.ndarray], x: np.ndarray, h: float = 1e-3) -> np.ndarray:
     """The Jacobian to fourth order in h."""
     columns = []
@@ -114,8 +120,8 @@ def test_one_input_equals_numpy(library, name):
         quantities = ("K", "V")
     derivations = system(name, quantities, single=True)
     state = state_of(np.array([0.3, 1.0, 2.0, 0.0]), single=True)
-    found = compile(derivations, target=library.name)(as_arrays(library, state), **PARAMETERS)
-    expected = compile(derivations)(state, **PARAMETERS)
+    found = stepped(compile(derivations, target=library.name), as_arrays(library, state))
+    expected = stepped(compile(derivations), state)
     # of the zeros of smooth activations at K = 0 nothing but rounding is left
     for q in quantities:
         assert np.asarray(found[q]).dtype == np.float64
@@ -129,8 +135,8 @@ def test_several_inputs_equal_numpy(library, name):
     quantities = SEVERAL[name] if library.name == "torch" else COMPILED[name]
     derivations = system(name, quantities)
     state = state_of(X @ X.T / 3)
-    found = compile(derivations, target=library.name)(as_arrays(library, state), **PARAMETERS)
-    expected = compile(derivations)(state, **PARAMETERS)
+    found = stepped(compile(derivations, target=library.name), as_arrays(library, state))
+    expected = stepped(compile(derivations), state)
     for q in quantities:
         assert_allclose(found[q], expected[q], rtol=1e-10, atol=1e-11 * abs(expected[q]).max(), err_msg=q)
     assert float(found["average_error"]) < 1e-10
@@ -139,8 +145,8 @@ def test_several_inputs_equal_numpy(library, name):
 def test_closed_forms_equal_numpy_to_the_last_digits(library):
     derivations = system("sin", ("K", "Theta", "V"))
     state = state_of(X @ X.T / 3)
-    found = compile(derivations, target=library.name)(as_arrays(library, state), **PARAMETERS)
-    expected = compile(derivations)(state, **PARAMETERS)
+    found = stepped(compile(derivations, target=library.name), as_arrays(library, state))
+    expected = stepped(compile(derivations), state)
     assert 0.0 < float(found["average_error"]) < 1e-13
     for q in derivations:
         assert_allclose(found[q], expected[q], rtol=1e-12, atol=1e-14 * abs(expected[q]).max(), err_msg=q)
@@ -191,11 +197,11 @@ def test_slopes_are_those_of_the_numpy_program(library, name):
     numpy_program = compile(derivations)
 
     def results(K, C_W):
-        step = generated(arrays | {"K": (K + K.T) / 2}, **(PARAMETERS | {"C_W": C_W}))
+        step = stepped(generated, arrays | {"K": (K + K.T) / 2}, C_W=C_W)
         return {q: step[q] for q in NAMES_OF_SLOPES}
 
     def expected(q, K, C_W):
-        return numpy_program(state | {"K": (K + K.T) / 2}, **(PARAMETERS | {"C_W": C_W}))[q]
+        return stepped(numpy_program, state | {"K": (K + K.T) / 2}, C_W=C_W)[q]
 
     by_kernel = library.jacobian(lambda K: results(K, 1.5))(arrays["K"])
     by_weights = library.jacobian(lambda C_W: results(arrays["K"], C_W))(library.array(np.float64(1.5)))
@@ -235,7 +241,8 @@ def test_slopes_by_inputs_are_finite_at_equal_parallel_and_zero_inputs(library, 
     rest = {q: v for q, v in as_arrays(library, state_of(np.eye(len(X)))).items() if q not in ("K", "Theta")}
 
     def total(inputs):
-        result = compiled(rest | compiled.first_layer(inputs, **PARAMETERS), **PARAMETERS)
+        first = compiled.first_layer(inputs, **compiled.arguments("first_layer", EVERY))
+        result = stepped(compiled, rest | first)
         return sum(result[q].sum() for q in names)
 
     slope = np.asarray(library.jacobian(total)(library.array(X)))
@@ -251,9 +258,9 @@ def test_slope_of_a_kinked_average_by_quadrature(library):
     arrays = as_arrays(library, state)
 
     def expected(K):
-        return numpy_program(state | {"K": K}, **PARAMETERS)["Theta"]
+        return stepped(numpy_program, state | {"K": K})["Theta"]
 
-    found = library.jacobian(lambda K: compiled(arrays | {"K": K}, **PARAMETERS)["Theta"])(arrays["K"])
+    found = library.jacobian(lambda K: stepped(compiled, arrays | {"K": K})["Theta"])(arrays["K"])
     assert_allclose(found, differences(expected, state["K"]), rtol=1e-7, atol=1e-9)
 
 
@@ -283,7 +290,7 @@ def test_vectorized_over_states(library):
     C_W = np.array([0.5, 1.0, 2.0])
 
     def step(K, C_W):
-        return compiled({"K": K, "Theta": K}, **(PARAMETERS | {"C_W": C_W}))["Theta"]
+        return stepped(compiled, {"K": K, "Theta": K}, C_W=C_W)["Theta"]
 
     found = library.vmap(step)(library.array(batch), library.array(C_W))
     for together, K, c in zip(found, batch, C_W, strict=True):
@@ -352,11 +359,11 @@ def test_single_precision_is_refused(library):
     compiled = compile(derive(MLP("sin"), "K"), target=library.name)
     K = np.array([[0.5, 0.2], [0.2, 0.4]])
     with pytest.raises(ValueError, match=r'state\["K"\] has dtype float32.*allowed: float64'):
-        compiled({"K": K.astype(np.float32)}, C_W=1.0)
+        compiled({"K": K.astype(np.float32)}, C_W=1.0, C_b=0.0)
     with pytest.raises(ValueError, match=r"C_W has dtype float32.*allowed: float64"):
-        compiled({"K": library.array(K)}, C_W=library.single)
+        compiled({"K": library.array(K)}, C_W=library.single, C_b=0.0)
     with pytest.raises(ValueError, match=r"X has dtype float32"):
-        compiled.first_layer(X.astype(np.float32))
+        compiled.first_layer(X.astype(np.float32), C_W=1.0, C_b=0.0)
 
 
 def test_jax_without_float64_is_refused(jax_library):
@@ -366,7 +373,7 @@ def test_jax_without_float64_is_refused(jax_library):
     jax.config.update("jax_enable_x64", False)
     try:
         with pytest.raises(ValueError, match=r'jax.config.update\("jax_enable_x64", True\)'):
-            compiled({"K": np.eye(2)}, C_W=1.0)
+            compiled({"K": np.eye(2)}, C_W=1.0, C_b=0.0)
     finally:
         jax.config.update("jax_enable_x64", True)
 

@@ -207,8 +207,8 @@ def test_generated_code_says_that_it_knows_cumulants_alone():
         ww.derive(net, samples=1).restrict(("K", "Theta", "V", "K1", "Theta1", "X4", "Y4", "D", "F", "A", "B"))
     )
     with pytest.warns(ExpansionWarning, match="kappa_4=-2: .* excess kurtosis 1.9"):
-        code.recursion(TWO[:1], 2, kappa_4=-2, C_W=1, C_b=0, lambda_W=1, lambda_b=0)
-    assert "a correction of" in code.source
+        code.recursion(TWO[:1], 2)
+    assert "a correction of" in " ".join(code.source.split())
 
 
 def test_wrong_laws_are_refused():

@@ -26,13 +26,13 @@ def test_generated_code_of_a_residual_network_gives_what_predict_gives():
     """V of layer 4 is 32.39, not the 24.05 of the map of one layer iterated: neurons remember."""
     expected = ww.predict(RELU, X, ("K", "V"))
     code = ww.compile(ww.derive(ww.MLP("relu", depth=4, residual=0.5), samples=1).restrict(("K", "V")))
-    found = code.recursion(X, 4, C_W=1.5)
+    found = code.recursion(X, 4, C_W=1.5, C_b=0.0)
     assert_allclose(found["V"].ravel(), expected.V.values.ravel(), rtol=1e-13)
     assert_allclose(found["K"].ravel(), expected.K.values.ravel(), rtol=1e-13)
     assert found["V"][-1] == pytest.approx(32.393, abs=1e-3)
     # the negative control: the map of a single layer
     one = ww.compile(recursions(ww.MLP("relu"), samples=1, layer=ww.residual(0.5)).restrict(("K", "V")))
-    wrong = one.recursion(X, 4, C_W=1.5)
+    wrong = one.recursion(X, 4, C_W=1.5, C_b=0.0)
     assert_allclose(wrong["V"][:2], found["V"][:2], rtol=1e-12)
     assert wrong["V"][-1] == pytest.approx(24.05, abs=0.01)
 

@@ -93,11 +93,12 @@ def test_without_a_skip_the_system_is_the_recursion_from_layer_to_layer(weights)
     names = ("K", "Theta", *TENSORS)
     skips = ww.derive(net, layer=ww.residual(weights=weights)).restrict(names)
     X = np.array([[0.9, -0.4, 1.1]])
-    found = ww.compile(skips).recursion(X, 4, residual=0.0, **given)
-    expected = ww.compile(ww.derive(net, samples=1).restrict(names)).recursion(X, 4, **given)
+    code, plain = ww.compile(skips), ww.compile(ww.derive(net, samples=1).restrict(names))
+    found = code.recursion(X, 4, **code.arguments("recursion", given | {"residual": 0.0}))
+    expected = plain.recursion(X, 4, **plain.arguments("recursion", given))
     for name in names:
         assert_allclose(found[name], expected[name], rtol=1e-12, atol=1e-14)
-    other = ww.compile(skips).recursion(X, 4, residual=0.3, **given)
+    other = code.recursion(X, 4, **code.arguments("recursion", given | {"residual": 0.3}))
     assert all(abs(other[name][-1] / expected[name][-1] - 1) > 1e-3 for name in names)
 
 

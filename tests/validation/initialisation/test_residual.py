@@ -150,9 +150,9 @@ def one_layer_theory(case: str):
     plain = ww.MLP(net.activation)
     step = ww.compile(Recursions(plain, tuple(derive_layer(layer, row, labels_for(row, 1), plain) for row in rows)))
     given = [{p: net.per_layer(p)[i] for p in ("C_W", "C_b", "lambda_W", "lambda_b")} for i in range(4)]
-    layers = [step.first_layer(X, **given[0])]
+    layers = [step.first_layer(X, **step.arguments("first_layer", given[0]))]
     for parameters in given[1:]:
-        layers.append(step(layers[-1], rho=1.0, **parameters))
+        layers.append(step(layers[-1], **step.arguments("step", parameters | {"rho": 1.0})))
     values = {name: np.stack([layer[name] for layer in layers]).reshape(exact[name].shape) for name in tensors(case)}
     return exact, exact.assign({name: (exact[name].dims, value) for name, value in values.items()})
 
