@@ -127,11 +127,13 @@ def validate(subject: Any, /, *arguments: Any, **options: Any) -> Any:
     Shapes
         ``validate(net, X, *, widths=None, networks=10_000, seed=0, quantities=None, alpha=0.01, ...)`` and
         ``validate(flow, X, y, *, times, widths=(128, 256, 512), networks=32, alpha=0.01, equations=None, ...)``. Returns a
-        report with ``.passed``, ``.table``, ``.resolution`` (how small its error bars are), ``.plot()``, ``.to_html(path)``.
+        report with ``.passed``, ``.table``, ``.resolution`` (how small its error bars are), ``.advice`` (what to do next),
+        ``.plot(name, ax=None)``, ``.figure(name)``, ``.to_html(path)``, ``.again`` (the call that makes it again).
     Units
         Those of ``predict``.
     Valid
-        A true theory is failed with probability at most ``alpha`` in the whole family of comparisons.
+        A true theory is failed with probability at most ``alpha`` in the whole family of comparisons. Quantities with error bars
+        above ``resolution=0.25`` of their predictions are not tested, and ``.passed`` does not speak of them.
     Errors
         Those of ``predict`` and ``simulate``; ``InvalidArgument`` for widths that are too few or out of proportion.
     Source

@@ -81,7 +81,7 @@ class Verdict:
 
     def __str__(self) -> str:
         word = f"{FAILED} ({self.failures} of {self.comparisons})" if self.failures else self.word
-        count = f"{self.tested} of {self.comparisons}" if self.coarse else f"{self.comparisons}"
+        count = f"{self.tested} tested of {self.comparisons}" if self.coarse else f"{self.comparisons}"
         rest = f"; {self.left_out}" if self.coarse else ""
         return (
             f"{word}: {count} comparisons, family-wise false-alarm rate at most {self.alpha:g} "

@@ -77,7 +77,7 @@ class Sheet:
         figure = self.figure(size[0] * across, size[1] * down)
         found = figure.subplots(down, across, squeeze=False).ravel()
         for empty in found[count:]:
-            empty.set_axis_off()
+            empty.remove()
         return list(found[:count])
 
     def checked(self, count: int) -> tuple[Axes, ...]:

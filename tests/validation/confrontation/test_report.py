@@ -124,6 +124,19 @@ def test_page_is_self_contained(page):
     assert "@import" not in page
 
 
+def test_page_is_read_on_any_ground_and_at_any_width(page):
+    """Colours are names that the dark scheme sets too; what may be wider than a telephone scrolls by itself."""
+    style = page[page.index("<style>") : page.index("</style>")]
+    light, dark = style.split("@media (prefers-color-scheme: dark)", 1)
+    named = set(re.findall(r"(--[a-z]+):", light))
+    assert named - set(re.findall(r"(--[a-z]+):", dark)) == {"--banner", "--paper"} - set(
+        re.findall(r"(--[a-z]+):", dark)
+    )
+    assert set(re.findall(r"var\((--[a-z]+)\)", style)) <= named
+    assert page.count("<table>") == len(re.findall(r'<div class="scroll[^"]*"><table>', page))
+    assert "@media (max-width: 600px)" in style
+
+
 def test_embedded_figures_are_whole_and_load_nothing(page):
     images = re.findall(r'src="data:image/(svg\+xml|png);base64,([^"]*)"', page)
     assert [kind for kind, _ in images] == ["png"] + 10 * ["svg+xml"]  # nine quantities and the histogram

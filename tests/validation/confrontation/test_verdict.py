@@ -161,11 +161,11 @@ def test_what_was_not_tested_may_fail_but_not_pass():
     some = judge(p, 0.01, tested=[True, False, False], coarse=["V"])
     assert some.passed
     assert (some.tested, some.comparisons) == (1, 3)
-    assert "PASSED: 1 of 3 comparisons" in str(some)
+    assert "PASSED: 1 tested of 3 comparisons" in str(some)
     assert "not tested: V (2 comparisons; error bars above 25 % of the predictions)" in str(some)
     none = judge(p, 0.01, tested=[False] * 3, coarse=["K", "V"])
     assert not none.passed
-    assert str(none).startswith("NOT TESTED: 0 of 3 comparisons")
+    assert str(none).startswith("NOT TESTED: 0 tested of 3 comparisons")
     wrong = judge(np.array([0.5, 1e-9, 0.6]), 0.01, tested=[True, False, False], coarse=["V"])
     assert not wrong.passed
     assert str(wrong).startswith("FAILED (1 of 3)")

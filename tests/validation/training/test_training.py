@@ -171,7 +171,11 @@ def test_a_report_can_be_kept(tmp_path, simulations):
     assert page.count("<img") == 5 + 2  # quantities, overlaps and the histogram
     assert report.to_netcdf(tmp_path / "report.nc").exists()
     for name in (None, "kernels", "sigmas"):
-        assert report.figure(name).axes
+        panels = [axes for axes in report.figure(name).axes if axes.get_label() != "<colorbar>"]
+        assert panels
+        assert all(axes.get_xlabel() and axes.get_ylabel() for axes in panels)
+    for words in ("widths simulated", "learning rate 0.1", "How to make this report again", "networks="):
+        assert words in page
     with pytest.raises(UnknownName, match="Theta, deviations, f, kernels, loss, sigmas"):
         report.plot("nothing")
     assert report._repr_html_().startswith("<p")
