@@ -34,6 +34,7 @@ from ..runs.costs import HOURS, check_hours
 from ..runs.inputs import check_inputs
 from ..runs.progress import Progress
 from ..runs.results import Result, dataset, left_out
+from .angles import lost_angles
 from .costs import CHEAPER, cost, watched, work
 from .expansion import warn_about_expansion
 from .finite import check_finite
@@ -283,7 +284,8 @@ def _dataset(net: MLP, X: Array, names: tuple[str, ...], layers: list[dict[str, 
         Result(row, np.stack([layer[row.name] for layer in layers]).reshape((len(layers),) + (m,) * row.rank))
         for row in rows
     ]
-    worst = np.maximum.accumulate([float(layer["average_error"]) for layer in layers])
+    errors = np.maximum([float(layer["average_error"]) for layer in layers], lost_angles(net, X, names, layers))
+    worst = np.maximum.accumulate(errors)
     text = "largest estimated error of a Gaussian average, relative above one"
     if worst[-1] > ACCURACY_LIMIT:
         warnings.warn(
