@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import reduce
 from typing import Any
 
 import sympy as sp
@@ -136,13 +137,26 @@ _DIFFERENTIABLE = DifferentiableText({"fully_qualified_modules": True})
 
 
 def stable(expr: sp.Expr) -> sp.Expr:
-    """A function as libraries evaluate it: log(2 cosh w) as log(e^w + e^-w), without overflow; near z = 0 without cancellation."""
+    """A function as libraries evaluate it: logarithms of sums of exponentials by logaddexp; near z = 0 without cancellation."""
     expr = near_zero(expr)
-    return expr.replace(_is_log_cosh, lambda e: logaddexp((e.args[0] / 2).args[0], -(e.args[0] / 2).args[0]))
+    return expr.replace(lambda e: isinstance(e, sp.log), lambda e: _log_sum(e) or e) if expr.has(sp.log) else expr
 
 
-def _is_log_cosh(expr: sp.Expr) -> bool:
-    return isinstance(expr, sp.log) and isinstance(expr.args[0] / 2, sp.cosh)
+def _log_sum(expr: sp.log) -> sp.Expr | None:
+    """The logarithm of a sum of exponentials with positive factors; None for others."""
+    inside = expr.args[0]
+    if isinstance(inside / 2, sp.cosh):
+        half = (inside / 2).args[0]
+        return logaddexp(half, -half)
+    if not (isinstance(inside, sp.Add) and inside.has(sp.exp)):
+        return None
+    terms = []
+    for term in inside.args:
+        factor, power = term.as_independent(*inside.free_symbols, as_Add=False)
+        if factor.is_positive is not True or not (power == 1 or isinstance(power, sp.exp)):
+            return None
+        terms.append(sp.log(factor) + (power.args[0] if power != 1 else 0))
+    return reduce(logaddexp, terms)
 
 
 def array_function(arguments: Any, expressions: Any) -> Callable[..., Any]:

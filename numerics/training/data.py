@@ -11,7 +11,7 @@ import numpy as np
 import sympy as sp
 from numpy.typing import ArrayLike, NDArray
 
-from ...theory.language.errors import InvalidArgument, InvalidInput, InvalidNetwork
+from ...theory.language.errors import InvalidArgument, InvalidInput, InvalidNetwork, NotAvailable
 from ...theory.training.subject import Training
 from ..runs.inputs import check_inputs
 
@@ -19,6 +19,9 @@ Array = NDArray[np.float64]
 
 #: Predictions at which the error of a label is tried: it may not vanish at all of them.
 PROBES = (-1.0, 0.0, 0.5)
+#: How far beside a prediction a jump of a derivative of the loss is looked for, and the smallest that counts, relative to one and
+#: to the derivative.
+BESIDE, JUMP = 1e-9, 1e-3
 
 
 @dataclass(frozen=True)
@@ -145,19 +148,44 @@ def losses_of(flow: Training, data: Data) -> Callable[[Array], Array]:
     return lambda f: np.array([loss(x[:, : data.trained], data.labels) for x in f])
 
 
+def _check_kinks(flow: Training, order: int, f: Array, *sides: dict[tuple[int, ...], Any]) -> None:
+    """An error where a prediction sits at a kink of the loss, at which the derivative of this order jumps."""
+    right, left = sides
+    for some, high in right.items():
+        low = left[some]
+        jumps = ~(np.abs(high - low) <= JUMP * (1 + np.abs(high)))
+        if np.any(jumps):
+            time, sample = map(int, np.argwhere(np.broadcast_to(jumps, f[:, 0].shape))[0])
+            at = f[time, some[0], sample]
+            raise NotAvailable(
+                f"loss={flow.loss}: its derivative of order {order}, which fluctuations need, jumps at the prediction {at:.6g} of "
+                f"sample {sample} at step {time}; allowed: labels and times at which no prediction sits at a kink of the loss, or "
+                "a smoother loss"
+            )
+
+
 def loss_derivative(flow: Training, data: Data, order: int) -> Callable[[Array], Array]:
     """F (T, K, P) -> the derivative of the loss by the outputs of a sample, (T, K, P, K, ...); zero for those not trained on."""
-    expr, fs, ys = flow.loss.value(flow.outputs)
+    _, fs, ys = flow.loss.value(flow.outputs)
     n, K = data.trained, len(fs)
     indices = list(itertools.product(range(K), repeat=order))
     functions = {  # derivatives commute: one for all orders of the same outputs
-        some: sp.lambdify([*fs, *ys], expr.diff(*(fs[k] for k in some)), "numpy")
+        some: sp.lambdify([*fs, *ys], flow.loss.derivative(K, *some), "numpy")
         for some in itertools.combinations_with_replacement(range(K), order)
     }
 
+    def values_at(f: Array) -> dict[tuple[int, ...], Any]:
+        with np.errstate(all="ignore"):  # both formulas of a choice are evaluated
+            return {
+                some: function(*f.transpose(1, 0, 2)[:, :, :n], *data.labels) for some, function in functions.items()
+            }
+
     def derivative(f: Array) -> Array:
-        arguments = [*f.transpose(1, 0, 2)[:, :, :n], *data.labels]
-        values = {some: function(*arguments) for some, function in functions.items()}
+        values = values_at(f)
+        if flow.loss.kinked:
+            _check_kinks(
+                flow, order, f[:, :, :n], values_at(f * (1 + BESIDE) + BESIDE), values_at(f * (1 - BESIDE) - BESIDE)
+            )
         out = np.zeros((*f.shape, *[K] * (order - 1)))
         for k, *rest in indices:
             place: tuple[Any, ...] = (slice(None), k, slice(n), *rest)

@@ -99,8 +99,15 @@ def _common_step(times: Array, gap: float) -> float:
 
 def _curvature(flow: Training, data: Data) -> float:
     """The largest eigenvalue of the tangent kernel of the training samples, times the loss's curvature at f = 0."""
-    expr, fs, ys = flow.loss.value(flow.outputs)
-    second = [sp.diff(expr, a, 2) for a in fs]
-    values = [sp.lambdify([*fs, *ys], e, "numpy")(*np.zeros_like(data.labels), *data.labels) for e in second]
+    _, fs, ys = flow.loss.value(flow.outputs)
+    second = [flow.loss.derivative(flow.outputs, k, k) for k in range(flow.outputs)]
+    with np.errstate(all="ignore"):  # both formulas of a choice are evaluated
+        values = [sp.lambdify([*fs, *ys], e, "numpy")(*np.zeros_like(data.labels), *data.labels) for e in second]
+    steepest = max(float(np.max(v)) for v in values)
+    if not np.isfinite(steepest):
+        raise InvalidArgument(
+            f"loss={flow.loss} has the second derivative {steepest} at f = 0, where training starts, so that no step is small "
+            "enough; allowed: labels at which it is finite"
+        )
     theta = kernel(flow.net, data.inputs[: data.trained], get="Theta")
-    return float(np.linalg.eigvalsh(theta)[-1] * max(float(np.max(v)) for v in values))
+    return float(np.linalg.eigvalsh(theta)[-1] * steepest)

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable
 
 import sympy as sp
 from sympy.core.function import UndefinedFunction
 
-from ..language.errors import InvalidArgument, WidthwiseError
-from ..networks.activations import ACTIVATIONS, activation
+from ..language.errors import InvalidArgument
+from ..language.reading import FUNCTIONS, Language
+from ..networks.activations import ACTIVATIONS, NAMES, SIGMA, activation
 from .integrands import Integrand, _integrand
 from .regularity import Factor
 
-#: Letters of an integrand; without double quotes and brackets a text holds mathematics and no other Python.
-_LETTERS = re.compile(r"[\w\s.+\-*/(),<>=&|~']+")
-
-
-_PRIMED = re.compile(r"\b([A-Za-z]\w*)(\([\s\d./+-]+\))?('*)\s*\(")
+#: Words that are functions of a text even where SymPy has one of the same name.
+_REGISTERED = {a.name for a in ACTIVATIONS}
 
 
 def read_integrand(source: sp.Expr | str) -> Integrand:
@@ -32,52 +29,27 @@ def read_integrand(source: sp.Expr | str) -> Integrand:
 
 
 def _from_text(text: str) -> Integrand:
-    from sympy import parse_expr
+    """The integrand, its activations and their derivatives as functions of their own."""
+    known: dict[UndefinedFunction, Factor] = {}
 
-    named: dict[UndefinedFunction, Factor] = {}
-    words: dict[str, UndefinedFunction] = {}
-
-    def placeholder(match: re.Match[str]) -> str:
-        name, number, primes = match.groups()
-        if name not in {a.name for a in ACTIVATIONS} and not (primes or number) and hasattr(sp, name):
-            return match.group(0)
-        act = activation(name + (number or ""))
-        if not act.specified:
+    def named(name: str, parameter: str | None, primes: int) -> Callable[[sp.Expr], sp.Expr] | None:
+        if name == SIGMA.name:
             raise InvalidArgument(
                 f"integrand={text!r} holds sigma, which is unspecified; allowed: registered activations, e.g. 'tanh' "
                 "(derive(net, ...) holds averages of sigma)"
             )
-        word = f"{name}_{len(named)}"
-        words[word] = sp.Function(word, real=True)
-        named[words[word]] = (act, len(primes))
-        return f"{word}("
+        if name not in _REGISTERED and parameter is None and not primes and name in FUNCTIONS:
+            return None
+        if name.lower() not in NAMES:
+            return None
+        factor = activation(name if parameter is None else f"{name}({parameter})"), primes
+        word = next((w for w, f in known.items() if f == factor), None) or sp.Function(
+            f"{name}_{len(known)}", real=True
+        )
+        known[word] = factor
+        return word
 
-    try:
-        if not _LETTERS.fullmatch(text) or "__" in text:
-            raise ValueError("only letters, numbers and the signs + - * / ( ) , < > ' occur in it")
-        written = _PRIMED.sub(placeholder, text)
-        expr = parse_expr(written, local_dict=dict(words) | _variables(written, words))
-        if not isinstance(expr, sp.Expr):
-            raise ValueError(f"it is a {type(expr).__name__}")
-    except WidthwiseError:
-        raise
-    except Exception as error:
-        raise InvalidArgument(
-            f'integrand={text!r} cannot be read: {error}; allowed: sums of products such as "relu(a)*relu\'(b)"'
-        ) from error
-    return _integrand(expr, named)
-
-
-def _variables(text: str, words: Mapping[str, UndefinedFunction]) -> dict[str, sp.Symbol]:
-    """Every word that is no function is a real variable, even E and S, which mean something else to SymPy."""
-    return {name: sp.Symbol(name, real=True) for name in _free_words(text) if name not in words}
-
-
-def _free_words(text: str) -> Iterator[str]:
-    for match in re.finditer(r"\b[A-Za-z]\w*\b(?!\s*\()", text):
-        if match.group(0) in {a.name for a in ACTIVATIONS}:
-            raise InvalidArgument(
-                f"integrand={text!r}: {match.group(0)} is an activation; allowed: {match.group(0)}(a)"
-            )
-        if match.group(0) not in ("pi", "True", "False", "I"):
-            yield match.group(0)
+    language = Language(
+        "integrand", 'sums of products such as "relu(a)*relu\'(b)"', None, named, NAMES, constants={"pi": sp.pi}
+    )
+    return _integrand(language.read(text), known)

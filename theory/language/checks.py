@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from numbers import Integral
 from typing import Any
 
@@ -54,3 +55,18 @@ def check_counts(name: str, value: Any, number: int, least: int, *, of: str, why
 def check_seed(value: Any) -> int:
     """A seed."""
     return check_count("seed", value, 0)
+
+
+@contextmanager
+def handled(argument: str, value: Any, allowed: str) -> Iterator[None]:
+    """Errors that SymPy and mpmath raise about an expression of a user, of many kinds, as one of ours."""
+    try:
+        yield
+    except WidthwiseError:
+        raise
+    except Exception as error:
+        shown = str(value)
+        raise InvalidArgument(
+            f"{argument}={shown[:80]!r} is more than can be worked with ({type(error).__name__}: {str(error)[:80]}); "
+            f"allowed: {allowed}"
+        ) from error

@@ -13,8 +13,10 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
+import mpmath
 import sympy as sp
 
+from .errors import NotAvailable
 from .symbols import z
 
 #: Functions that are written as cases, so that kinks and jumps can be read off.
@@ -25,6 +27,8 @@ ROUNDING = 1e-12
 HIGHEST = 8
 #: How far from a point the size of a function that has no limit there is looked at.
 NEAR = sp.Rational(1, 10**10)
+#: The most places at which a formula changes that no algebra finds, and their digits.
+MOST, DIGITS = 32, 40
 
 
 @dataclass(frozen=True)
@@ -63,8 +67,53 @@ def breakpoints(cases: sp.Expr) -> tuple[sp.Expr, ...]:
     for piecewise in cases.atoms(sp.Piecewise):
         for _, condition in piecewise.args:
             for relation in condition.atoms(sp.core.relational.Relational):
-                points.update(sp.solve(relation.lhs - relation.rhs, z))
-    return tuple(sorted((p for p in points if p.is_real), key=float))
+                points |= _zeros(relation.lhs - relation.rhs)
+    return tuple(sorted(points, key=float))
+
+
+def _zeros(expr: sp.Expr) -> set[sp.Expr]:
+    """The real zeros of an expression in z: exact ones where algebra finds them, others with many digits."""
+    if expr.is_polynomial(z) and all(c.is_Rational for c in sp.Poly(expr, z).all_coeffs()):
+        return set(sp.real_roots(sp.Poly(expr, z))) if expr.has(z) else set()
+    try:
+        exact = {p for p in sp.solve(expr, z) if p.is_real}
+    except NotImplementedError:  # SymPy solves no equation of this kind
+        exact = set()
+    seen = _crossings(expr)
+    if len(seen) > MOST:
+        raise NotAvailable(
+            f"a function changes its formula where {expr} changes its sign, at {len(seen)} places or more; allowed: up to {MOST}"
+        )
+    return exact | {x for x in seen if all(abs(x - p.evalf(DIGITS)) > ROUNDING * (1 + abs(x)) for p in exact)}
+
+
+def _crossings(expr: sp.Expr) -> list[sp.Expr]:
+    """The places at which an expression changes its sign, as far as a grid shows."""
+    value = sp.lambdify(z, expr, "math")
+    near = [(k + 0.29) / 64 for k in range(64**2)]  # an odd place: zeros at round numbers lie between the nodes
+    far = [64.29 * 1.003**k for k in range(3200)]
+    grid = [-x for x in (*reversed(far), *reversed(near))] + near + far
+    signs: list[tuple[float, bool]] = []
+    for x in grid:
+        try:
+            y = value(x)
+        except (ValueError, ZeroDivisionError, OverflowError):
+            continue
+        if isinstance(y, int | float) and y == y and y != 0:
+            signs.append((x, y > 0))
+    found = [(a, b) for (a, s), (b, t) in pairwise(signs) if s != t]
+    if len(found) > MOST:
+        return [sp.Float(a) for a, _ in found]
+    with mpmath.workdps(DIGITS + 10):
+        exact = sp.lambdify(z, expr, "mpmath")
+        roots = [mpmath.findroot(exact, ab, solver="anderson", verify=False, maxsteps=200) for ab in found]
+        return [_exact(expr, sp.Float(mpmath.nstr(r, DIGITS), DIGITS)) for r in roots]
+
+
+def _exact(expr: sp.Expr, root: sp.Expr) -> sp.Expr:
+    """The fraction that a zero is, if it is a short one."""
+    short = sp.nsimplify(root, rational=True, tolerance=sp.Rational(1, 10 ** (DIGITS // 2)))
+    return short if short.q < 10**6 and expr.subs(z, short).is_zero else root
 
 
 def branch(cases: sp.Expr, at: sp.Expr) -> sp.Expr:
@@ -80,6 +129,14 @@ def split(cases: sp.Expr, points: Iterable[sp.Expr]) -> tuple[Piece, ...]:
     """The formulas between points, from minus to plus infinity; they must be those at which the formula changes, or more."""
     ends = [-sp.oo, *points, sp.oo]
     return tuple(Piece(low, high, branch(cases, _inside(low, high))) for low, high in pairwise(ends))
+
+
+def merged(cases: sp.Expr) -> sp.Expr:
+    """The one formula that holds on both sides of every point, if there is one; else the expression as it is."""
+    if not isinstance(cases, sp.Piecewise):
+        return cases
+    formulas = {piece.formula for piece in split(cases, breakpoints(cases))}
+    return formulas.pop() if len(formulas) == 1 else cases
 
 
 def _inside(low: sp.Expr, high: sp.Expr) -> sp.Expr:

@@ -1,11 +1,12 @@
 r"""Activations: one row each, an expression in one symbol; everything else follows from the expression.
 
-A new activation is a new row of :data:`ACTIVATIONS`, or any SymPy expression handed to ``MLP``. Nothing else in the
-project knows an activation by name.
+A new activation is a new row of :data:`ACTIVATIONS`, or any expression handed to ``MLP``, of SymPy or as text. Nothing else in
+the project knows an activation by name.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
@@ -14,9 +15,12 @@ from typing import Any
 import sympy as sp
 from sympy.core.function import UndefinedFunction
 
+from ..language.checks import handled
 from ..language.errors import InvalidArgument, NotIntegrable, unknown_name
 from ..language.markup import record, short
-from ..language.pieces import NEAR, Break, as_cases, breakpoints, differ, first_break, limits, sides
+from ..language.pieces import NEAR, Break, as_cases, breakpoints, differ, first_break, limits, merged, sides
+from ..language.reading import FUNCTIONS, Language, read_number
+from ..language.stable import stable
 from ..language.symbols import z
 from .admissible import check
 
@@ -44,8 +48,11 @@ class Activation:
 
     def __post_init__(self) -> None:
         if self.expr is not None and not self.checked:
-            check(self.name, self.expr)
-            check_slopes(self)
+            with handled(
+                "activation", self.name, "functions whose kinks and derivatives can be found, or a simpler form"
+            ):
+                check(self.name, self.expr)
+                check_slopes(self)
 
     def __repr__(self) -> str:
         return short(f"Activation({self.name!r}, {self.expr})")
@@ -76,8 +83,8 @@ class Activation:
 
     @cached_property
     def pieces(self) -> sp.Expr:
-        """The expression with Max, Min, Abs, sign and Heaviside written as cases, so that kinks can be read off."""
-        return None if self.expr is None else as_cases(self.expr)
+        """The expression in a form that can be evaluated, with Max, Min, Abs, sign and Heaviside written as cases."""
+        return None if self.expr is None else merged(stable(as_cases(self.expr)))
 
     @cached_property
     def kinks(self) -> tuple[sp.Expr, ...]:
@@ -113,9 +120,7 @@ class Activation:
 def _derivative(expr: sp.Expr, order: int) -> sp.Expr:
     if order == 0:
         return expr
-    slope = sp.diff(_derivative(expr, order - 1), z)
-    # sinh/cosh is tanh, which does not overflow.
-    return sp.simplify(slope) if slope.has(sp.sinh, sp.cosh) else _factored(slope)
+    return _factored(stable(sp.diff(_derivative(expr, order - 1), z)))
 
 
 def _factored(expr: sp.Expr) -> sp.Expr:
@@ -233,8 +238,8 @@ def _member(name: str, parameter: str) -> Activation:
     """The member of a family."""
     family = FAMILIES[name]
     try:
-        number = sp.Rational(parameter)
-    except (TypeError, ValueError):
+        number: sp.Expr = read_number("parameter", parameter)
+    except InvalidArgument:
         number = sp.nan
     if not family.accepts(number):
         raise InvalidArgument(f"activation={f'{name}({parameter})'!r}: the parameter must be {family.allowed}")
@@ -246,8 +251,8 @@ def activation(source: Any = None) -> Activation:
 
     Equation
         A registered name (``"tanh"``), a member of a family (``"leaky_relu(0.2)"``, ``"hermite(3)"`` for
-        :math:`He_3/\sqrt{3!}`, ``"rectified(2)"`` for :math:`\max(z,0)^2`; see :data:`FAMILIES`), a SymPy expression in one
-        symbol (``sp.tanh(x) + x/2``), a
+        :math:`He_3/\sqrt{3!}`, ``"rectified(2)"`` for :math:`\max(z,0)^2`; see :data:`FAMILIES`), an expression in one
+        symbol, of SymPy or as text (``"tanh(x) + x/2"``, ``"relu(x) - 0.1*softplus(2)(x)"``), a
         ``sympy.Function`` without definition or None (the unspecified :math:`\sigma`).
     Valid
         See :class:`Activation`.
@@ -260,19 +265,50 @@ def activation(source: Any = None) -> Activation:
     if source is None or isinstance(source, UndefinedFunction):
         return SIGMA
     if isinstance(source, str):
-        return _by_name(source)
+        return _by_name(source) if _NAME.fullmatch(source) else _of_expression(_TEXT.read(source))
     if isinstance(source, sp.Expr):
-        if len(source.free_symbols) != 1:
-            names = ", ".join(sorted(map(str, source.free_symbols))) or "none"
-            raise InvalidArgument(
-                f"activation={source} must be an expression in exactly one symbol; its free symbols are: {names}"
-            )
-        (symbol,) = source.free_symbols
-        return Activation(str(source), source.subs(symbol, z))
+        return _of_expression(source)
     raise InvalidArgument(
         f"activation={source!r} is a {type(source).__name__}; allowed: a registered name, "
-        "a SymPy expression in one symbol, a sympy.Function without definition, or None"
+        "an expression in one symbol, a sympy.Function without definition, or None"
     )
+
+
+def _of_expression(expr: sp.Expr) -> Activation:
+    if len(expr.free_symbols) != 1:
+        names = ", ".join(sorted(map(str, expr.free_symbols))) or "none"
+        raise InvalidArgument(
+            f"activation={expr} must be an expression in exactly one symbol; its free symbols are: {names}; allowed: one, as "
+            "in tanh(x) + x/2"
+        )
+    (symbol,) = expr.free_symbols
+    return Activation(str(expr), expr.subs(symbol, z))
+
+
+#: A name, or one with a parameter in brackets: anything else is read as an expression.
+_NAME = re.compile(r"\s*[^\W\d]\w*\s*(\([\s\d./e+-]*\))?\s*|\w*", re.ASCII)
+
+
+def named(name: str, parameter: str | None, primes: int) -> Callable[[sp.Expr], sp.Expr] | None:
+    """In a text, a registered activation or a derivative of it as a function; None for another name."""
+    if name.lower() not in (_BY_NAME if parameter is None else FAMILIES):
+        return None
+    if name in FUNCTIONS and parameter is None and not primes:
+        return None
+    known = _by_name(name if parameter is None else f"{name}({parameter})")
+    if known.broken is not None and primes > known.broken.order:
+        raise InvalidArgument(
+            f"{name}{chr(39) * primes} holds a delta function; allowed: derivatives that are functions, up to order "
+            f"{known.broken.order}"
+        )
+    return lambda at: known(at, primes) if primes else sp.sympify(known.expr).subs(z, at)
+
+
+#: The names of activations in a text.
+NAMES = (*_BY_NAME, *FAMILIES)
+_TEXT = Language(
+    "activation", 'a registered name, or an expression in one symbol such as "tanh(x) + x/2"', None, named, NAMES
+)
 
 
 def _by_name(source: str) -> Activation:

@@ -16,6 +16,8 @@ from ..language.symbols import z
 
 #: Far enough out for log|sigma(z)|/z^2 to show whether sigma grows like a Gaussian.
 _FAR = 10**6
+#: A function that falls faster than exp(-VANISHED z^2) has vanished.
+VANISHED = 1000
 
 
 def check(name: str, expr: sp.Expr) -> None:
@@ -67,8 +69,14 @@ def _check_integrable(name: str, expr: sp.Expr) -> None:
                     "allowed: functions that are real and finite on the whole real line"
                 )
         # Nearer points first: there a function that grows out of all bounds shows it before its digits fill the memory.
+        # One that has vanished there is not looked at further out: exp(-exp(x)) has an exponent of a million digits.
+        vanished: set[bool] = set()
         for x, limit in ((50, 1), (-50, 1), (_FAR, 1e-4), (-_FAR, 1e-4)):
+            if (x > 0) in vanished:
+                continue
             value = _evaluate(f, mpmath.mpf(x))
+            if value is not None and (value == 0 or mpmath.log(abs(value)) < -VANISHED * x**2):
+                vanished.add(x > 0)
             if value is None or (value != 0 and mpmath.log(abs(value)) / x**2 > limit):
                 raise NotIntegrable(
                     f"activation={name!r} is not finite under a Gaussian: it grows like exp(c z^2) or faster as "

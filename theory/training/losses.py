@@ -2,50 +2,18 @@ r"""Losses of one sample, and the errors :math:`\Delta_k=-\partial\ell/\partial 
 
 from __future__ import annotations
 
-import ast
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import sympy as sp
 
+from ..language.checks import handled
 from ..language.errors import InvalidArgument, unknown_name
-from ..language.pieces import as_cases, breakpoints, first_break
+from ..language.pieces import CASES, as_cases, breakpoints, first_break
+from ..language.reading import Language
 from ..language.symbols import z
-
-#: The functions that the text of a loss may hold.
-NAMES = (
-    "f",
-    "y",
-    "exp",
-    "log",
-    "sqrt",
-    "sin",
-    "cos",
-    "tanh",
-    "sinh",
-    "cosh",
-    "atan",
-    "erf",
-    "abs",
-    "Abs",
-    "Max",
-    "Min",
-    "sign",
-    "pi",
-    "E",
-)
-FORMULA = (
-    ast.Expression,
-    ast.BinOp,
-    ast.UnaryOp,
-    ast.Call,
-    ast.Name,
-    ast.Constant,
-    ast.operator,
-    ast.unaryop,
-    ast.expr_context,
-)
+from ..networks.activations import NAMES, named
 
 #: Labels at which the two sides of a kink are compared.
 LABELS = tuple(map(sp.Rational, ("-1.3", "-1", "0", "0.7", "1", "2.6")))
@@ -71,7 +39,7 @@ class Loss:
     Units
         Those of the loss.
     Valid
-        Once differentiable in the predictions.
+        Once differentiable in the predictions. Higher derivatives are those between the kinks, where they jump.
     Errors
         ``InvalidArgument`` for a loss without derivative, or with other symbols than f and y.
     Source
@@ -94,6 +62,11 @@ class Loss:
         """Whether it is a sum over outputs of the same function of each."""
         return self.several is None
 
+    @property
+    def kinked(self) -> bool:
+        """Whether a derivative may jump."""
+        return self.one.has(sp.Piecewise, *CASES)
+
     def value(self, outputs: int) -> tuple[sp.Expr, Vector, Vector]:
         """The loss of K outputs as an expression, with its symbols for predictions and labels."""
         if outputs == 1:
@@ -109,13 +82,33 @@ class Loss:
         }
         return self.several.subs(outputs_, outputs).doit().xreplace(letters), fs, ys
 
+    def derivative(self, outputs: int, *by: int) -> sp.Expr:
+        """The derivative by the predictions of these numbers, from 0, between the kinks."""
+        if self.separate and len(set(by)) > 1:
+            return sp.S.Zero
+        value, predictions, labels = self.value(1 if self.separate else outputs)
+        if not self.separate or outputs == 1:
+            return sp.diff(between_kinks(value), *(predictions[k] for k in by))
+        _, fs, ys = self.value(outputs)
+        one = sp.diff(between_kinks(value), *predictions * len(by))
+        return one.subs({predictions[0]: fs[by[0]], labels[0]: ys[by[0]]}, simultaneous=True)
+
     def errors(self, outputs: int) -> Vector:
         """The negative derivatives by the predictions."""
-        value, predictions, _ = self.value(outputs)
-        return tuple(sp.simplify(-sp.diff(value, p)) for p in predictions)
+        return tuple(_tidy(-self.derivative(outputs, k)) for k in range(outputs))
 
     def __repr__(self) -> str:
         return repr(self.name)
+
+
+def between_kinks(expr: sp.Expr) -> sp.Expr:
+    """The loss with Max, Min, Abs and sign written as cases, whose derivatives hold no delta functions."""
+    return expr.rewrite(sp.Piecewise) if expr.has(*CASES) else expr
+
+
+def _tidy(expr: sp.Expr) -> sp.Expr:
+    """A simpler form; of cases one choice between formulas."""
+    return sp.piecewise_fold(expr) if expr.has(sp.Piecewise) else sp.simplify(expr)
 
 
 def _over_outputs(expr: sp.Expr) -> sp.Expr:
@@ -144,36 +137,17 @@ def as_loss(given: Any) -> Loss:
         if given not in LOSSES:
             raise unknown_name("loss", given, LOSSES)
         return LOSSES[given]
-    try:
-        expr = sp.sympify(_plain(given) if isinstance(given, str) else given)
-    except (sp.SympifyError, TypeError, SyntaxError) as error:
-        raise InvalidArgument(f"loss={given!r} is no expression ({error}); allowed: {_allowed()}") from None
+    expr = TEXT.read(given) if isinstance(given, str) else given
     if not isinstance(expr, sp.Expr):
         raise InvalidArgument(f"loss={given!r} is a {type(given).__name__}; allowed: {_allowed()}")
     expr = expr.xreplace({s: {"f": f, "y": y}[s.name] for s in expr.free_symbols if s.name in ("f", "y")})
     if not expr.free_symbols <= {f, y} or f not in expr.free_symbols:
         raise InvalidArgument(f"loss={expr} is no function of f (prediction) and y (label); allowed: {_allowed()}")
-    if not _smooth(expr):
+    with handled("loss", expr, _allowed()):
+        smooth = _smooth(expr)
+    if not smooth:
         raise InvalidArgument(f"loss={expr} has no derivative by f everywhere; allowed: {_allowed()}")
     return Loss(str(expr), expr)
-
-
-def _plain(text: str) -> str:
-    """The text, if it is a formula and nothing else, because SymPy evaluates any text that it reads."""
-    try:
-        tree = ast.parse(text.replace("^", "**"), mode="eval")
-    except SyntaxError as error:
-        raise InvalidArgument(f"loss={text!r} is no expression ({error.msg}); allowed: {_allowed()}") from None
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Name) and node.id not in NAMES:
-            raise InvalidArgument(
-                f"loss={text!r} is no function of f (prediction) and y (label): it holds {node.id!r}; allowed: {', '.join(NAMES)}"
-            )
-        if isinstance(node, ast.Constant) and not isinstance(node.value, int | float):
-            raise InvalidArgument(f"loss={text!r} is no expression: it holds {node.value!r}; allowed: {_allowed()}")
-        if not isinstance(node, FORMULA) or (isinstance(node, ast.Call) and not isinstance(node.func, ast.Name)):
-            raise InvalidArgument(f"loss={text!r} is no expression; allowed: {_allowed()}")
-    return text
 
 
 def _smooth(expr: sp.Expr) -> bool:
@@ -189,3 +163,7 @@ def _smooth(expr: sp.Expr) -> bool:
 
 def _allowed() -> str:
     return f"{', '.join(LOSSES)}, or an expression in f and y that is differentiable in f"
+
+
+#: The text of a loss.
+TEXT = Language("loss", _allowed(), ("f", "y"), named, NAMES)

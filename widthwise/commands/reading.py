@@ -1,49 +1,27 @@
-"""Text of the command line, read: numbers, words, activations, files."""
+"""Text of the command line, read: numbers, words, activations, files. Formulas are read in ``theory.language.reading``."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ..theory.language.errors import InvalidArgument, InvalidInput
 
-#: Letters of an expression; no quotes, so that nothing but mathematics can be written.
-EXPRESSION = re.compile(r"[\w\s.+\-*/(),<>=&|~]+")
-#: A family with its number: leaky_relu(0.2).
-MEMBER = re.compile(r"(\w+)\(\s*[\d./+-]*\s*\)")
-
 
 def activation(name: str, text: str) -> Any:
-    """A name stays a name, and so does a family with its number; anything that is no word is read as an expression."""
-    from ..theory.networks.activations import FAMILIES
+    """An activation by its name, or from an expression."""
+    from ..theory.networks.activations import activation as known
 
-    if text.replace("_", "").isalnum():
-        return text
-    family = MEMBER.fullmatch(text.strip())
-    if family and family.group(1).lower() in FAMILIES:
-        return text
-    return expression(name, text, "a name, or an expression such as 'tanh(x)+x/2'")
+    return known(text)
 
 
 def loss(name: str, text: str) -> Any:
-    """A name stays a name; anything else is an expression in f and y, as text."""
-    if not text.replace("_", "").isalpha():
-        expression(name, text, "a name, or an expression in f and y such as '(f-y)**4'")
-    return text
+    """A loss by its name, or from an expression in f and y."""
+    from ..theory.training.losses import TEXT, as_loss
 
-
-def expression(name: str, text: str, allowed: str) -> Any:
-    """A SymPy expression of nothing but mathematics."""
-    from sympy import parse_expr
-
-    try:
-        if not EXPRESSION.fullmatch(text):
-            raise ValueError("only letters, numbers and the signs + - * / ( ) , < > occur in an expression")
-        return parse_expr(text)
-    except Exception as error:
-        raise InvalidArgument(f"{name}={text!r} cannot be read: {error}; allowed: {allowed}") from error
+    return as_loss(text if text.isidentifier() else replace(TEXT, argument=name).read(text))
 
 
 def integer(name: str, text: str) -> int:

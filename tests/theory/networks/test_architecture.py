@@ -146,9 +146,7 @@ def test_families_take_a_number(name, expr):
         assert float(found(at)) == pytest.approx(float(expr.subs(z, at)), rel=1e-14)
 
 
-@pytest.mark.parametrize(
-    "name", ["hermite(0)", "hermite(2.5)", "gabor(-1)", "leaky_relu()", "leaky_relu(x)", "sin(1+1)"]
-)
+@pytest.mark.parametrize("name", ["hermite(0)", "hermite(2.5)", "gabor(-1)", "leaky_relu()", "sin(1+1)"])
 def test_a_family_says_which_numbers_it_takes(name):
     with pytest.raises(InvalidArgument, match="the parameter must be"):
         activation(name)
