@@ -16,6 +16,7 @@ import sympy as sp
 from numpy.typing import NDArray
 
 from ...theory.averages.gaussian import Average
+from ...theory.averages.regularity import divergence
 from ...theory.initialisation.derivation import recursions
 from ...theory.language import symbols
 from ...theory.language.errors import NotIntegrable
@@ -245,6 +246,12 @@ def pair_map(net: MLP, features: int, names: tuple[str, ...]) -> PairMap:
             f"activation={jumping.name!r} jumps at z={', '.join(map(str, jumping.jumps))}: <sigma'^2>, and with it the tangent "
             "kernel, is infinite; allowed: get='K'"
         )
+    for steep in net.layer_activations if "Theta" in names else ():
+        if (found := divergence(((steep, 1), (steep, 1)))) is not None:
+            raise NotIntegrable(
+                f"activation={steep.name!r} has too steep a slope at z={found[0]}: <sigma'^2>, and with it the tangent kernel, is "
+                "infinite; allowed: get='K'"
+            )
     net.all_widths(features)  # an error if the network has other features
     wanted = {p for name in names for p in recursions(MLP(), name).hyperparameters}
     given = {p: net.per_layer(p) for p in HYPERPARAMETERS if p in wanted}

@@ -29,6 +29,9 @@ _NEAR, _SEEN = 32.0, 8.0
 #: Most panels, and the shortest, in units of max(1, |z|/_NEAR): at a kink missing from ``kinks`` the bisection ends there.
 _MOST_PANELS, _SHORTEST = 1 << 13, 2.0**-10
 
+#: Digits of z: the shortest panel at a kink, in units of its place.
+_DIGITS = 2.0**-44
+
 #: Panels end at an odd place: a kink at a round number, missing from ``kinks``, lies inside of a panel and is noticed.
 _OFF = 0.2929
 
@@ -50,6 +53,9 @@ class Features:
     kinks: tuple[float, ...]
     top: int
     reach: float
+    power: int = 1  #: how many factors stand at a site
+    deep: float = 0.0  #: the shortest panel at a kink at which a derivative is infinite; 0: as elsewhere
+    least: float = 1e-16  #: share of such a panel that no longer counts
 
     def _values(self, a: Array, b: Array) -> tuple[Array, Array]:
         """Nodes (panels, nodes) of the panels [a, b] and the derivatives there, (1 + top, panels, nodes)."""
@@ -58,9 +64,9 @@ class Features:
         return z, np.where(np.isfinite(f), f, 0.0).reshape(-1, *z.shape)
 
     @cached_property
-    def _panels(self) -> tuple[Array, Array, Array, float, bool]:
+    def _panels(self) -> tuple[Array, Array, Array, float, bool, bool]:
         """Short panels [a, b] in increasing order; how large sigma is near them, (1 + top, panels); half of the shortest
-        panel that had to be cut, at most 1; and whether all panels resolve sigma.
+        panel that had to be cut, at most 1; whether all panels resolve sigma; and whether a derivative is infinite at a kink.
         """
         R = self.reach
         far = _NEAR * 2 ** (np.arange(1 + 32 * max(0, int(np.ceil(np.log2(max(R, _NEAR) / _NEAR))))) / 32)
@@ -73,25 +79,34 @@ class Features:
         radius = np.append(np.abs(z).ravel()[order], np.inf)
         largest = np.maximum.accumulate(np.abs(f.reshape(len(f), -1))[:, order[[*range(z.size), -1]]], axis=1)
         done, finest = list[tuple[Array, Array, Array]](), 1.0
-        resolved = True
+        resolved, singular = True, False
         while True:
             size = largest[:, np.searchsorted(radius, np.maximum(np.maximum(np.abs(a), np.abs(b)), _SEEN))]
             bad = (np.abs(f @ _COEFFICIENTS[_KEPT:].T).max(axis=2) > _RESOLVED * size).any(axis=0)
-            hopeless = bad & (b - a < _SHORTEST * np.maximum(1, np.abs(a + b) / (2 * _NEAR)))
+            short = b - a < _SHORTEST * np.maximum(1, np.abs(a + b) / (2 * _NEAR))
+            # Beside a kink panels may halve on: roots of the distance, and powers above -1, are resolved by panels in proportion
+            # to it, and the last one has a share that does not count.
+            kink = np.isin(a, self.kinks) | np.isin(b, self.kinks) if self.deep else np.zeros(len(a), dtype=bool)
+            settled = kink & short & ((b - a) * (np.abs(f).max(axis=2) ** self.power).max(axis=0) <= self.least)
+            bottom = np.maximum(self.deep, _DIGITS * np.where(np.isin(a, self.kinks), np.abs(a), np.abs(b)))
+            hopeless = bad & ~settled & np.where(kink, b - a < bottom, short)
+            singular |= bool((bad & kink & short).any())
+            bad &= ~settled
             if sum(len(d[0]) for d in done) + len(a) > _MOST_PANELS:
                 hopeless = bad
             resolved &= not hopeless.any()
             bad &= ~hopeless
             done.append((a[~bad], b[~bad], size[:, ~bad]))
+            wanted = bad
             a, b = a[bad], b[bad]
             if not len(a):
                 break
-            finest = min(finest, float((b - a).min() / 2))
+            finest = min(finest, float((b - a).min(initial=2.0, where=~short[wanted]) / 2))
             a, b = np.concatenate([a, (a + b) / 2]), np.concatenate([(a + b) / 2, b])
             z, f = self._values(a, b)
         a, b = (np.concatenate([d[i] for d in done]) for i in (0, 1))
         order = np.argsort(a)
-        return a[order], b[order], np.concatenate([d[2] for d in done], axis=1)[:, order], finest, resolved
+        return a[order], b[order], np.concatenate([d[2] for d in done], axis=1)[:, order], finest, resolved, singular
 
     @property
     def finest(self) -> float:
@@ -104,6 +119,11 @@ class Features:
         return self._panels[4]
 
     @property
+    def singular(self) -> bool:
+        """Whether a derivative is infinite at a kink, which panels approach in steps."""
+        return self._panels[5]
+
+    @property
     def dead(self) -> list[bool]:
         """Which derivatives are zero on all samples."""
         return [not size.any() for size in self._panels[2]]
@@ -111,7 +131,7 @@ class Features:
     @cached_property
     def edges(self) -> Array:
         """The points, kinks among them, between which polynomials of degree 23 follow sigma."""
-        a, b, size, _, _ = self._panels
+        a, b, size, *_ = self._panels
         idle, first = 0, 0
         while idle < 2 and len(a) > 1:
             left = np.arange(first, len(a) - 1, 2)
@@ -133,7 +153,17 @@ class Features:
             size[:, good] = np.maximum(size[:, good], size[:, good + 1])
             a, b, size = np.delete(a, good + 1), np.delete(b, good), np.delete(size, good + 1, axis=1)
             idle = 0 if len(good) else idle
-        return a[1:]
+        return self._thinned(a[1:])
+
+    def _thinned(self, edges: Array) -> Array:
+        """Of the edges that halve towards a kink every third: a Gauss rule is exact between distances of one to eight."""
+        kept = np.ones(len(edges), dtype=bool)
+        for kink in self.kinks if self.singular else ():
+            for side in (-1, 1):
+                distance = side * (edges - kink)
+                (near,) = np.nonzero((distance > 0) & (distance < _SHORTEST))
+                kept[near[np.argsort(distance[near])[np.arange(len(near)) % 3 > 0]]] = False
+        return edges[kept]
 
     def apart(self, gap: float) -> Array:
         """Some of the edges, at least ``gap`` from each other."""

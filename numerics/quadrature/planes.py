@@ -41,6 +41,9 @@ _SHARE = 0.6
 _CHEAP = 120
 #: Gaussian panels without features; in units of the standard deviation and of a smoothing.
 _PLAIN, _SMOOTHED = 5.4, 4.5
+#: By the number of axes: the shortest panel at a kink where a derivative is infinite (on two axes z is a sum, with the digits of
+#: its terms), and the share of a panel that no longer counts.
+_AT_KINKS = {1: (2.0**-900, 1e-16), 2: (2.0**-44, 2e-10)}
 #: Panel edges around a feature smoothed by Gaussian noise, in units of the noise; beyond, 1e-16 of the noise is left.
 _AROUND = np.array([-8.5, -3.2, 3.2, 8.5])
 #: Noise above this share of the finest scale smooths; noise above this share of the standard deviation needs no edges.
@@ -292,7 +295,12 @@ def averaged(
         return values, floor * np.abs(values)
     top = max((k for orders, _ in terms for site in orders for k in site), default=0)
     std, N = np.linalg.norm(L, axis=2).max(axis=1), len(L)
-    plane = Plane(sigma, Features(sigma, kinks, top, _WIDTH * std.max(initial=0.0)), L, last, requests)
+    power = max((len(site) for orders, _ in terms for site in orders), default=1)
+    features = Features(sigma, kinks, top, _WIDTH * std.max(initial=0.0), max(1, power), *_AT_KINKS[L.shape[2]])
+    if features.singular:
+        sigma = _beside(sigma, kinks)
+        features = replace(features, sigma=sigma)
+    plane = Plane(sigma, features, L, last, requests)
     T, beyond = np.full(N, _WIDTH), max(EPS, 1e-2 * rtol)
     values, errors, scale, rounding, before = np.zeros((5, len(terms), N))
     pending = np.arange(N)
@@ -341,6 +349,17 @@ def averaged(
         if not len(pending):
             break
     return values, errors
+
+
+def _beside(sigma: Sigma, kinks: tuple[float, ...]) -> Sigma:
+    """The activation, which at a kink has the values next to it: rounding puts nodes there."""
+
+    def moved(z: Array, highest: int) -> Sequence[Array]:
+        for kink in kinks:
+            z = np.where(z == kink, kink * (1 + 2 * EPS) + 1e-17, z)
+        return sigma(z, highest)
+
+    return moved
 
 
 def _too_narrow(sums: Array, beyond: float, alive: Flags) -> Flags:

@@ -22,7 +22,7 @@ from .closed_forms import closed_product
 from .elementary import ONE, NoRule, Terms, differentiate, multiply, read
 from .gaussian import Average
 from .half_lines import cut_average
-from .regularity import Factor, singular, without_deltas
+from .regularity import Factor, divergence, singular, without_deltas
 from .rules import kernel
 
 
@@ -248,7 +248,15 @@ def _terms(factors: tuple[Factor, ...]) -> Terms:
 
 
 def check_finite(integrand: Integrand) -> None:
-    """Raise for two delta functions of one variable: their product has no average."""
+    """Raise for two delta functions of one variable, and for what grows too fast at a kink: the product has no average."""
+    for p in (*integrand.products, *(p for p, _ in integrand.regular() or ())):
+        for label in integrand.labels:
+            plain = [f for f in p.at(label) if not singular(*f)]
+            if (found := divergence(plain)) is not None:
+                raise NotIntegrable(
+                    f"integrand={integrand.expr}: the average is infinite, as it grows like the power {found[1]:.3g} of the "
+                    f"distance to {label} = {found[0]}; allowed: powers above -1"
+                )
     for p in integrand.products:
         for label in integrand.labels:
             deltas = [(act, k) for act, k in p.at(label) if singular(act, k)]

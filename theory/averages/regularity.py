@@ -13,17 +13,22 @@ without :math:`\sigma^{(k)}` on the right; the derivative in front, like Price's
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from math import comb
 
 import sympy as sp
 
-from ..language.errors import NotAvailable
+from ..language.errors import NotAvailable, NotIntegrable
 from ..language.jets import Jet, Sigma
 from ..networks.activations import Activation
 from .gaussian import Average, average
 
 #: A function of one variable: the derivative of this order of an activation.
 Factor = tuple[Activation, int]
+
+
+#: A function that grows like a lower power of the distance has no integral, or one that no quadrature reaches.
+LEAST = -0.97
 
 
 def singular_order(activation: Activation) -> int | None:
@@ -72,6 +77,15 @@ def _differentiated(factors: tuple[Factor, ...], times: int) -> list[tuple[int, 
     return [(count, product) for product, count in found.items()]
 
 
+def divergence(factors: Iterable[Factor]) -> tuple[sp.Expr, float] | None:
+    """Where a product of functions of one variable has no integral, and the power with which it grows there; None if nowhere."""
+    total: dict[tuple[sp.Expr, int], float] = {}
+    for activation, order in factors:
+        for place, power in activation.growth(order).items():
+            total[place] = total.get(place, 0.0) + power
+    return next(((at, power) for (at, _), power in total.items() if power < LEAST), None)
+
+
 def regular(node: Average, activation: Activation) -> sp.Expr:
     """The average without derivatives that are not functions; ``NotAvailable`` when there is no such form."""
     if not any(singular(activation, s.order) for s in node.body.atoms(Sigma)):
@@ -89,7 +103,21 @@ def prepared(expr: sp.Expr, activation: Activation) -> sp.Expr:
     nodes = sorted(expr.atoms(Average), key=str)  # so that an error names the same average every time
     if activation.smooth:
         return expr.xreplace({node: node.explicit() for node in nodes})
-    return expr.xreplace({node: regular(node, activation) for node in nodes})
+    found = expr.xreplace({node: regular(node, activation) for node in nodes})
+    for node in sorted(found.atoms(Average), key=str):
+        _check_integrable(node, activation)
+    return found
+
+
+def _check_integrable(node: Average, activation: Activation) -> None:
+    """Raise for an average that diverges at a kink, where its inputs are equal: each quantity has entries for which they are."""
+    powers = ((s.order, int(p)) for s, p in node.body.as_powers_dict().items() if isinstance(s, Sigma))
+    found = divergence((activation, order) for order, p in powers for _ in range(p))
+    if found is not None:
+        raise NotIntegrable(
+            f"the average {node.operator_text()} of activation={activation.name!r} is infinite for equal inputs: at z={found[0]} "
+            f"it grows like the power {found[1]:.3g} of the distance; allowed: quantities without it, or functions with smaller slopes"
+        )
 
 
 def _one_site(node: Average, site: Jet, activation: Activation, limit: int) -> sp.Expr:

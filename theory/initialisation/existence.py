@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 from ..averages.regularity import prepared
-from ..language.errors import NotAvailable
+from ..language.errors import NotAvailable, NotIntegrable
 from ..language.quantities import quantity
 from ..layers.map import LayerMap
 from ..networks.activations import Activation
@@ -39,6 +39,6 @@ def missing(
 def _infinite(activation: Activation, layer: LayerMap, name: str, labels: tuple[str, ...]) -> str | None:
     try:
         prepared(layer_recursion(layer, quantity(name), labels).right, activation)
-    except NotAvailable as error:
+    except (NotAvailable, NotIntegrable) as error:
         return str(error)
     return None

@@ -29,6 +29,8 @@ HIGHEST = 8
 NEAR = sp.Rational(1, 10**10)
 #: The most places at which a formula changes that no algebra finds, and their digits.
 MOST, DIGITS = 32, 40
+#: The power with which a function grows is read off at 10^-FAR_IN and its square from a point.
+FAR_IN = 40
 
 
 @dataclass(frozen=True)
@@ -168,6 +170,24 @@ def _limit(formula: sp.Expr, at: sp.Expr, side: str) -> sp.Expr:
     if value.has(sp.nan, sp.zoo) or not value.is_extended_real:  # an oscillation, or more than SymPy knows
         return formula.subs(z, at + (NEAR if side == "+" else -NEAR))
     return value
+
+
+@lru_cache(maxsize=1024)
+def growth(cases: sp.Expr, at: sp.Expr, points: tuple[sp.Expr, ...]) -> tuple[float, float]:
+    """The powers of the distance with which a function grows to the left and to the right of a point; 0 where it is finite."""
+    left, right = sides(cases, at, points)
+    return _growth(left, at, -1), _growth(right, at, 1)
+
+
+def _growth(formula: sp.Expr, at: sp.Expr, sign: int) -> float:
+    value = formula.subs(z, at)
+    if value.is_finite and value.is_real:
+        return 0.0
+    with mpmath.workdps(2 * FAR_IN + DIGITS):
+        f = sp.lambdify(z, formula, "mpmath")
+        place = mpmath.mpmathify(sp.sympify(at).evalf(2 * FAR_IN + DIGITS))
+        sizes = [mpmath.log(abs(f(place + sign * mpmath.mpf(10) ** -k)) or 1) for k in (FAR_IN, 2 * FAR_IN)]
+        return min(0.0, float((sizes[0] - sizes[1]) / (FAR_IN * mpmath.log(10))))
 
 
 def height(left: sp.Expr, right: sp.Expr) -> sp.Expr:
