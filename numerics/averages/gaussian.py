@@ -22,6 +22,7 @@ from ...theory.language.errors import InvalidArgument, InvalidInput, NotAvailabl
 from ...theory.language.symbols import z
 from ...theory.networks.activations import Activation
 from ..codegen.printing import array_function
+from ..codegen.refusals import refused
 from ..quadrature.quadrature import gaussian_averages
 from ..runs.estimate import Estimate
 from .by_parts import without_derivatives
@@ -275,11 +276,8 @@ def _numeric(factor: Factor) -> Callable[[Array], Array]:
 def _by_quadrature(total: Sum, K: Array, rtol: float) -> Estimate:
     shape, d = K.shape[:-2], K.shape[-1]
     terms = list(zip(total.products, total.derivatives, strict=True))
-    try:
+    with refused():
         values, errors = gaussian_averages(total.sigma, K.reshape(-1, d, d), terms, kinks=total.kinks, rtol=rtol)
-    except ValueError as problem:
-        kind = NotIntegrable if "overflows" in str(problem) or "sigma^" in str(problem) else InvalidInput
-        raise kind(str(problem)) from None
     value, error = total.constants @ values, np.abs(total.constants) @ errors
     if not np.isfinite(value).all():
         raise NotConverged("the average leaves double precision; allowed: smaller variances, or precision='mp'")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ...theory.language.errors import InvalidArgument, InvalidCall, MissingTensor, WidthwiseError
+from .refusals import infinite
 
 #: The functions of a module that take hyperparameters.
 CALLED = ("step", "first_layer", "recursion", "last_layer")
@@ -47,7 +48,7 @@ def called(
     except ValueError as error:
         if isinstance(error, WidthwiseError):
             raise
-        raise InvalidArgument(str(error)) from error
+        raise infinite(error) or InvalidArgument(str(error)) from error
 
 
 def check_state(state: Any, tensors: Sequence[str]) -> None:

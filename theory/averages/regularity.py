@@ -116,7 +116,7 @@ def _check_integrable(node: Average, activation: Activation) -> None:
     if found is not None:
         raise NotIntegrable(
             f"the average {node.operator_text()} of activation={activation.name!r} is infinite for equal inputs: at z={found[0]} "
-            f"it grows like the power {found[1]:.3g} of the distance; allowed: quantities without it, or functions with smaller slopes"
+            f"it grows like the power {found[1]:.3g} of the distance; allowed: quantities without it, or smaller slopes"
         )
 
 

@@ -76,7 +76,7 @@ class Language:
 
     def read(self, text: str) -> sp.Expr:
         """The expression; its variables are real symbols. ``InvalidArgument`` for any text that is none."""
-        return _Reader(self, text).read()
+        return _Formula(self, text).read()
 
 
 def read_number(argument: str, text: str) -> sp.Rational:
@@ -93,7 +93,7 @@ def _shown(text: str) -> str:
     return repr(text) if len(text) <= 80 else f"{text[:60]!r}... ({len(text)} letters)"
 
 
-class _Reader:
+class _Formula:
     """One text, read."""
 
     def __init__(self, language: Language, text: str) -> None:
