@@ -150,9 +150,9 @@ def test_ensembles_orders_and_skips():
 def test_predict_and_simulate_make_tables_and_files(tmp_path):
     np.save(tmp_path / "X.npy", np.eye(2, 3))
     common = ["--depth", "3", "--C_W", "1", "--X", str(tmp_path / "X.npy"), "--quantities", "K,V"]
-    assert "layer" in out("predict", "tanh", *common, "-o", str(tmp_path / "new" / "theory.nc"))
+    assert "layer" in out("predict", "tanh", *common, "-o", str(tmp_path / "theory.nc"))
     assert "±" in out("simulate", "tanh", *common, "--width", "8,10", "--networks", "64", "-o", str(tmp_path / "mc.nc"))
-    with xr.open_dataset(tmp_path / "new" / "theory.nc", engine="h5netcdf") as theory:
+    with xr.open_dataset(tmp_path / "theory.nc", engine="h5netcdf") as theory:
         assert theory["V"].dims == ("layer", "sample", "sample2", "sample3", "sample4")
     with xr.open_dataset(tmp_path / "mc.nc", engine="h5netcdf") as measured:
         assert "V_stderr" in measured
@@ -239,9 +239,13 @@ def test_a_file_that_cannot_be_written_is_told_before_the_work(show, option, tmp
         result = runner.invoke(app, [option, str(path)])
         assert re.search(f"=.*cannot be written: ({reason})", str(result.exception))
         assert not started
-    runner.invoke(app, [option, str(tmp_path / "new" / "x.nc"), "--seed", "3"])
+    result = runner.invoke(app, [option, str(tmp_path / "new" / "x.nc")])
+    assert "cannot be written: No such file or directory" in str(result.exception)
+    assert not started
+    assert not (tmp_path / "new").exists()  # no folder is made that was not asked for
+    runner.invoke(app, [option, str(tmp_path / "x.nc"), "--seed", "3"])
     assert started == [3]
-    assert not (tmp_path / "new" / "x.nc").exists()
+    assert not (tmp_path / "x.nc").exists()
 
 
 def test_training_goes_through_all_verbs(tmp_path):

@@ -8,6 +8,7 @@ import sympy as sp
 
 from ...theory.averages.integrands import Integrand
 from ...theory.averages.reading import read_integrand
+from ...theory.language.reading import read_number
 
 
 def without_derivatives(known: Integrand, K: Any, in_front: tuple[int, ...] = ()) -> Integrand:
@@ -35,4 +36,6 @@ def without_derivatives(known: Integrand, K: Any, in_front: tuple[int, ...] = ()
 
 def _exact(number: Any) -> sp.Rational:
     """The exact value: of a number its binary fraction, of a text the fraction that is written."""
-    return sp.Rational(number) if isinstance(number, str | int | float) else sp.Rational(sp.sympify(number))
+    if isinstance(number, str):
+        return read_number("covariance", number)
+    return sp.Rational(number if isinstance(number, int | float) else sp.sympify(number))

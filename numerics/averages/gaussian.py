@@ -2,6 +2,7 @@ r"""Gaussian averages by name or expression: in closed form, or as a number with
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -19,6 +20,7 @@ from ...theory.averages.reading import read_integrand
 from ...theory.averages.regularity import Factor, singular
 from ...theory.language.checks import check_count
 from ...theory.language.errors import InvalidArgument, InvalidInput, NotAvailable, NotConverged, NotIntegrable
+from ...theory.language.reading import read_number
 from ...theory.language.symbols import z
 from ...theory.networks.activations import Activation
 from ..codegen.printing import array_function
@@ -84,6 +86,7 @@ def gaussian_average(
     digits = check_count("digits", digits, 1, 10_000)
     if isinstance(rtol, bool) or not isinstance(rtol, Real) or not 0 < rtol < 1:
         raise InvalidArgument(f"rtol={rtol!r}; allowed: numbers between 0 and 1")
+    kinks = _kinks(kinks)
     functions = _functions(integrand)
     if functions is not None:
         if covariance is None or precision == "mp":
@@ -104,6 +107,17 @@ def gaussian_average(
         return known.average()
     K = _matrices(covariance, len(known.labels))
     return _digits(known, covariance, K, digits) if precision == "mp" else on_double(known, K, rtol)
+
+
+def _kinks(given: Any) -> tuple[float, ...]:
+    """The places at which Python functions are not smooth."""
+    try:
+        found = tuple(float(k) for k in given) if not isinstance(given, str) else (math.nan,)
+    except (TypeError, ValueError):
+        found = (math.nan,)
+    if not all(map(math.isfinite, found)):
+        raise InvalidArgument(f"kinks={given!r}; allowed: a sequence of finite numbers")
+    return found
 
 
 def _functions(integrand: Any) -> tuple[Callable[[Array], Array], ...] | None:
@@ -128,7 +142,9 @@ def _matrices(covariance: ArrayLike, variables: int) -> Array:
         )
     try:
         if given.dtype.kind in "OU":  # numbers with many digits, or their text
-            K = np.vectorize(lambda x: float(sp.Rational(x) if isinstance(x, str) else x), otypes=[float])(given)
+            K = np.vectorize(
+                lambda x: float(read_number("covariance", x) if isinstance(x, str) else x), otypes=[float]
+            )(given)
         else:
             K = given.astype(np.float64)
     except (TypeError, ValueError, ZeroDivisionError) as error:

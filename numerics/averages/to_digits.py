@@ -13,6 +13,7 @@ from mpmath import mp, mpf
 
 from ...theory.language.errors import InvalidInput, NotConverged, NotIntegrable
 from ...theory.language.quantities import quantity
+from ...theory.language.reading import read_number
 from ..runs.estimate import Estimate
 
 #: Digits beyond those of the answer.
@@ -105,7 +106,7 @@ def within(K: Any) -> list[Any]:
 
 def _number(value: Any) -> Any:
     try:
-        return mpmath.mpmathify(sp.Rational(value) if isinstance(value, str) else value)
+        return mpmath.mpmathify(read_number("covariance", value) if isinstance(value, str) else value)
     except (TypeError, ValueError, ZeroDivisionError) as error:
         raise InvalidInput(
             f"covariance holds {value!r}, which is no number: {error}; allowed: numbers, or text such as '1/3'"

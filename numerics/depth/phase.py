@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from scipy.interpolate import CubicSpline
 
 from ...theory.language.errors import InvalidArgument
 from ...theory.language.markup import record, short
+from ..runs.inputs import numbers_of
 from ..runs.values import Value
 from .critical import (
     CriticalPoint,
@@ -114,7 +116,7 @@ def phases(
     widest = max([2 * np.sqrt(p.C_W) for p in points if p.C_W is not None], default=3.0)
     w = _grid("sigma_w", np.linspace(0.02, widest, RESOLUTION) if sigma_w is None else sigma_w)
     b = _grid("sigma_b", np.linspace(0.0, 1.5, RESOLUTION) if sigma_b is None else sigma_b)
-    if not 0 < start < KERNELS[-1]:
+    if isinstance(start, bool) or not isinstance(start, Real) or not 0 < start < KERNELS[-1]:
         raise InvalidArgument(f"start={start!r} is a kernel; allowed: numbers above 0 and below {KERNELS[-1]:g}")
     table = _Table.of(responses(subject))
     C_b, C_W = np.meshgrid(b**2, w**2, indexing="ij")
@@ -141,7 +143,7 @@ def phases(
 
 
 def _grid(name: str, values: Any) -> Array:
-    grid = np.asarray(values, dtype=float)
+    grid = numbers_of(values)
     if grid.ndim != 1 or len(grid) < 2 or not np.all(np.isfinite(grid)) or grid[0] < 0 or np.any(np.diff(grid) <= 0):
         raise InvalidArgument(
             f"{name} has shape {grid.shape} and starts {np.ravel(grid)[:3].tolist()}; allowed: at least two increasing finite "

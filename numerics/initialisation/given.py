@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import sympy as sp
 
 from ...theory.initialisation.derivation import Recursions
 from ...theory.initialisation.residual import CrossLayer
@@ -13,6 +14,7 @@ from ...theory.language import symbols
 from ...theory.language.checks import check_names
 from ...theory.language.errors import InvalidArgument
 from ...theory.networks.architecture import MLP
+from ..codegen.functions import PARAMETERS
 from ..codegen.mixing import mixing as mixing_of
 from .skips import mixing
 
@@ -34,8 +36,26 @@ def given_equations(
             f"equations= are those of one input (samples=1), and X has {inputs}; allowed: derive(net) without samples=1, "
             "with skips derive(net, order=0)"
         )
-    names = equations.names if quantities is None else check_names("quantities", quantities, equations.names)
-    return equations.closed(names), names
+    why = "is not among the equations that are given"
+    names = equations.names if quantities is None else check_names("quantities", quantities, equations.names, why)
+    found = equations.closed(
+        (*names, *("K",) * ("K" in equations))
+    )  # averages are those of K, whatever the equations hold
+    _check_symbols(found)
+    return found, names
+
+
+def _check_symbols(equations: Given) -> None:
+    """An error for letters that stand for nothing: what has no number is no part of an equation that is computed."""
+    known = {getattr(symbols, name) for name in PARAMETERS}
+    for statement in equations.statements:
+        right = statement.law.right if isinstance(equations, Recursions) else sp.S.Zero
+        if stray := right.atoms(sp.Symbol) - known:
+            letter = min(map(str, stray))
+            raise InvalidArgument(
+                f"equations= hold {letter} in that of {statement.name}, which is no number of the network; allowed: "
+                f"{', '.join(PARAMETERS)}, entries of tensors such as derive(net).system['K'].lhs, and averages"
+            )
 
 
 def _check_network(net: MLP, features: int, equations: Given) -> None:

@@ -10,6 +10,14 @@ from numpy.typing import NDArray
 from ...theory.language.errors import InvalidInput
 
 
+def numbers_of(value: Any) -> NDArray[np.float64]:
+    """What NumPy reads as real numbers; NaN for anything else, which the check of the numbers then refuses."""
+    try:
+        return np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        return np.array([np.nan])
+
+
 def check_inputs(X: Any) -> NDArray[np.float64]:
     r"""The inputs as a finite float array.
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any, ClassVar, Protocol
 
+from ...theory.language.errors import InvalidArgument
 from .costs import Cost, duration
 
 #: Where the lines go if logging is set up; where it is not, they are written to stderr.
@@ -147,6 +148,8 @@ class Progress:
     def __init__(
         self, what: str, total: int, wanted: bool | None, *, unit: str = "steps", cost: Cost | None = None
     ) -> None:
+        if wanted is not None and not isinstance(wanted, bool):
+            raise InvalidArgument(f"progress={wanted!r}; allowed: True, False, or None (of long runs)")
         self.what = what if cost is None else f"{what}, {cost}"
         self.unit, self.total, self.done, self.start = unit, total, 0, time.monotonic()
         self.surface, self.drawn = surface(), False

@@ -68,6 +68,8 @@ class Store:
     code: str | None = None  #: a name for the text that makes them; by default that of the package
 
     def __post_init__(self) -> None:
+        if self.folder is not None and not isinstance(self.folder, str | Path):
+            raise InvalidArgument(f"checkpoint={self.folder!r}; allowed: the path of a folder, or None")
         if self.folder is not None and Path(self.folder).exists() and not Path(self.folder).is_dir():
             raise InvalidArgument(
                 f"checkpoint={str(self.folder)!r} is a file; allowed: a folder, which is made if it is not there"

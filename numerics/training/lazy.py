@@ -19,7 +19,7 @@ from ...theory.training.lazy import along_a_mode, rate, time
 from ...theory.training.lazy import ridge as penalty
 from ...theory.training.observables import LAZY
 from ..kernels.kernels import kernel
-from ..runs.inputs import check_inputs
+from ..runs.inputs import check_inputs, numbers_of
 from ..runs.results import Result, dataset
 
 Array = NDArray[np.float64]
@@ -126,7 +126,7 @@ def _labels(y: ArrayLike, m: int) -> Array:
 
 
 def _times(times: ArrayLike) -> Array:
-    t = np.atleast_1d(np.asarray(times, dtype=np.float64))
+    t = np.atleast_1d(numbers_of(times))
     if t.ndim != 1 or not t.size or not (t >= 0).all():
         raise InvalidInput(f"times={times!r}; allowed: a sequence of numbers from 0, infinity included")
     return t

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from ...theory.language.checks import handled
 from ...theory.language.errors import TooCostly
 from ...theory.training.dynamics import Dynamics, is_linear
 from ...theory.training.subject import Training
@@ -26,8 +27,10 @@ def problem_of(flow: Training, found: Dynamics, data: Data, grid: TimeGrid, samp
     """The problem for the solver."""
     net = flow.net
     numbers = {name: net.per_layer(name)[0] for name in ("C_W", "C_b", "lambda_W", "lambda_b")}
+    with handled("equations", ", ".join(found), "equations with the structure of the derived ones"):
+        sites = generate(found)
     return Problem(
-        sites=generate(found),
+        sites=sites,
         parameters=numbers | {"gamma_0": flow.gamma or LAZY, "eta": grid.rate},
         phi=tuple(activation_function(a) for a in net.layer_activations),
         errors=error_function(flow, data),

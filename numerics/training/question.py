@@ -136,6 +136,13 @@ def _check_equations(flow: Training, equations: Any) -> None:
             f"equations={_named(equations)} are not those of {flow!r}; allowed: derive(flow).with_(...), whole and of this flow"
         )
     changed = [name for name in equations if equations.system[name] != derived.system[name]]
+    letters = {s for eq in derived.system.values() for s in eq.atoms(sp.Symbol)}
+    for name in changed:
+        if stray := equations.system[name].atoms(sp.Symbol) - letters:
+            raise InvalidArgument(
+                f"equations= hold {min(map(str, stray))} in that of {name}, which is in none of the derived ones; allowed: "
+                f"the letters of derive(flow): {', '.join(sorted(map(str, letters)))}"
+            )
     beyond = [name for name in changed if name not in SOLVED]
     beyond += ["Theta"] * ("Theta" in changed and not isinstance(equations.system["Theta"].rhs, sp.Sum))
     if beyond:

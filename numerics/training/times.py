@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ...theory.language.errors import InvalidArgument, StabilityWarning
 from ...theory.training.subject import Training
 from ..kernels.kernels import kernel
+from ..runs.inputs import numbers_of
 from .data import Data
 
 Array = NDArray[np.float64]
@@ -46,7 +47,7 @@ def check_times(flow: Training, data: Data, times: Any) -> TimeGrid:
 
     Warns (``StabilityWarning``) of a learning rate at which the lazy limit is unstable.
     """
-    values = np.atleast_1d(np.asarray(times, dtype=np.float64))
+    values = np.atleast_1d(numbers_of(times))
     last_only = np.ndim(times) == 0
     if (
         values.ndim != 1

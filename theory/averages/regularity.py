@@ -144,5 +144,5 @@ def _not_available(node: Average, activation: Activation, limit: int, where: str
     return NotAvailable(
         f"the average {node.operator_text()}{where} holds the derivative of order {limit} or higher of "
         f"activation={activation.name!r}, which is not a function: the derivative of order {limit - 1} jumps at a kink "
-        f"(z = {', '.join(map(str, activation.kinks))})"
+        f"(z = {', '.join(map(str, activation.kinks))}); allowed: quantities without it, or smoother functions"
     )

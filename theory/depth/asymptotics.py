@@ -28,8 +28,8 @@ from ..initialisation.dependencies import closure, dependency_order
 from ..initialisation.derivation import Derivation, derive_layer
 from ..initialisation.layer_maps import residual
 from ..language import symbols
-from ..language.checks import check_count
-from ..language.errors import InvalidArgument, NotAvailable
+from ..language.checks import check_count, names_of
+from ..language.errors import InvalidArgument, NotAvailable, NotIntegrable
 from ..language.quantities import TENSORS, Entry, quantity
 from ..language.symbols import ell
 from ..layers.map import LayerMap
@@ -78,6 +78,8 @@ def asymptotics(
     """
     net = subject if isinstance(subject, MLP) else MLP(subject)
     net.activation.concrete()
+    if layer is not None and not isinstance(layer, LayerMap):
+        raise InvalidArgument(f"layer={layer!r}; allowed: a LayerMap such as residual(0.5), or None")
     rates = _rates(net)
     layer = layer or _residual(net)
     where = _point(net, point)
@@ -105,14 +107,14 @@ def _available(net: MLP, layer: LayerMap | None) -> tuple[str, ...]:
     """The quantities of the leading order whose averages exist: with kinks not all of them do."""
     found = []
     for name in dependency_order(layer or net.layer_map):
-        with suppress(NotAvailable):
+        with suppress(NotAvailable, NotIntegrable):
             closed_system(net, (name,), layer)
             found.append(name)
     return tuple(found)
 
 
 def _listed(names: str | Iterable[str]) -> tuple[str, ...]:
-    return tuple(quantity(name).name for name in ([names] if isinstance(names, str) else names))
+    return tuple(quantity(name).name for name in names_of("names", names, TENSORS))
 
 
 def _rates(net: MLP) -> dict[sp.Symbol, sp.Expr]:

@@ -3,6 +3,8 @@ r"""Choices of a network by its depth laws: learning rates by layer, and the rat
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Real
+from typing import Any
 
 import sympy as sp
 
@@ -59,9 +61,10 @@ def depth_scaling(laws: DepthLaws, depth: int, *, lambda_b: float = 1.0, lambda_
     Source
         Derived here; the published scalings are those of Roberts, Yaida & Hanin (arXiv:2106.10165).
     """
+    _check_laws(laws, "K", "Theta")
     depth = check_count("depth", depth, 1)
     for name, rate in (("lambda_b", lambda_b), ("lambda_W", lambda_W)):
-        if not 0 <= rate < float("inf"):
+        if isinstance(rate, bool) or not isinstance(rate, Real) or not 0 <= rate < float("inf"):
             raise InvalidArgument(f"{name}={rate!r} is a learning rate; allowed: finite real numbers from 0")
     p, q = -laws["Theta"].homogeneous, -laws["K"].exponent
     carried = [(depth / layer) ** float(p) / depth for layer in range(1, depth + 1)]
@@ -90,15 +93,23 @@ def fluctuation_slope(laws: DepthLaws) -> sp.Expr:
         At criticality, equal widths. With skip connections it includes the fluctuations of all layers, for relu as a sum over the
         distance d of two layers; ``sympy.N`` gives the number.
     Errors
-        ``KeyError`` if V is not among the laws.
+        ``InvalidArgument`` if V is not among the laws.
     Source
         Derived here, see ``asymptotics``. For residual layers this is the published slope (arXiv:2106.10165) where
         sigma^2 is proportional to z^2 and for K* = 0, and not the published one for relu (``theory.depth.memory`` says why).
     """
+    _check_laws(laws, "V")
     slope = sp.expand(laws["V"].ratio).coeff(ell, 1)  # V/K^2 is a polynomial in ell at a fixed kernel, c ell^p else
     for letter, meaning in reversed(list(laws.definitions.items())):
         slope = slope.subs(letter, meaning)
     return tidied(slope)
+
+
+def _check_laws(laws: Any, *names: str) -> None:
+    if not isinstance(laws, DepthLaws) or any(name not in laws for name in names):
+        raise InvalidArgument(
+            f"laws={laws!r}; allowed: asymptotics(activation), with the law{'s' * (len(names) > 1)} of {' and '.join(names)}"
+        )
 
 
 def optimal_aspect_ratio(laws: DepthLaws, *, output_width: int = 1) -> sp.Expr:

@@ -328,6 +328,8 @@ def labels_for(row: Quantity, samples: int | Sequence[str] | None) -> tuple[str,
         if samples != 1:
             raise InvalidArgument(f"samples={samples}; allowed: None, 1 (one input), or {row.rank} labels")
         return ("",) * row.rank
+    if not isinstance(samples, Iterable):
+        raise InvalidArgument(f"samples={samples!r}; allowed: None, 1 (one input), or {row.rank} labels")
     labels = tuple(str(s) for s in samples)
     if len(labels) != row.rank or not all(labels):
         raise InvalidArgument(

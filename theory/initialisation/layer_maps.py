@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any
 
 import sympy as sp
@@ -27,8 +28,10 @@ def residual(gamma: Any = None, *, weights: Any = "gaussian") -> LayerMap:
     terms = MLP(weights=weights).layer_map.terms
     if gamma is None:
         return LayerMap((*terms, Skip()))
+    if isinstance(gamma, bool) or not isinstance(gamma, Real | sp.Expr):  # SymPy would run a text
+        raise InvalidArgument(f"gamma={gamma!r}; allowed: numbers between -1 and 1, or None for a symbol")
     value = sp.nsimplify(gamma, rational=True)
-    if not (value.is_number and -1 < value < 1):
+    if not (value.is_number and value.is_finite and value.is_real and -1 < value < 1):
         raise InvalidArgument(f"gamma={gamma!r}; allowed: numbers between -1 and 1, or None for a symbol")
     return LayerMap((*terms, Skip(value)))
 

@@ -14,11 +14,22 @@ def check_names(
     argument: str, given: str | Sequence[str], allowed: Sequence[str], why: str = "is not known"
 ) -> tuple[str, ...]:
     """Names of quantities, each of them once."""
-    listed = (given,) if isinstance(given, str) else tuple(given)
+    listed = names_of(argument, given, allowed)
     for name in listed:
         if name not in allowed:
             raise InvalidArgument(f"{argument}={given!r}: {name!r} {why}; allowed: {', '.join(allowed)}")
     return tuple(dict.fromkeys(listed))
+
+
+def names_of(argument: str, given: Any, allowed: Iterable[str]) -> tuple[Any, ...]:
+    """One name, or the names of a sequence, as a tuple."""
+    if isinstance(given, str):
+        return (given,)
+    if not isinstance(given, Iterable):
+        raise InvalidArgument(
+            f"{argument}={given!r}; allowed: a name, or a sequence of names among {', '.join(allowed)}"
+        )
+    return tuple(given)
 
 
 def check_count(

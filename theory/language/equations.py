@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from numbers import Real
 from typing import Any, Protocol, Self
 
 import sympy as sp
@@ -16,6 +17,7 @@ import sympy as sp
 from ..typesetting import environments
 from ..typesetting.environments import Display, layout
 from . import latex
+from .checks import names_of
 from .dictionary import Names
 from .equation import Equation, Substituted, letters, pairs_of, resolved
 from .errors import InvalidArgument, NotAvailable, unknown_name
@@ -240,8 +242,7 @@ class Equations(Written, Mapping[str, sp.Eq]):
 
     def restrict(self, names: str | Iterable[str]) -> Self:
         """Only some of the equations, in the same order."""
-        wanted = (names,) if isinstance(names, str) else tuple(names)
-        kept = {self.statement(name).name for name in wanted}
+        kept = {self.statement(name).name for name in names_of("names", names, self)}
         return replace(self, statements=tuple(s for s in self.statements if s.name in kept))
 
     def with_(self, **changes: Any) -> Self:
@@ -252,6 +253,8 @@ class Equations(Written, Mapping[str, sp.Eq]):
         for name in changes:
             if name not in self:
                 raise InvalidArgument(f"{name}= is no equation of the system; allowed: {', '.join(self)}")
+            if isinstance(changes[name], bool) or not isinstance(changes[name], Real | sp.Expr):
+                raise InvalidArgument(f"{name}={changes[name]!r}; allowed: an expression of SymPy, or a number")
         statements = (s.with_right(changes[s.name]) if s.name in changes else s for s in self.statements)
         return replace(self, statements=tuple(statements))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 
 class WidthwiseError(ValueError):
@@ -66,10 +67,10 @@ class AccuracyWarning(UserWarning):
     """A Gaussian average whose estimated error is above the tolerance."""
 
 
-def unknown_name(kind: str, name: str, allowed: Iterable[str]) -> UnknownName:
+def unknown_name(kind: str, name: Any, allowed: Iterable[str]) -> UnknownName:
     """The error for ``name``, with the nearest allowed names first."""
     options = sorted(allowed)
-    near = difflib.get_close_matches(name.lower(), {o.lower(): o for o in options}, n=2, cutoff=0.5)
+    near = difflib.get_close_matches(str(name).lower(), {o.lower(): o for o in options}, n=2, cutoff=0.5)
     by_lower = {o.lower(): o for o in options}
     hint = f"; did you mean {' or '.join(repr(by_lower[n]) for n in near)}?" if near else ""
     return UnknownName(f"{kind}={name!r} is not known{hint or '.'} Allowed: {', '.join(options)}.")

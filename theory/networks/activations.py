@@ -49,6 +49,7 @@ class Activation:
 
     def __post_init__(self) -> None:
         if self.expr is not None and not self.checked:
+            object.__setattr__(self, "expr", _in_z(self.name, self.expr))
             with handled(
                 "activation", self.name, "functions whose kinks and derivatives can be found, or a simpler form"
             ):
@@ -68,6 +69,10 @@ class Activation:
 
     def concrete(self) -> Activation:
         """The activation itself; ``InvalidArgument`` for the unspecified one."""
+        if not self.specified and self.name != "sigma":
+            raise InvalidArgument(
+                f"activation={self.name!r} differs from layer to layer; allowed here: one activation for all hidden layers"
+            )
         if not self.specified:
             raise InvalidArgument("activation='sigma' is unspecified; allowed: a concrete activation, e.g. 'tanh'")
         return self
@@ -120,6 +125,14 @@ class Activation:
         minus, plus = sides(self.pieces, sp.S.Zero, self.kinks)
         a_plus, a_minus = sp.simplify(plus / z), sp.simplify(minus / z)
         return None if (a_plus.free_symbols or a_minus.free_symbols) else (a_plus, a_minus)
+
+
+def _in_z(name: str, given: Any) -> sp.Expr:
+    """The expression, or the text of one, with its one symbol as z."""
+    expr = _TEXT.read(given) if isinstance(given, str) else given
+    if not isinstance(expr, sp.Expr) or len(expr.free_symbols - {z}) > (z not in expr.free_symbols):
+        raise InvalidArgument(f"expr={given!r} of activation={name!r}; allowed: an expression in one symbol")
+    return expr.subs(dict.fromkeys(expr.free_symbols, z))
 
 
 @lru_cache(maxsize=4096)

@@ -12,7 +12,7 @@ import sympy as sp
 
 from ..language import symbols
 from ..language.checks import check_count
-from ..language.errors import InvalidArgument, InvalidInput, InvalidNetwork
+from ..language.errors import InvalidArgument, InvalidInput, InvalidNetwork, unknown_name
 from ..language.markup import record, short
 from ..language.provided import provided
 from ..language.values import of_fields
@@ -191,6 +191,8 @@ class MLP:
                     f"residual={{({k}, {m}): {gamma}}} is a symbol: a number can be computed only for given strengths; "
                     "allowed: reals from -1 to 1"
                 )
+        if name not in HYPERPARAMETERS:
+            raise unknown_name("hyperparameter", name, HYPERPARAMETERS)
         value: Value = getattr(self, name)
         if value is None:
             needed = self.parametrization.missing(name, self.depth, self.shape)
@@ -346,7 +348,7 @@ def _widths(width: Any, depth: int | None) -> int | tuple[int, ...] | None:
     if width is None or isinstance(width, Integral):
         return None if width is None else _positive_int("width", width)
     if isinstance(width, str) or not isinstance(width, Iterable):
-        raise InvalidNetwork(f"width={width!r} must be one positive integer or a sequence of depth-1 of them")
+        raise InvalidNetwork(f"width={width!r}; allowed: one positive integer, or a sequence of depth-1 of them")
     widths = tuple(_positive_int(f"width[{i}]", w) for i, w in enumerate(width))
     if depth is None:
         raise InvalidNetwork(
@@ -368,7 +370,7 @@ def _nonnegative(name: str, value: Any, depth: int | None) -> Value:
     if isinstance(value, Real | sp.Expr) and not isinstance(value, bool):
         return _one(name, value)
     if isinstance(value, str | bool) or not isinstance(value, Iterable):
-        raise InvalidNetwork(f"{name}={value!r} must be a real number from 0, or a sequence of one for each layer")
+        raise InvalidNetwork(f"{name}={value!r}; allowed: a real number from 0, or a sequence of one for each layer")
     values = tuple(_one(f"{name}[{i}]", v) for i, v in enumerate(value))
     if depth is None or len(values) != depth:
         raise InvalidNetwork(
@@ -381,7 +383,7 @@ def _one(name: str, value: Any) -> Any:
     """The number; an expression stays exact, so that W_std = sqrt(2) means C_W = 2."""
     try:
         number = float(value)
-    except TypeError:
+    except (TypeError, ValueError):
         number = math.nan
     if not math.isfinite(number) or number < 0:
         kind = _MEANING.get(name.partition("[")[0], "a learning rate")

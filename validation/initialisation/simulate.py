@@ -17,7 +17,7 @@ from ...numerics.runs.inputs import check_inputs
 from ...numerics.runs.progress import Progress
 from ...numerics.runs.results import Result, dataset
 from ...numerics.runs.workers import Tick, mapped, threads_for
-from ...theory.language.checks import check_count, check_seed
+from ...theory.language.checks import check_count, check_seed, names_of
 from ...theory.language.errors import InvalidArgument, NotAvailable
 from ...theory.language.quantities import AXES, TENSORS, Quantity, quantity
 from ...theory.networks.architecture import MLP
@@ -249,7 +249,7 @@ def _names(quantities: str | Iterable[str] | None, limits: Mapping[str, Any] | N
     available = [name for name in NEEDS_NTK if lost(name) is None]
     if quantities is None:
         return tuple(name for name in available if name not in CORRECTIONS or limits is not None)
-    listed = (quantities,) if isinstance(quantities, str) else tuple(quantities)
+    listed = names_of("quantities", quantities, TENSORS)
     names = tuple(dict.fromkeys(quantity(name).name for name in listed))
     if not names:
         raise InvalidArgument(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
@@ -86,8 +86,8 @@ def validate_training(
     """
     check_alpha(alpha)
     check_resolution(resolution)
-    if len(set(widths)) < 2:
-        raise InvalidArgument(f"widths={tuple(widths)!r}; allowed: at least two different widths")
+    if isinstance(widths, str) or not isinstance(widths, Iterable) or len(set(widths)) < 2:
+        raise InvalidArgument(f"widths={widths!r}; allowed: at least two different widths")
     counts = check_counts("networks", networks, len(widths), 2, of="widths", why="a standard error needs at least 2")
     names = check_names("quantities", quantities, COMPARED, "cannot be measured")
     means, finite = (tuple(n for n in names if (n in MEASURED) == is_mean) for is_mean in (True, False))

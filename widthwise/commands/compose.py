@@ -128,8 +128,8 @@ def built(
 
     def run(**typed: Any) -> None:
         of_subject, of_data, of_function, of_result = (part.read(typed) for part in parts)
-        chosen = [subject(**of_subject)] if subject else []
         given = reader.function(**of_data)
+        chosen = [subject(**of_subject)] if subject else []
         if chosen and given:
             typer.echo(repr(chosen[0]), err=True)
         show(function(*chosen, **given, **of_function), **of_result)

@@ -18,12 +18,18 @@ def subject(
     """The network of the options; without C_W, at criticality."""
     from ..theory.networks.architecture import MLP
 
+    others = {
+        "depth": depth,
+        "width": width,
+        "lambda_W": lambda_W,
+        "lambda_b": lambda_b,
+        "weights": weights,
+        "residual": residual,
+    }
     if C_W is None:
+        MLP(activation, C_b=C_b, **others)  # wrong arguments are told before the critical point is searched
         C_W, C_b = critical_variances(activation, depth, residual, C_b)
-    return MLP(
-        activation, depth=depth, width=width, C_W=C_W, C_b=0.0 if C_b is None else C_b, lambda_W=lambda_W, lambda_b=lambda_b,
-        weights=weights, residual=residual,
-    )  # fmt: skip
+    return MLP(activation, C_W=C_W, C_b=0.0 if C_b is None else C_b, **others)
 
 
 def critical_variances(activation: Any, depth: int, residual: Any, C_b: Any) -> tuple[Any, Any]:

@@ -126,7 +126,6 @@ def writable(name: str, path: Path) -> Path:
     """A path at which a file can be written, tried before the work whose result it takes."""
     new = not path.exists()
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("ab"):
             pass
     except OSError as error:
