@@ -221,7 +221,8 @@ def _silent(t: AverageTable, activation: Activation, text: Text) -> tuple[str, .
     a, b = sp.symbols("a b", positive=True)
     squared, plain = dict(zip(_VARIANCES, (a**2, b**2), strict=True)), _by_correlation(form)
     nothing = {sp.Symbol("K_ab"): 0, CORRELATION: 0}
-    ends = ((plain.subs({**nothing, x: 0}), v.xreplace(squared)) for x, v in ((a, found.first), (b, found.second)))
+    sites = (({a: 0}, found.first), ({b: 0}, found.second), ({a: 0, b: 0}, found.both))
+    ends = ((plain.subs(nothing | zero), v.xreplace(squared)) for zero, v in sites)
     if all(sp.expand(mine - other) == 0 for mine, other in ends):
         return None
     return tuple(text(sp.powdenest(v.xreplace(squared), force=True)) for v in (found.first, found.second, found.both))

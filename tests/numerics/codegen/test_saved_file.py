@@ -246,7 +246,7 @@ def test_pairs_of_kinked_activations_need_no_quadrature(name):
     code = ww.compile(ww.derive(ww.MLP(name, C_W=1.5, C_b=0.0, lambda_W=1.0, lambda_b=0.5), order=0))
     assert "gaussian_averages" not in code.source
     assert len(code.source.splitlines()) < 190
-    state = {"K": X @ X.T / 2, "Theta": X @ X.T / 2}
+    state = {"K": X @ X.T / 2, "Theta": X @ X.T / 2 + 1}
     found = code(state)
     activation = ww.MLP(name).activation
     functions = [sp.lambdify(z, activation.derivative(k), "numpy") for k in range(2)]
