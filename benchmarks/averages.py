@@ -59,7 +59,7 @@ class Row:
     def __str__(self) -> str:
         q, k = self.quadrature, self.kernel
         text = str(self.act.expr)
-        cells = [self.act.name, f"`{text if len(text) < 80 else self.act.expr.evalf(4)}`", self.closed]
+        cells = [self.act.name, f"`{text if len(text) < 80 else sp.N(self.act.expr, 4)}`", self.closed]
         cells += [f"{q[0]:.0e}", f"{q[1]:.2g}", f"{q[2]:.2g}", f"{k[0]:.0e}", f"{k[1]:.2g}"]
         return f"| {' | '.join(cells)} |"
 
@@ -97,7 +97,7 @@ def integrands(act: Activation) -> list[int]:
 def reference(act: Activation, K: np.ndarray) -> np.ndarray:
     """The averages, (orders, count)."""
     z = {k: act.derivative(k) for k in integrands(act)}
-    symbol = next(iter(act.expr.free_symbols))
+    symbol = next(iter(act.derivative(0).free_symbols))
     a, b = (type(symbol)(name, real=True) for name in "ab")
     found = []
     for expr in z.values():

@@ -78,17 +78,18 @@ def network() -> ww.MLP:
 def tiles(X: np.ndarray, Y: np.ndarray) -> Matrices:
     """The generated code of a layer, on blocks of rows."""
     exact = pair_map(network(), FEATURES, ("K", "Theta"))
+    layers = [step.tile for step in exact.steps if step.tile is not None]
     overlap, a, b = overlaps(X, Y)
     both = exact.trajectory(np.concatenate([a, b])).deviations
     K, Theta = (np.array(v) for v in exact.first(overlap))
     for i in range(0, len(X), ROWS):
         part = slice(i, min(i + ROWS, len(X)))
         values = [K[part], Theta[part]]
-        work = [np.empty_like(values[0]) for _ in range(max(s.tile.buffers for s in exact.steps))]
-        for step, d, given in zip(exact.steps, both, exact.parameters[1:], strict=True):
+        work = [np.empty_like(values[0]) for _ in range(max(tile.buffers for tile in layers))]
+        for tile, d, given in zip(layers, both, exact.parameters[1:], strict=True):
             memory = [*values, *work]
-            numbers = {p: given[p] for p in step.tile.scalars}
-            values = list(step.tile.run(d[: len(X)][part, None], d[None, len(X) :], *values, work, **numbers))
+            numbers = {p: given[p] for p in tile.scalars}
+            values = list(tile.run(d[: len(X)][part, None], d[None, len(X) :], *values, work, **numbers))
             work = [m for m in memory if not any(m is v for v in values)]
         K[part], Theta[part] = values
     return K, Theta
@@ -99,10 +100,16 @@ def kernel(X: np.ndarray, Y: np.ndarray) -> Matrices:
     return found.K, found.Theta
 
 
+def law(derived: object) -> sp.Expr:
+    """The recursion in closed form."""
+    assert isinstance(derived, ww.Recursions)
+    return derived.specialize().recursion.right
+
+
 def lambdified() -> Callable[[np.ndarray, np.ndarray], Matrices]:
     """One function for a layer, as ``sympy.lambdify(..., cse=True)`` prints it."""
-    laws = [ww.derive(network(), q, samples="12").specialize().recursion.right for q in ("K", "Theta")]
-    single = ww.derive(network(), "K", samples=1).specialize().recursion.right
+    laws = [law(ww.derive(network(), q, samples="12")) for q in ("K", "Theta")]
+    single = law(ww.derive(network(), "K", samples=1))
     p, q, k, t = sp.symbols("p q k t")
     names = {
         Entry("K", ("1", "1")): p,

@@ -18,7 +18,6 @@ import argparse
 import json
 import statistics
 import subprocess
-import sys
 import time
 from typing import Any
 
@@ -134,4 +133,4 @@ def _shown(seconds: list[float]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

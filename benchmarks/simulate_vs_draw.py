@@ -44,10 +44,9 @@ def draw(weights: int, threads: int) -> None:
 
 def seconds(action: Callable[..., object], *args: object, **kwargs: object) -> np.ndarray:
     """Wall clock and CPU seconds."""
-    clocks = lambda: np.array([time.perf_counter(), time.process_time()])  # noqa: E731
-    start = clocks()
+    start = time.perf_counter(), time.process_time()
     action(*args, **kwargs)
-    return clocks() - start
+    return np.array([time.perf_counter() - start[0], time.process_time() - start[1]])
 
 
 def main() -> None:

@@ -16,6 +16,7 @@ import matplotlib as mpl
 mpl.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
+import xarray as xr
 
 import widthwise as ww
 from widthwise.theory.depth.depthlaw import dimension
@@ -24,11 +25,11 @@ TENSORS = ("V", "D", "F", "A", "B", "P", "Q", "R", "S", "T", "U")
 COLOURS = {"gaussian": "#c1440e", "orthogonal": "#1f5a99"}
 
 
-def scale(name: str, data) -> np.ndarray:
+def scale(name: str, data: xr.Dataset) -> np.ndarray:
     """The dimensionless combination: powers of K and Theta as the jets of the tensor have them, one Theta for each direction."""
     directions, rest = dimension(name)
     K, Theta = (data[q].values.ravel() for q in ("K", "Theta"))
-    return K ** int(rest) * Theta**directions
+    return np.asarray(K ** int(rest) * Theta**directions)
 
 
 def title(name: str) -> str:

@@ -46,7 +46,7 @@ def fluctuations(
     X: ArrayLike,
     y: ArrayLike,
     *,
-    times: Any,
+    times: ArrayLike,
     X_test: ArrayLike | None = None,
     quantities: str | Sequence[str] = ("f", "Theta", "f1", "loss1"),
     centred: bool = True,

@@ -43,7 +43,7 @@ def predict_training(
     X: ArrayLike,
     y: ArrayLike,
     *,
-    times: int | float | Sequence[float],
+    times: ArrayLike,
     X_test: ArrayLike | None = None,
     quantities: str | Sequence[str] = MEASURED,
     samples: int = 4096,

@@ -38,7 +38,7 @@ def simulate_training(
     X: ArrayLike,
     y: ArrayLike,
     *,
-    times: Any,
+    times: ArrayLike,
     X_test: ArrayLike | None = None,
     quantities: str | Sequence[str] = MEASURED,
     networks: int = 16,

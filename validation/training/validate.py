@@ -41,7 +41,7 @@ def validate_training(
     X: ArrayLike,
     y: ArrayLike,
     *,
-    times: Any,
+    times: ArrayLike,
     X_test: ArrayLike | None = None,
     widths: Sequence[int] = DEFAULT_WIDTHS,
     networks: int | Sequence[int] = 32,
