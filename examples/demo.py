@@ -17,20 +17,6 @@ from sklearn.datasets import load_digits
 
 import widthwise as ww
 
-DOCUMENT = r"""\documentclass{article}
-\usepackage[margin=2cm]{geometry}
-\usepackage{amsmath}
-\allowdisplaybreaks
-\begin{document}
-\section*{Layer recursions of a wide network, one input}
-%s
-\section*{Different inputs}
-%s
-\section*{The derivation of $V$}
-%s
-\end{document}
-"""
-
 
 def main(folder: Path, networks: int) -> bool:
     folder.mkdir(parents=True, exist_ok=True)
@@ -48,7 +34,7 @@ def main(folder: Path, networks: int) -> bool:
     one_input = ww.derive(net, samples=1)
     console.print(f"derived {', '.join(system)}; for one input, for instance:\n{one_input['V']}")
     theory = folder / "theory.tex"
-    theory.write_text(DOCUMENT % (one_input.latex(), system.latex(), ww.derive(net, "V").latex(steps=True)))
+    ww.document(one_input, system, ww.derive(net, "V").steps, path=theory)
 
     # 3. Generate code: the file runs with NumPy and SciPy alone.
     generated = ww.compile(system).save(folder / "generated.py")

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from .theory.initialisation.residual import CrossLayer as CrossLayer
     from .theory.language import errors as errors
     from .theory.language.dictionary import symbols as symbols
+    from .theory.language.document import document as document
     from .theory.language.equations import Equations as Equations
     from .theory.networks.activations import Activation as Activation
     from .theory.networks.architecture import MLP as MLP
@@ -76,6 +77,7 @@ _HOME = {
     "Dynamics": "theory.training.dynamics",
     "derive": "verbs",
     "Equations": "theory.language.equations",
+    "document": "theory.language.document",
     "Recursions": "theory.initialisation.derivation",
     "CrossLayer": "theory.initialisation.residual",
     "compile": "verbs",

@@ -12,9 +12,9 @@ from typing import Any, Self
 
 import sympy as sp
 
-from ..averages.closed_forms import specialize
 from ..averages.gaussian import Average
-from ..averages.regularity import prepared
+from ..language import latex
+from ..language.document import Setting
 from ..language.equation import letters, pairs_of, resolved
 from ..language.equations import Change, Equations, Law, Statement, equal, mapped
 from ..language.errors import InvalidArgument, NotAvailable
@@ -26,14 +26,15 @@ from ..meanfield.expansion import Recursion
 from ..meanfield.system import MeanFieldSystem, crossed, local
 from ..networks.activations import Activation
 from ..networks.architecture import HYPERPARAMETERS, MLP
+from ..networks.setting import statement
 from .dependencies import check_asked, layer_recursion, names_of_order
 from .existence import DISTINCT, missing
 from .narrative import steps_of
 from .notation import InLetters, check_one_input, check_word, definitions, susceptibility_letters
+from .printed import READABLE, Specialized, explicit
+from .setting import first_layer, recursion_symbols
 
 DEFAULT_LABELS = DISTINCT
-#: The most operations of a closed form that is printed without being asked for: those of two samples mostly are shorter.
-READABLE = 80
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -56,6 +57,7 @@ class Derivation(Statement):
     law: Recursion
     first: sp.Eq
     layer: LayerMap
+    known: tuple[tuple[sp.Symbol, sp.Expr], ...] = ()  #: the numbers of the network
 
     @property
     def recursion(self) -> Law:
@@ -76,7 +78,17 @@ class Derivation(Statement):
     @property
     def steps(self) -> Steps:
         """The derivation: definition, layer map of the jets, neuron average, cumulance, Price, Isserlis, result."""
-        return steps_of(MeanFieldSystem(self.layer), self.quantity, self.labels, self.printed)
+        general = layer_recursion(self.layer, self.quantity, self.labels)
+        return steps_of(MeanFieldSystem(self.layer), self.quantity, self.labels, general, self.printed, self.told)
+
+    @property
+    def told(self) -> list[str]:
+        """What the network puts into the result: numbers, and its activation."""
+        general, symbols = layer_recursion(self.layer, self.quantity, self.labels).right, self.law.right.free_symbols
+        numbers = (pair for pair in self.known if pair[0] in general.free_symbols - symbols)
+        changed = latex.tex(self.law.right) != latex.tex(self.printed.right)
+        changes = (getattr(change, "told", "") for change in self.shown if changed)
+        return [*(f"${latex.tex(letter)}={latex.tex(value)}$" for letter, value in numbers), *filter(None, changes)]
 
     def specialize(self, activation: Activation, longest: int | None = None) -> Self:
         """The same with closed forms of an activation wherever they exist (and are not too long); other averages stay."""
@@ -248,6 +260,20 @@ class Recursions(Equations):
         """What is left out."""
         return remarks(self.left_out)
 
+    @property
+    def heading(self) -> str:
+        """The title of their section in a document."""
+        return "Layer recursions" + (" of one input" if self.single else "")
+
+    def setting(self, width: float) -> Setting:
+        """The network, and the symbols of its recursions."""
+        return Setting(statement(self.subject, width), recursion_symbols(self.statements, self.subject.known))
+
+    def section(self, width: float, labels: str) -> str:
+        """The recursions and the first layer, with labels."""
+        firsts = {d.name: d.first for d in self.statements}
+        return f"{self.latex(width=width, labels=labels)}\n{first_layer(firsts, width, labels)}"
+
     def doit(self) -> Self:
         """The same with the derivatives of Price's theorem carried out under the averages."""
         return replace(self, statements=tuple(d.doit() for d in self.statements))
@@ -317,7 +343,9 @@ def derive_layer(layer: LayerMap, row: Quantity, labels: tuple[str, ...], net: M
     known = net.known
     law = layer_recursion(layer, row, labels).map(lambda part: part.xreplace(known))
     first = _first(layer, row, labels, known)
-    return Derivation(name=row.name, quantity=row, labels=labels, law=law, first=first, layer=layer)
+    return Derivation(
+        name=row.name, quantity=row, labels=labels, law=law, first=first, layer=layer, known=tuple(known.items())
+    )
 
 
 def labels_for(row: Quantity, samples: int | Sequence[str] | None) -> tuple[str, ...]:
@@ -372,23 +400,3 @@ def input_average(site: sp.Expr) -> sp.Expr:
         factor = coefficient if all(s.order == 0 for s, k in zip(sigmas, powers, strict=True) if k) else sp.Integer(0)
         terms.append(factor * Overlap(tuple(labels)))
     return sp.Add(*terms)
-
-
-@dataclass(frozen=True)
-class Specialized:
-    """An expression for an activation: closed forms up to a length, and averages of this activation in the place of others."""
-
-    activation: Activation
-    longest: int | None = None
-
-    def __call__(self, expr: sp.Expr) -> sp.Expr:
-        """The expression, changed; ``NotAvailable`` where an average does not exist."""
-        if self.activation.kinks:
-            expr = prepared(expr, self.activation)
-        closed = specialize(expr, self.activation, self.longest)
-        return closed.xreplace({node: node.of(self.activation) for node in closed.atoms(Average)})
-
-
-def explicit(expr: sp.Expr) -> sp.Expr:
-    """The derivatives of Price's theorem carried out under the averages."""
-    return expr.xreplace({node: node.explicit() for node in expr.atoms(Average)})

@@ -96,6 +96,7 @@ class InLetters:
     """An expression with letters in the place of the averages of one input that they are."""
 
     letters: tuple[Susceptibility, ...]
+    told = "susceptibilities as letters"
 
     def __call__(self, expr: sp.Expr) -> sp.Expr:
         """The expression, changed."""

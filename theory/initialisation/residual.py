@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import sympy as sp
 
+from ..language.document import Setting
 from ..language.equation import pairs_of, resolved
 from ..language.equations import Change, Equations, Law, Plain, Statement, equal
 from ..language.errors import InvalidArgument, NotAvailable
@@ -18,10 +19,13 @@ from ..layers.map import LayerMap
 from ..meanfield.expansion import not_derived
 from ..networks.activations import Activation
 from ..networks.architecture import MLP
+from ..networks.setting import statement
 from .crosslayer import LayerStatement, Role, fluctuations, kernel, order_parameter, over_layers
 from .dependencies import check_order, names_of_order
-from .derivation import READABLE, Specialized, derive_layer, explicit, labels_for, remarks, with_numbers
+from .derivation import derive_layer, labels_for, remarks, with_numbers
 from .layered import ELL
+from .printed import READABLE, Specialized, explicit
+from .setting import layered_symbols
 from .skips import Skips
 
 MEANS = ("K", "Theta")
@@ -95,6 +99,16 @@ class CrossLayer(Equations):
         """The mixing of the skips, and the first layer where it is not zero."""
         firsts = (s for s in self.visible if s.first != 0)
         return (*self.skips.laws, *(Plain(_at_one(s.law.left), s.first) for s in firsts))
+
+    @property
+    def heading(self) -> str:
+        """The title of their section in a document."""
+        return "Equations over all layers"
+
+    def setting(self, width: float) -> Setting:
+        """The network, and the symbols of its equations."""
+        roles = dict.fromkeys(s.role for s in self.statements)
+        return Setting(statement(self.subject, width), layered_symbols(roles, self.names, self.subject.known))
 
     @cached_property
     def steps(self) -> Steps:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import sympy as sp
 
+from ..typesetting import environments
+from ..typesetting.environments import Display, layout
+from . import latex
 from .errors import InvalidArgument, unknown_name
 from .jets import Jet
 from .symbols import Atom, Variable
@@ -41,6 +45,18 @@ class Equation(sp.Eq):
         known = letters(self.lhs, self.rhs)
         return sp.diff(self.rhs, *(b if isinstance(b, int | sp.Integer) else _letter(b, known) for b in by))
 
+    @property
+    def display(self) -> Display:
+        """The equation for print."""
+        return latex.display(self.lhs, [self.rhs], slug(self.lhs))
+
+    def latex(self, *, width: Any = "article", environment: str = "align", labels: str | None = None) -> str:
+        """The equation in an environment of amsmath, broken to a width; see ``Equations.latex``."""
+        return environments.written([self.display], layout(width, environment, labels))
+
+    def _repr_latex_(self) -> str:
+        return f"$\\displaystyle {environments.aligned([self.display])}$"
+
 
 @dataclass(frozen=True)
 class Substituted:
@@ -51,6 +67,11 @@ class Substituted:
     def __call__(self, expr: sp.Expr) -> sp.Expr:
         """The expression, changed."""
         return expr.subs(self.pairs)
+
+
+def slug(left: sp.Expr) -> str:
+    """A left-hand side as a part of a label: the name of a tensor, or what it looks like."""
+    return re.sub(r"\W+", "-", str(getattr(left, "name", left))).strip("-")
 
 
 def letters(*expressions: sp.Expr) -> dict[str, sp.Expr]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from numbers import Real
+from pathlib import Path
 from typing import Any, Protocol, Self
 
 import sympy as sp
@@ -19,9 +20,11 @@ from ..typesetting.environments import Display, layout
 from . import latex
 from .checks import names_of
 from .dictionary import Names
+from .document import Setting, document
 from .equation import Equation, Substituted, letters, pairs_of, resolved
 from .errors import InvalidArgument, NotAvailable, unknown_name
 from .steps import NAMED, Steps
+from .symbols import escaped
 from .values import Written
 
 Change = Callable[[sp.Expr], sp.Expr]
@@ -322,13 +325,32 @@ class Equations(Written, Mapping[str, sp.Eq]):
     @property
     def displays(self) -> list[Display]:
         """The equations for print, with what follows them."""
-        further = (latex.display(law.left, law.terms, _slug(law.left)) for law in self.further)
+        further = (
+            latex.display(law.left, law.terms, re.sub(r"\W+", "-", str(law.left)).strip("-")) for law in self.further
+        )
         return [*(statement.display for statement in self.visible), *further]
 
     @property
     def rows(self) -> list[str]:
         """The rows of an alignment as wide as a page."""
         return page_rows(self.displays)
+
+    @property
+    def heading(self) -> str:
+        """The title of their section in a document."""
+        return "Equations"
+
+    def setting(self, width: float) -> Setting:
+        """What they are about, as a document states it in lines of a width."""
+        return Setting(rf"The subject is \texttt{{{escaped(repr(self.subject))}}}.")
+
+    def section(self, width: float, labels: str) -> str:
+        """Their section in a document."""
+        return self.latex(width=width, labels=labels)
+
+    def document(self, path: str | Path | None = None, *, steps: bool = True, columns: int = 1) -> str:
+        """A LaTeX document of the equations and, with ``steps``, of their derivation, as ``widthwise.document``."""
+        return document(self, *([self.steps] if steps else []), path=path, columns=columns)
 
     def _repr_latex_(self) -> str:
         return f"$\\displaystyle {environments.aligned(self.displays)}$"
@@ -346,11 +368,6 @@ class Equations(Written, Mapping[str, sp.Eq]):
 def page_rows(displays: Sequence[Display]) -> list[str]:
     """The rows of one alignment as wide as a page."""
     return [row for block in environments.rows(displays, environments.WIDTHS["page"]) for row in block]
-
-
-def _slug(left: sp.Expr) -> str:
-    """A left-hand side as a part of a label."""
-    return re.sub(r"\W+", "-", str(left)).strip("-")
 
 
 def written(left: sp.Expr, terms: Sequence[sp.Expr]) -> str:

@@ -15,6 +15,7 @@ from ..typesetting.environments import Display, layout
 from ..typesetting.plain import prose
 from . import latex
 from .errors import InvalidArgument
+from .sources import cited
 from .values import Written
 
 #: So many titles are named in one line.
@@ -30,6 +31,7 @@ class Step(Written):
     equations: tuple[sp.Eq, ...]
     terms: tuple[sp.Expr, ...] = ()  #: the summands of a single equation in the order of print, if it matters
     of: str = ""  #: the name of what is derived
+    sources: tuple[str, ...] = ()  #: keys of ``sources``: the works that it rests on
 
     @property
     def displays(self) -> list[Display]:
@@ -41,10 +43,16 @@ class Step(Written):
             for i, eq in enumerate(self.equations, start=1)
         ]
 
-    def latex(self, *, width: Any = "article", environment: str | None = None, labels: str | None = None) -> str:
-        """A heading, the reason and the equations; with ``labels`` these are numbered, or in an environment with numbers."""
+    def latex(
+        self, *, width: Any = "article", environment: str | None = None, labels: str | None = None, cite: bool = False
+    ) -> str:
+        r"""A heading, the reason and the equations.
+
+        With ``labels`` these are numbered, or in an environment with numbers; with ``cite`` there is a ``\cite`` of the sources.
+        """
         how = layout(width, environment or ("align*" if labels is None else "align"), labels)
-        heading = rf"\paragraph{{{self.title}.}} {self.reason}"
+        reason = self.reason.removesuffix(".") + f"{cited(self.sources)}." if cite and self.sources else self.reason
+        heading = rf"\paragraph{{{self.title}.}} {reason}"
         return f"{heading}\n{environments.written(self.displays, how)}" if self.equations else heading
 
     def _repr_markdown_(self) -> str:
@@ -106,9 +114,18 @@ class Steps(Written, Sequence[Step]):
     def __iter__(self) -> Iterator[Step]:
         return iter(self.items)
 
-    def latex(self, *, width: Any = "article", environment: str | None = None, labels: str | None = None) -> str:
+    @property
+    def heading(self) -> str:
+        """The title of their section."""
+        of = list(dict.fromkeys(step.of for step in self.items if step.of))
+        return "Derivation" + (f" of {', '.join(of)}" if of else "")
+
+    def latex(
+        self, *, width: Any = "article", environment: str | None = None, labels: str | None = None, cite: bool = False
+    ) -> str:
         """The derivation, ready to be pasted: for each step a heading, the reason and the equations."""
-        return "\n\n".join(step.latex(width=width, environment=environment, labels=labels) for step in self.items)
+        asked = {"width": width, "environment": environment, "labels": labels, "cite": cite}
+        return "\n\n".join(step.latex(**asked) for step in self.items)
 
     def _repr_markdown_(self) -> str:
         parts = []

@@ -15,6 +15,7 @@ from typing import Any
 import sympy as sp
 
 from ..language import symbols
+from ..language.document import Setting
 from ..language.equations import Equations, Law, Plain, Statement, mapped
 from ..language.errors import InvalidArgument
 from ..language.steps import Steps
@@ -26,6 +27,7 @@ from .narrative import steps_of
 from .optimizer import kernels
 from .orders import Schema, boundaries, orders
 from .program import HERE, HERE_OUT, PAST, PAST_OUT, Outer, StepProgram, activity, error, initial, optimizer, program
+from .setting import statement, training_symbols
 from .share import share
 from .subject import Training
 
@@ -101,6 +103,15 @@ class Dynamics(Equations):
         if len(self) < len(dynamics(self.subject)):
             return ()
         return tuple(Plain(eq.lhs, eq.rhs, in_order) for eq in (*self.boundaries, *self.optimizer, *self.closed))
+
+    @property
+    def heading(self) -> str:
+        """The title of their section in a document."""
+        return "Equations of training"
+
+    def setting(self, width: float) -> Setting:
+        """The network and its training, and the symbols of the equations."""
+        return Setting(statement(self.subject, width), training_symbols(self))
 
     def as_printed(self, equation: sp.Eq) -> sp.Eq:
         """An equation with the numbers of the flow, and without the index of a single output."""

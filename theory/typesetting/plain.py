@@ -39,11 +39,10 @@ def _row(row: Boxes) -> str:
 
 def _box(box: Box) -> str:
     if isinstance(box, Scripts):
-        ends = " " if box.kind is MathClass.OPERATOR else ""
         base, *primes = _box(box.base), *(["'"] * box.text.removeprefix(box.base.text).partition("^")[0].count("'"))
         low = "" if box.low is None else "_" + _bound(box.low)
         high = "" if box.high is None else _high(box)
-        return ends + base.strip() + "".join(primes) + low + high + ends
+        return base.strip() + "".join(primes) + low + high
     if isinstance(box, Fraction):
         return f"{_bound(box.top)}/{_bound(box.bottom)}"
     if isinstance(box, Fence):
@@ -55,7 +54,7 @@ def _box(box: Box) -> str:
     if box.kind is MathClass.SPACE:
         return " " if box.natural > 0 else ""
     text = _sign(box.text.strip())
-    return f" {text} " if box.kind in (MathClass.BINARY, MathClass.RELATION, MathClass.OPERATOR) else text
+    return f" {text} " if box.kind in (MathClass.BINARY, MathClass.RELATION) else text
 
 
 def _high(box: Scripts) -> str:
