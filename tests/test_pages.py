@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import itertools
+import json
 import re
 import shlex
 from pathlib import Path
@@ -24,6 +26,12 @@ SHORT = {
         "times=30, width=512": "times=3, width=32, networks=4",
         "widths=(256, 512, 1024)": "widths=(32, 64, 128), networks=8, replicas=4",
         "ww.fluctuations(flow, X, y, times=30)": "ww.fluctuations(flow, X, y, times=2, samples=128, replicas=2, directions=4)",
+    },
+    "first_day.ipynb": {
+        "networks=1000": "networks=100",
+        "data[:200]": "data[:20]",
+        "target[:200]": "target[:20]",
+        "times=30": "times=3, samples=256, replicas=2",
     },
     "training.md": {
         "times=[0, 5, 10], quantities=()": "times=[0, 2, 4], samples=256, replicas=2, quantities=()",
@@ -63,6 +71,52 @@ def test_the_code_of_a_page_runs(page, tmp_path, monkeypatch, capsys):
         assert r"\begin{align}" in out
         assert "comparisons, family-wise false-alarm rate" in out
         assert (tmp_path / "recursion.py").exists()
+
+
+NOTEBOOKS = sorted((ROOT / "docs").glob("*.ipynb"))
+
+
+def cells(notebook: Path) -> list[tuple[int, str]]:
+    """The code of a notebook, cell by cell, with short settings put in."""
+    held = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    found = [(0, "".join(cell["source"])) for cell in held if cell["cell_type"] == "code"]
+    for long, short in SHORT.get(notebook.name, {}).items():
+        assert any(long in text for _, text in found), f"{notebook.name} has no {long!r} any more"
+        found = [(line, text.replace(long, short)) for line, text in found]
+    return found
+
+
+def shown(text: str) -> str:
+    """The code of a cell, whose last expression is shown in every way that a notebook knows."""
+    tree = ast.parse(text)
+    if tree.body and isinstance(tree.body[-1], ast.Expr):
+        tree.body[-1] = ast.parse(f"show({ast.unparse(tree.body[-1].value)})").body[0]
+    return ast.unparse(tree)
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda p: p.name)
+def test_the_code_of_a_notebook_runs(notebook, tmp_path, monkeypatch):
+    """And what it shows is one line as text, or the like in Markdown, LaTeX or HTML."""
+    views: list[str] = []
+
+    def show(value: object) -> None:
+        found = [getattr(value, f"_repr_{kind}_", lambda: None)() for kind in ("markdown", "latex", "html")]
+        views.extend(view for view in found if isinstance(view, str))
+        views.append(repr(value))
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(plt, "show", lambda: None)
+    monkeypatch.setattr("builtins.show", show, raising=False)
+    run(notebook, [(line, shown(text)) for line, text in cells(notebook)])
+    assert any("**Price.**" in view for view in views)
+    assert any(r"\begin{aligned}" in view for view in views)
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda p: p.name)
+def test_a_notebook_is_kept_without_its_results(notebook):
+    held = json.loads(notebook.read_text(encoding="utf-8"))
+    assert not any(cell.get("outputs") or cell.get("execution_count") for cell in held["cells"])
+    assert sum("ww." in line for cell in held["cells"] for line in cell["source"]) > 10
 
 
 def test_a_wrong_name_on_a_page_is_caught():
