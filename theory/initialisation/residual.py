@@ -259,6 +259,7 @@ def _steps(found: CrossLayer) -> tuple[Step, ...]:
             r"the kernel of its layer by $J_{Ac}=\partial\langle f_A\rangle/\partial q_c=\langle\partial_x\partial_y f_A\rangle$, "
             "half of it for $c=xx$.",
             of(Role.RESPONSE),
+            sources=("price",),
         ),
         Step(
             "Covariances of the averages",

@@ -141,7 +141,7 @@ def _table(symbols: dict[str, str], columns: int) -> str:
         caption = "The symbols." if not tables else "The symbols, continued."
         label = r"\label{tab:symbols}" if not tables else ""
         tables.append(
-            f"\\begin{{{name}}}[{place}]\n\\caption{{{caption}}}{label}\n\\small\n"
+            f"\\begin{{{name}}}[{place}]\n\\caption{{{caption}}}{label}\n\\small\n\\renewcommand{{\\arraystretch}}{{1.15}}\n"
             "\\begin{tabular}{@{}lp{0.68\\textwidth}@{}}\n"
             + "\n".join([head, *rows[start : start + ROWS]])
             + f"\n\\end{{tabular}}\n\\end{{{name}}}"

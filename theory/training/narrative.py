@@ -40,6 +40,7 @@ def steps_of(found: Dynamics) -> Steps:
             "The initial matrix becomes a Gaussian field and a memory of what it was multiplied with in the other direction; the "
             "outer products multiply by overlaps. All neurons of a layer obey the same equations.",
             (eq["h"], eq["z"], eq["g"]),
+            sources=("cavity", "dmft"),
         ),
         Step(
             "Gaussian fields",
@@ -56,6 +57,7 @@ def steps_of(found: Dynamics) -> Steps:
             r"The output's Gaussian field vanishes like $N^{-1/2}$; its memory of the initial readout is, by Stein's identity, an "
             r"average with $r^L$.",
             (eq["f"], eq["Theta"]),
+            sources=("stein",),
         ),
         Step(
             "Boundaries",
@@ -67,6 +69,7 @@ def steps_of(found: Dynamics) -> Steps:
             r"At order $1/N$ the order parameters $q$ are averages over finitely many neurons: S is the covariance of one neuron's "
             "contributions, and J how the averages answer to their own fluctuation.",
             (statement(),),
+            sources=("finite",),
         ),
     )
     return Steps(told)

@@ -181,6 +181,8 @@ class _Lines:
         for i, box in enumerate(factor.boxes):
             end = tail if i + 1 == len(factor.boxes) else 0.0
             fence = box.base if isinstance(box, Scripts) else box
+            if i and not self.fits(box.width() + end) and _bracketed(factor.boxes[i - 1]) and _bracketed(box):
+                self.line(depth)  # a product of matrices, which takes no sign
             if isinstance(fence, Fence) and not self.fits(box.width() + end):
                 left, right = fence.delimiters()
                 scripts = _scripts(box) if isinstance(box, Scripts) else ""
@@ -193,6 +195,11 @@ class _Lines:
                 self.put(f"{right}{scripts}", closing)
             else:
                 self.put(box.text, box.width() + metrics.THIN)
+
+
+def _bracketed(box: Box) -> bool:
+    """Whether a box is something in brackets, with scripts or without."""
+    return isinstance(box.base if isinstance(box, Scripts) else box, Fence)
 
 
 def _scripts(box: Scripts) -> str:
