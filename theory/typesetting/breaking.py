@@ -170,6 +170,10 @@ class _Lines:
                 self.opened(factor, depth, end, apart, times if last is not None else None)
             last = factor.boxes[-1]
 
+    def whole(self, row: Boxes) -> bool:
+        """Whether a row is a single box that is nothing to break."""
+        return len(row.boxes) == 1 and not _bracketed(row.boxes[0]) and _rewritten(row, PREFACTOR * self.width) is None
+
     def opened(self, factor: Boxes, depth: int, tail: float, apart: float, times: Box | None) -> None:
         """A factor that is wider than a line: its boxes, of which brackets are broken inside."""
         if self.width - self.used < WORTH * self.width and not self.fresh:
@@ -183,7 +187,10 @@ class _Lines:
             fence = box.base if isinstance(box, Scripts) else box
             if i and not self.fits(box.width() + end) and _bracketed(factor.boxes[i - 1]) and _bracketed(box):
                 self.line(depth)  # a product of matrices, which takes no sign
-            if isinstance(fence, Fence) and not self.fits(box.width() + end):
+            single = isinstance(fence, Fence) and self.whole(fence.inside)
+            if single and not self.fresh and not self.fits(box.width() + end):
+                self.line(depth)
+            if isinstance(fence, Fence) and not single and not self.fits(box.width() + end):
                 left, right = fence.delimiters()
                 scripts = _scripts(box) if isinstance(box, Scripts) else ""
                 opens, closes = (

@@ -33,6 +33,7 @@ def shown(net: MLP, names: Sequence[str], single: bool, given: Given | None = No
         return
     one, many = recursions(net, samples=1).general, recursions(net).general
     own = one if single else many
+    concrete = recursions(net, samples=1 if single else None)
     for name in needed(net, names):
         yield {
             "name": name,
@@ -42,7 +43,7 @@ def shown(net: MLP, names: Sequence[str], single: bool, given: Given | None = No
             "closed": list(_closed(one.statement(name), net)),
             "first": _start(own.statement(name)),
             "derived": "",
-            "steps": _steps(own.statement(name).steps),
+            "steps": _steps(concrete.statement(name).steps),
         }
 
 
