@@ -16,17 +16,17 @@ from ..averages.gaussian import Average
 from ..language import latex
 from ..language.document import Setting
 from ..language.equation import letters, pairs_of, resolved
-from ..language.equations import Change, Equations, Law, Statement, equal, mapped
+from ..language.equations import Change, Equations, Law, Statement, mapped
 from ..language.errors import InvalidArgument, NotAvailable
-from ..language.jets import Jet, Overlap, Sigma
-from ..language.quantities import TENSORS, Entry, Kind, Quantity, quantity
+from ..language.quantities import TENSORS, Entry, Quantity, quantity
 from ..language.steps import Steps
 from ..layers.map import LayerMap
 from ..meanfield.expansion import Recursion
-from ..meanfield.system import MeanFieldSystem, crossed, local
+from ..meanfield.system import MeanFieldSystem
 from ..networks.activations import Activation
 from ..networks.architecture import HYPERPARAMETERS, MLP
 from ..networks.setting import statement
+from .bottom import first_of
 from .dependencies import check_asked, layer_recursion, names_of_order
 from .existence import DISTINCT, missing
 from .narrative import steps_of
@@ -78,14 +78,18 @@ class Derivation(Statement):
     @property
     def steps(self) -> Steps:
         """The derivation: definition, layer map of the jets, neuron average, cumulance, Price, Isserlis, result."""
-        general = layer_recursion(self.layer, self.quantity, self.labels)
-        return steps_of(MeanFieldSystem(self.layer), self.quantity, self.labels, general, self.printed, self.told)
+        return steps_of(MeanFieldSystem(self.layer), self.quantity, self.labels, self.derived, self.printed, self.told)
+
+    @property
+    def derived(self) -> Recursion:
+        """The law with all symbols, before any number is put in."""
+        return layer_recursion(self.layer, self.quantity, self.labels)
 
     @property
     def told(self) -> list[str]:
         """What the network puts into the result: numbers, and its activation."""
-        general, symbols = layer_recursion(self.layer, self.quantity, self.labels).right, self.law.right.free_symbols
-        numbers = (pair for pair in self.known if pair[0] in general.free_symbols - symbols)
+        gone = self.derived.right.free_symbols - self.law.right.free_symbols
+        numbers = (pair for pair in self.known if pair[0] in gone)
         changed = latex.tex(self.law.right) != latex.tex(self.printed.right)
         changes = (getattr(change, "told", "") for change in self.shown if changed)
         return [*(f"${latex.tex(letter)}={latex.tex(value)}$" for letter, value in numbers), *filter(None, changes)]
@@ -271,8 +275,7 @@ class Recursions(Equations):
 
     def section(self, width: float, labels: str) -> str:
         """The recursions and the first layer, with labels."""
-        firsts = {d.name: d.first for d in self.statements}
-        return f"{self.latex(width=width, labels=labels)}\n{first_layer(firsts, width, labels)}"
+        return f"{self.latex(width=width, labels=labels)}\n{first_layer(self.statements, width, labels)}"
 
     def doit(self) -> Self:
         """The same with the derivatives of Price's theorem carried out under the averages."""
@@ -342,7 +345,7 @@ def derive_layer(layer: LayerMap, row: Quantity, labels: tuple[str, ...], net: M
     net = net or MLP()
     known = net.known
     law = layer_recursion(layer, row, labels).map(lambda part: part.xreplace(known))
-    first = _first(layer, row, labels, known)
+    first = first_of(layer, row, labels, known)
     return Derivation(
         name=row.name, quantity=row, labels=labels, law=law, first=first, layer=layer, known=tuple(known.items())
     )
@@ -370,33 +373,3 @@ def labels_for(row: Quantity, samples: int | Sequence[str] | None) -> tuple[str,
             "and other signs, without brackets, commas and quotes"
         )
     return labels
-
-
-def _first(layer: LayerMap, row: Quantity, labels: tuple[str, ...], known: Mapping[sp.Symbol, sp.Expr]) -> sp.Eq:
-    """The first layer: its neurons below are the inputs, which have no jets and do not fluctuate; only the weights do."""
-    left = Entry(row.name, row.entry(labels).labels, 0)
-    pairs = row.at(labels)
-    right = sp.Integer(0)
-    if row.kind is Kind.MEAN:
-        observable = layer.observable(pairs[0])
-        right = observable.constant + input_average(observable.site)
-    elif row.kind is Kind.COVARIANCE:
-        right = crossed(layer, pairs[0], pairs[1], input_average)
-    elif row.kind is Kind.LOCAL:
-        right = local(layer, pairs[0], input_average)
-    return equal(left, right.xreplace(dict(known)))
-
-
-def input_average(site: sp.Expr) -> sp.Expr:
-    r""":math:`\frac1{n_0}\sum_k f(x_k)`: the identity replaces the activation, and inputs have no jets."""
-    site = site.xreplace({jet: sp.Integer(0) for jet in site.atoms(Jet) if jet.directions})
-    sigmas = sorted(site.atoms(Sigma), key=str)
-    if not sigmas:
-        return sp.Integer(0)
-    terms = []
-    for powers, coefficient in sp.Poly(site, *sigmas).terms():
-        labels = (s.args[0].sample for s, k in zip(sigmas, powers, strict=True) for _ in range(k))
-        # the slope of the identity is 1, and its higher derivatives vanish
-        factor = coefficient if all(s.order == 0 for s, k in zip(sigmas, powers, strict=True) if k) else sp.Integer(0)
-        terms.append(factor * Overlap(tuple(labels)))
-    return sp.Add(*terms)

@@ -98,8 +98,9 @@ def layered_symbols(roles: Iterable[Role], names: Iterable[str], known: Mapping[
     )
 
 
-def first_layer(firsts: Mapping[str, sp.Eq], width: float, labels: str) -> str:
+def first_layer(derivations: Iterable[Any], width: float, labels: str) -> str:
     """The values of the first layer that are not zero."""
+    firsts = {d.name: d.first for d in derivations}
     shown = {name: eq for name, eq in firsts.items() if eq.rhs != 0}
     if not shown:
         return "In the first layer all of them vanish."
