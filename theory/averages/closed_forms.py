@@ -110,9 +110,11 @@ def _specialized(node: Average, activation: Activation, longest: int | None) -> 
     if node != (plain := node.general):  # at a covariance of its own
         value = _specialized(plain, activation, longest)
         return node if value == plain else value.xreplace(dict(zip(plain.args[3], node.args[3], strict=True)))
+    if longest is not None and not _is_short(_relabelled(node), activation, longest):
+        return node
     value = closed_form(node, activation)
     if value is not None:
-        return value if longest is None or _operations(value) <= longest else node
+        return value
     if not (node.derivatives and activation.specified and activation.smooth):
         return node
     explicit = node.explicit()
@@ -120,9 +122,19 @@ def _specialized(node: Average, activation: Activation, longest: int | None) -> 
     return explicit.xreplace(known) if known else node
 
 
+def _relabelled(node: Average) -> Average:
+    """The same average of samples a, b, ...: there are few of them in a system, and code is generated for these."""
+    if node.sites == (Jet(""),):
+        return node
+    jets = {site: Jet(label) for site, label in zip(node.sites, "abcdefgh", strict=False)}
+    return Average(node.body.xreplace(jets), [jets[site] for site in node.derivatives])
+
+
 @lru_cache(maxsize=4096)
-def _operations(expr: sp.Expr) -> int:
-    return int(sp.count_ops(expr))
+def _is_short(node: Average, activation: Activation, longest: int) -> bool:
+    """Whether there is a closed form of at most so many operations."""
+    value = closed_form(node, activation)
+    return value is not None and int(sp.count_ops(value)) <= longest
 
 
 @lru_cache(maxsize=4096)

@@ -12,8 +12,8 @@ from ..averages.regularity import prepared
 from ..language import latex
 from ..networks.activations import Activation
 
-#: The most operations of a closed form that is printed without being asked for: those of two samples mostly are shorter.
-READABLE = 80
+#: The most operations of a closed form that is printed without being asked for: about a line.
+READABLE = 30
 
 
 @dataclass(frozen=True)
