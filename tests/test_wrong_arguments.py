@@ -86,7 +86,6 @@ def cases():
         yield f"simulate {v!r}", lambda v=v: ww.simulate(NARROW, X, quantities=v, networks=4, progress=False)
         yield f"training {v!r}", lambda v=v: ww.predict(FLOW, X[:1], [1.0], times=1, quantities=v if v != [] else 3)
     yield "Activation of two symbols", lambda: ww.Activation("mine", x * q)
-    yield "a missing tensor", lambda: ww.compile(ww.derive(NET, "Theta")).recursion(X, 2)
     yield "an unknown verb", lambda: ww.fluctuations(NET)
     yield (
         "activations that differ",

@@ -6,7 +6,9 @@ With :math:`1-\varrho` known to u the angle is known to :math:`\min(\sqrt{2u},u/
     \langle\sigma''\sigma''\rangle\supset\sum_kj_k^2\,\langle\delta(z_a-k)\,\delta(z_b-k)\rangle,
 
 which is at most :math:`\sum_kj_k^2/2\pi` near :math:`\theta=0` for jumps :math:`j_k` of :math:`\sigma'`, and likewise for those of
-:math:`\sigma` in :math:`\langle\sigma\sigma\rangle`. ``kernel`` takes the angle itself through the layers and has no such error.
+:math:`\sigma` in :math:`\langle\sigma\sigma\rangle`. Where
+:math:`\sigma'` grows like :math:`|z|^p`, p < 0, the derivative grows like :math:`\theta^{2p}`.
+``kernel`` takes the angle itself through the layers and has no such error.
 """
 
 from __future__ import annotations
@@ -38,9 +40,11 @@ def lost_angles(net: MLP, X: Array, names: Sequence[str], layers: Sequence[dict[
     unequal = _unequal(net, X)
     for i, activation in enumerate(net.layer_activations, start=1):
         slope = max(_jumps(activation, k) for k in range(order + 1)) / (2 * np.pi)
-        if slope and unequal.any():
+        power = min((p for k in range(order + 1) for p in activation.growth(k).values()), default=0.0)
+        if (slope or power) and unequal.any():
             K = np.asarray(layers[i - 1]["K"], dtype=float)
-            found[i] = slope * float(np.max(_unknown(K)[unequal], initial=0.0))
+            lost = _unknown(K) * (slope + (_angles(K) ** (2 * power) if power else 0.0))
+            found[i] = float(np.max(lost[unequal], initial=0.0))
     return found
 
 
@@ -57,6 +61,14 @@ def _unequal(net: MLP, X: Array) -> NDArray[np.bool_]:
     return np.asarray(~same)
 
 
+def _angles(K: Array) -> Array:
+    """The angles between inputs, or between opposite ones, as far as a covariance knows them."""
+    roots = np.sqrt(np.diagonal(K))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        rest = np.nan_to_num(1 - np.abs(K) / np.multiply.outer(roots, roots), nan=1.0)
+    return np.asarray(np.sqrt(2 * np.maximum(rest, ROUNDED)))
+
+
 def _unknown(K: Array) -> Array:
     """What a covariance does not know of the angles, from either end."""
     roots = np.sqrt(np.diagonal(K))
@@ -68,9 +80,9 @@ def _unknown(K: Array) -> Array:
 
 @lru_cache(maxsize=256)
 def _jumps(activation: Activation, order: int) -> float:
-    """The sum of the squares of the jumps of a derivative."""
+    """The sum of the squares of the finite jumps of a derivative."""
     total = 0.0
     for kink in activation.kinks:
         left, right = limits(activation.derivative(order), kink, activation.kinks)
-        total += float(right - left) ** 2 if left.is_finite and right.is_finite else np.inf
+        total += float(right - left) ** 2 if left.is_finite and right.is_finite else 0.0
     return total
