@@ -40,8 +40,9 @@ def stable(expr: sp.Expr) -> sp.Expr:
         return expr
     if not expr.free_symbols:
         return expr
-    new = _visited(expr)
-    return new if new == expr or same(expr, new) else expr
+    exact = expr.xreplace({number: sp.Rational(str(number)) for number in expr.atoms(sp.Float)})  # 1.5 is 3/2
+    new = _visited(exact)
+    return new if new != exact and same(exact, new) else expr
 
 
 def same(first: sp.Expr, second: sp.Expr) -> bool:

@@ -106,6 +106,11 @@ def test_registered_functions_stay_as_they_are(act):
     assert stable(act.expr) == act.expr or act.name == "softplus"
 
 
+def test_floats_are_the_decimals_that_are_typed():
+    assert same(activation(z / (1 + sp.exp(-1.5 * z))).pieces, activation("swish(1.5)").pieces)
+    assert activation(z / (1 + sp.exp(-0.1 * z))).pieces.has(sp.tanh)
+
+
 def test_small_differences_keep_their_digits():
     found = array_function(z, activation("sqrt(1+x**2) - 1").derivative(0))
     assert_allclose(found(np.array([1e-6])), [4.99999999999875e-13], rtol=1e-14)
