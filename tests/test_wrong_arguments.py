@@ -18,7 +18,16 @@ FLOW = ww.Training(ww.MLP("linear", depth=2), learning_rate=0.1)
 STEEP = ww.MLP("x*(1+exp(-x))**(-1/2)", depth=2, C_W=1e5, C_b=0, lambda_W=1, lambda_b=0)
 CODE = "print('run')"
 x, q = sp.symbols("x q", real=True)
-ODD = (3, "", "a", [], {}, None, object(), [1, "a"], np.nan, 1j, sp.oo)
+
+
+class Something:
+    """An object of no kind that is known, with a name that is the same in every process."""
+
+    def __repr__(self) -> str:
+        return "something"
+
+
+ODD = (3, "", "a", [], {}, None, Something(), [1, "a"], np.nan, 1j, sp.oo)
 INPUTS = (
     "x",
     [],
@@ -30,7 +39,7 @@ INPUTS = (
     np.zeros((2, 2, 2)),
     [[1], [1, 2]],
     {1: 2},
-    object(),
+    Something(),
     None,
 )
 
