@@ -145,7 +145,8 @@ def test_what_is_copied_works(made):
     assert changed == copied
     state = {"K": np.array([0.7]), "V": np.array([0.2])}
     compiled = made("compiled")
-    assert copy.deepcopy(compiled)(state, C_W=1.3, rho=1.0)["V"] == compiled(state, C_W=1.3, rho=1.0)["V"]
+    given = compiled.arguments("step", {"C_W": 1.3, "rho": 1.0})
+    assert copy.deepcopy(compiled)(state, **given)["V"] == compiled(state, **given)["V"]
     assert made("report").passed == pickle.loads(pickle.dumps(made("report"))).passed
 
 

@@ -117,5 +117,5 @@ def test_wrong_arguments(monkeypatch):
     with pytest.raises(InvalidInput, match="X2 has 2 features"):
         ww.dask_kernel(net, np.eye(3), np.eye(2))
     monkeypatch.setitem(sys.modules, "dask.array", None)
-    with pytest.raises(NotAvailable, match=r"pip install 'widthwise\[dask\]'"):
+    with pytest.raises(NotAvailable, match=r"pip install '\.\[dask\]'"):
         ww.dask_kernel(net, np.eye(3))

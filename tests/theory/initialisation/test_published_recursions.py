@@ -31,7 +31,9 @@ def explicit(expr):
 
 
 def equal(derived, published):
-    return sp.expand(explicit(derived) - explicit(published)) == 0
+    difference = sp.expand(explicit(derived) - explicit(published))
+    print(sp.srepr(difference))  # which pytest shows of a test that fails
+    return difference == 0
 
 
 # ---------------------------------------------------------------- one input
