@@ -20,7 +20,7 @@ AGREED = 1e-10
 
 
 #: So many covariances of two, three and four samples are integrated together.
-TOGETHER = {1: 1 << 14, 2: 1 << 12, 3: 256, 4: 64}
+TOGETHER = {1: 1 << 14, 2: 1 << 12, 3: 1024, 4: 1024}
 
 
 def watch(count: int) -> None:
