@@ -8,8 +8,6 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from .errors import NotAvailable
-
 _places: dict[str, str] = {}
 
 
@@ -21,6 +19,8 @@ def provide(name: str, place: str) -> None:
 def provided(name: str) -> Any:
     """The function."""
     if name not in _places:
+        from .errors import NotAvailable  # not at the top: this module is a part of ``import widthwise``
+
         raise NotAvailable(f"{name} is provided by no floor; allowed: {', '.join(sorted(_places)) or 'nothing yet'}")
     module, _, function = _places[name].partition(":")
     return getattr(import_module(module), function)
