@@ -37,6 +37,10 @@ class Parameter(sp.Symbol):
         return new if isinstance(old, sp.Symbol) and old.name == self.name else None
 
 
+# SymPy orders factors by the names of their classes. What is equal has to be ordered alike, or terms of a sum do not meet.
+Parameter.__name__ = sp.Symbol.__name__
+
+
 C_b = Parameter("C_b", nonnegative=True)
 C_W = Parameter("C_W", nonnegative=True)
 lambda_b = Parameter("lambda_b", nonnegative=True)

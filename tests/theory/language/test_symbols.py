@@ -13,7 +13,7 @@ import widthwise as ww
 from widthwise.theory.language.errors import InvalidArgument, UnknownName
 from widthwise.theory.language.latex import tex
 from widthwise.theory.language.quantities import TENSORS, Entry
-from widthwise.theory.language.symbols import C_W, MEANINGS, escaped, label_latex
+from widthwise.theory.language.symbols import C_W, MEANINGS, ell, escaped, gamma_0, label_latex
 
 V = ww.derive(ww.MLP(), "V", samples=1)
 FLOW = ww.Training(ww.MLP("tanh", depth=3))
@@ -199,3 +199,13 @@ def test_the_page_holds_every_symbol_with_its_meaning():
     page = (Path(__file__).parents[3] / "docs" / "symbols.md").read_text(encoding="utf-8")
     for name in ww.symbols:
         assert f"| `{name}` | ${tex(ww.symbols[name])}$ | {ww.symbols.meaning(name)} |" in page
+
+
+def test_a_symbol_of_the_user_that_is_equal_meets_the_parameter_in_sums():
+    """Equal symbols are ordered alike, so that terms cancel whatever stands beside them."""
+    K = Entry("K", ("", ""))
+    for parameter in (C_W, ell, gamma_0):
+        own = sp.Symbol(parameter.name, **parameter._assumptions_orig)
+        assert own == parameter
+        assert sp.expand(4 * own**2 * K**2 * sp.Symbol("a") - 4 * parameter**2 * K**2 * sp.Symbol("a")) == 0
+        assert sp.Add(*(own**2 * K**2, -(parameter**2) * K**2)) == 0
