@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any
 
 import sympy as sp
 
 from ..language import symbols
-from ..language.checks import check_count
 from ..language.errors import InvalidArgument, InvalidInput, InvalidNetwork, unknown_name
 from ..language.markup import record, short
 from ..language.provided import provided
@@ -21,14 +19,9 @@ from ..layers.map import LayerMap
 from ..layers.skip import Skips, as_skips, check_widths, one_layer_skip
 from .activations import Activation, as_activations
 from .ensembles import Ensemble, as_ensembles, written
+from .numbers import Value, as_widths, nonnegative, positive_integer, settings_given
 from .parametrization import HYPERPARAMETERS as HYPERPARAMETERS
 from .parametrization import Choice, Parametrization, Shape, as_parametrization, choose, solve
-
-Value = float | tuple[float, ...] | None
-
-#: The meaning of the numbers of a network; each is one number, or one for each layer.
-_MEANING = {"C_W": "a variance", "C_b": "a variance", "W_std": "a standard deviation", "b_std": "a standard deviation"}
-_MEANING["gamma_0"] = "a strength of feature learning"
 
 
 @dataclass(frozen=True, init=False)
@@ -107,21 +100,21 @@ class MLP:
         bias: bool = True,
     ) -> None:
         put = lambda name, value: object.__setattr__(self, name, value)  # noqa: E731  a frozen value sets itself once
-        put("depth", None if depth is None else _positive_int("depth", depth))
+        put("depth", None if depth is None else positive_integer("depth", depth))
         one, several = as_activations(activation, self.depth)
         put("activation", one)
         put("activations", several)
-        put("width", _widths(width, self.depth))
+        put("width", as_widths(width, self.depth))
         put("residual", as_skips(residual, self.depth))
         if isinstance(C_W, str):
             C_W, C_b = _critical(self, C_W, C_b, bias)
         given = {"C_W": C_W, "C_b": C_b, "lambda_W": lambda_W, "lambda_b": lambda_b}
         given |= {"W_std": W_std, "b_std": b_std, "learning_rate": learning_rate}
-        given = {name: _nonnegative(name, value, self.depth) for name, value in given.items()}
-        put("parametrization", choose(parametrization, given | _settings(gamma_0, features), bias))
-        put("output_width", None if output_width is None else _positive_int("output_width", output_width))
+        given = {name: nonnegative(name, value, self.depth) for name, value in given.items()}
+        put("parametrization", choose(parametrization, given | settings_given(gamma_0, features), bias))
+        put("output_width", None if output_width is None else positive_integer("output_width", output_width))
         for name, value in self.parametrization.numbers(self.depth, self.shape).items():
-            put(name, _nonnegative(name, value, self.depth))
+            put(name, nonnegative(name, value, self.depth))
         put("weights", as_ensembles(self.parametrization.row.weights if weights is None else weights, self.depth))
         check_widths(self.residual, self.hidden_widths, self.output_width)
 
@@ -268,7 +261,7 @@ class MLP:
         row = as_parametrization(parametrization)
         own = self.parametrization.arguments
         kept = {k: own[k] for k in ("gamma_0", "features") if k in own and k in row.hyperparameters}
-        settings = kept | dict(choose(row, _settings(gamma_0, features)).given)
+        settings = kept | dict(choose(row, settings_given(gamma_0, features)).given)
         numbers = {name: self.per_layer(name) for name in HYPERPARAMETERS}
         try:
             found = solve(row, numbers, self.shape, settings)
@@ -338,67 +331,6 @@ def _critical(net: MLP, C_W: str, C_b: Any, bias: Any) -> tuple[Any, Any]:
                 f"C_b={given!r} with C_W='critical': kernels neither grow nor decay at C_b = {own:.10g}; allowed: this, or C_b=None"
             )
     return weight, own if bias else None
-
-
-def _positive_int(name: str, value: Any) -> int:
-    return check_count(name, value, 1, error=InvalidNetwork)
-
-
-def _widths(width: Any, depth: int | None) -> int | tuple[int, ...] | None:
-    if width is None or isinstance(width, Integral):
-        return None if width is None else _positive_int("width", width)
-    if isinstance(width, str) or not isinstance(width, Iterable):
-        raise InvalidNetwork(f"width={width!r}; allowed: one positive integer, or a sequence of depth-1 of them")
-    widths = tuple(_positive_int(f"width[{i}]", w) for i, w in enumerate(width))
-    if depth is None:
-        raise InvalidNetwork(
-            f"width={widths} is a sequence, which needs depth= as well; allowed: depth={len(widths) + 1}"
-        )
-    if len(widths) != depth - 1:
-        raise InvalidNetwork(
-            f"width={widths} has {len(widths)} entries, but depth={depth} has {depth - 1} hidden layers; allowed: "
-            "one number, or one for each of these"
-        )
-    return widths
-
-
-def _nonnegative(name: str, value: Any, depth: int | None) -> Value:
-    if value is None:
-        return None
-    if getattr(value, "ndim", None) == 0:
-        value = value.item()
-    if isinstance(value, Real | sp.Expr) and not isinstance(value, bool):
-        return _one(name, value)
-    if isinstance(value, str | bool) or not isinstance(value, Iterable):
-        raise InvalidNetwork(f"{name}={value!r}; allowed: a real number from 0, or a sequence of one for each layer")
-    values = tuple(_one(f"{name}[{i}]", v) for i, v in enumerate(value))
-    if depth is None or len(values) != depth:
-        raise InvalidNetwork(
-            f"{name}={values} has {len(values)} entries, but depth={depth}; allowed: one number, or one for each layer 1...L"
-        )
-    return values
-
-
-def _one(name: str, value: Any) -> Any:
-    """The number; an expression stays exact, so that W_std = sqrt(2) means C_W = 2."""
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = math.nan
-    if not math.isfinite(number) or number < 0:
-        kind = _MEANING.get(name.partition("[")[0], "a learning rate")
-        raise InvalidNetwork(f"{name}={value!r} is {kind}; allowed: finite real numbers from 0")
-    return value if isinstance(value, sp.Expr) else number
-
-
-def _settings(gamma_0: Any, features: Any) -> dict[str, Any]:
-    """Those of the hyperparameters without layers that are given."""
-    found: dict[str, Any] = {} if features is None else {"features": _positive_int("features", features)}
-    if gamma_0 is not None:
-        if isinstance(gamma_0, bool) or not isinstance(gamma_0, Real | sp.Expr) or not _one("gamma_0", gamma_0) > 0:
-            raise InvalidNetwork(f"gamma_0={gamma_0!r}; allowed: one finite real number above 0")
-        found["gamma_0"] = _one("gamma_0", gamma_0)
-    return found
 
 
 def kinked(net: MLP) -> bool:

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from functools import lru_cache
 from numbers import Real
 from typing import Any
@@ -25,6 +24,7 @@ import sympy as sp
 from ..language import symbols
 from ..language.errors import InvalidArgument, InvalidNetwork, unknown_name
 from ..language.symbols import gamma_0
+from .rounding import TOLERANCE, close, exactly, joined
 
 Given = dict[str, Any]
 #: The hidden widths and the output width, as far as they are given.
@@ -41,11 +41,6 @@ W_std, b_std, learning_rate = sp.symbols("W_std b_std learning_rate", nonnegativ
 #: In the order in which they are shown, and solved for.
 ARGUMENTS = (*HYPERPARAMETERS, "W_std", "b_std", "learning_rate", "gamma_0")
 PLACES = ("first", "hidden", "last")
-
-#: Numbers of a network that differ by less, relative to their size, are one number.
-TOLERANCE = 1e-9
-#: The largest denominator of numbers that count as exact; roots of longer ones would be no pleasure to read.
-SHORT = 10_000
 
 
 @dataclass(frozen=True)
@@ -359,19 +354,19 @@ def solve(
     unknown = [name for name in row.hyperparameters if name not in ("gamma_0", "features")]
     found: dict[str, list[Any]] = {name: [] for name in unknown}
     for i, formulas in enumerate(_layers(row, len(numbers["C_W"]), shape, settings.get("features"))):
-        layer = {name: _exact(value) for name, value in settings.items()}
+        layer = {name: exactly(value) for name, value in settings.items()}
         for name, formula in formulas.items():
             layer |= _match(
                 f"parametrization={row.name!r}", f"{name} in layer {i + 1}", formula, numbers[name][i], layer
             )
         for name, values in found.items():
             values.append(layer.get(name))
-    return {name: _joined(values) for name, values in found.items()} | settings
+    return {name: joined(values) for name, values in found.items()} | settings
 
 
 def _match(where: str, what: str, formula: sp.Expr, number: float, layer: Given) -> Formulas:
     """The equation formula = number, solved for the one hyperparameter in it that is not yet known."""
-    left, value = _put(formula, layer), _exact(number)
+    left, value = _put(formula, layer), exactly(number)
     waiting = sorted({str(s) for s in left.free_symbols} & {"width", "features", "output_width"})
     if waiting:
         raise InvalidArgument(
@@ -381,33 +376,10 @@ def _match(where: str, what: str, formula: sp.Expr, number: float, layer: Given)
         (unknown,) = left.free_symbols
         factor, power = left.as_coeff_exponent(unknown)
         return {str(unknown): (value / factor) ** (1 / power)}
-    if not _close(left, value, TOLERANCE):
+    if not close(left, value, TOLERANCE):
         known = ", ".join(f"{k}={float(v):.12g}" for k, v in layer.items()) or "no such parameter"
         raise InvalidArgument(
             f"{what} is {number:.12g}, which {where} cannot make: the other numbers of the layer mean {known}; allowed: "
             f"{float(left):.12g}, or another parametrization"
         )
     return {}
-
-
-def _exact(value: Any) -> sp.Expr:
-    """Short fractions are not rounded: C_W = 2 is W_std = sqrt(2), which comes back as 2."""
-    if not isinstance(value, float):
-        return sp.sympify(value)
-    fraction = Fraction(value).limit_denominator(SHORT)
-    return sp.Rational(fraction) if float(fraction) == value else sp.Float(value)
-
-
-def _plain(value: sp.Expr) -> Any:
-    return float(value) if value.is_Rational or value.has(sp.Float) else value
-
-
-def _joined(values: list[Any]) -> Any:
-    """One number if all layers agree; a layer in which any number will do agrees with the others."""
-    known = [v for v in values if v is not None] or [sp.S.One]
-    plain = [_plain(known[0] if v is None else v) for v in values]
-    return plain[0] if all(_close(v, plain[0], TOLERANCE * 1e-3) for v in plain) else tuple(plain)
-
-
-def _close(x: Any, y: Any, tolerance: float) -> bool:
-    return abs(float(x) - float(y)) <= tolerance * max(abs(float(x)), abs(float(y)))
